@@ -1,0 +1,1 @@
+"""An ordered, replicated log shared by nodes. It knows nothing of caching."""

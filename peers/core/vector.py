@@ -1,0 +1,73 @@
+"""Vector timestamps: how far the operations of each origin have got.
+
+Pure. A vector keeps one place for each member's id. A place is (birth, incarnation, sequence): a
+higher incarnation starts again at 1 and shuts the lower ones for ever, so an operation that is sent
+twice, or that arrives late from a life that has ended, is recognised and counts as nothing.
+
+Invariant: of one (origin, incarnation) the sequences let in are 1, 2, 3, ... without a gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from peers.core.entry import Dot, Origin
+
+
+class GapError(Exception):
+    """An origin's operation arrived before the one that precedes it: a defect of the caller."""
+
+
+class Vector:
+    """For each origin, the incarnation and the highest sequence that was let in."""
+
+    __slots__ = ("_places",)
+
+    def __init__(self, places: Iterable[tuple[Origin, int, int]] = ()) -> None:
+        self._places: dict[Origin, tuple[int, int]] = {
+            Origin(*origin): (incarnation, sequence) for origin, incarnation, sequence in places
+        }
+
+    def admit(self, dot: Dot) -> bool:
+        """Let `dot` in if it is the next of its origin; False if it, or its life, is past."""
+        origin, incarnation, sequence = dot
+        known = self._places.get(origin)
+        if known is None:
+            known_incarnation, last = incarnation, 0
+        else:
+            known_incarnation, last = known
+        if incarnation < known_incarnation:
+            return False
+        if incarnation > known_incarnation:
+            last = 0
+        if sequence <= last:
+            return False
+        if sequence != last + 1:
+            raise GapError(f"{dot} follows sequence {last}: one in between is missing")
+        self._places[origin] = (incarnation, sequence)
+        return True
+
+    def of(self, origin: Origin) -> tuple[int, int]:
+        """(incarnation, sequence) of an origin; (0, 0) where nothing of it was let in."""
+        return self._places.get(origin, (0, 0))
+
+    def forget(self, origin: Origin) -> None:
+        """Drop the place of a member that was removed for good."""
+        self._places.pop(origin, None)
+
+    def places(self) -> Iterator[tuple[Origin, int, int]]:
+        """Every place, in the order of the origins, so that equal vectors read the same."""
+        for origin in sorted(self._places):
+            incarnation, sequence = self._places[origin]
+            yield origin, incarnation, sequence
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vector) and self._places == other._places
+
+    __hash__ = None  # type: ignore[assignment]  # mutable, and equal by content
+
+    def __repr__(self) -> str:
+        return f"Vector({list(self.places())!r})"

@@ -1,0 +1,24 @@
+"""What the ordered log refuses, and why.
+
+LogError
+├── RefusedError     not proposed and never will be: `reason` is a status, or a code
+└── StorageError     the state directory cannot be used
+"""
+
+from __future__ import annotations
+
+
+class LogError(Exception):
+    """The root of what `peers` raises on purpose."""
+
+
+class RefusedError(LogError):
+    """An operation was refused before it was given a dot: it was not done and never will be."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class StorageError(LogError):
+    """The state directory cannot be read, written or had for oneself."""

@@ -1,0 +1,127 @@
+"""The ordered log as the layer above sees it: all that a node knows of its peers.
+
+This module decides nothing. `SingleLog` (one node) is one answer to it; an application is written
+once against the interface, and does not notice which answer it runs on.
+
+The promises:
+- whatever can be refused is refused by `propose` itself, before the operation has a dot;
+- from then on only the log decides: the application sees its own dot among the applied entries, or
+  is told by `settle` what else became of it;
+- `apply` is called with every committed entry, once, in the order of the indexes, on every node.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from peers.core.entry import Dot, Entry, Epoch
+
+
+class Ack(enum.StrEnum):
+    """How far a write must have got before it is answered."""
+
+    NONE = "none"
+    LEADER = "leader"
+    QUORUM = "quorum"
+    ALL = "all"
+
+
+class Settled(enum.Enum):
+    """What became of an operation, apart from being applied."""
+
+    APPENDED = enum.auto()  # the leader has it (asked for by `Ack.LEADER`)
+    HELD_BY_ALL = enum.auto()  # every voter holds it (asked for by `Ack.ALL`); applied before
+    NOT_DONE = enum.auto()  # it was voided: not done and never will be
+    UNKNOWN = enum.auto()  # it may have been done: its entry was passed over by a snapshot
+
+
+class NodeStatus(enum.StrEnum):
+    """Which status a node has; only an `active` one serves data."""
+
+    STARTING = "starting"
+    RECOVERING = "recovering"
+    SYNCING = "syncing"
+    INCONSISTENT = "inconsistent"
+    ACTIVE = "active"
+    ISOLATED = "isolated"
+    DRAINING = "draining"
+    OUTDATED = "outdated"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class LogStatus:
+    """What a node can say of its place in the cluster."""
+
+    status: NodeStatus
+    role: str
+    leader: str | None
+    term: int
+    epoch: Epoch
+    committed: int
+    applied: int
+    vector: Mapping[str, int]
+    clock_error_ms: int
+    lag: int = 0
+    members: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+
+
+class Snapshot(Protocol):
+    """The application's state, exact at one index, while the application goes on."""
+
+    index: int
+
+    def chunks(self) -> Iterator[bytes]:
+        """The state in pieces; the application may change between two of them."""
+
+    def close(self) -> None:
+        """Stop keeping old state for this snapshot."""
+
+
+class Application(Protocol):
+    """What the log drives."""
+
+    def apply(self, entries: Sequence[Entry]) -> None:
+        """Carry out committed entries."""
+
+    def settle(self, dot: Dot, outcome: Settled) -> None:
+        """Hear what became of an operation that this node proposed."""
+
+    def capture(self) -> Snapshot:
+        """Begin a snapshot at the last applied index."""
+
+    def restore(self, chunks: Iterable[bytes]) -> int:
+        """Replace the state by a snapshot's, and give its index. All or nothing."""
+
+
+class OrderedLog(Protocol):
+    """Puts operations in one order that every node sees."""
+
+    @property
+    def epoch(self) -> Epoch:
+        """The life of the log that positions belong to."""
+
+    @property
+    def leads(self) -> bool:
+        """True where this node is to write the leader's entries (expiry, eviction, checkpoints)."""
+
+    async def start(self, application: Application) -> None:
+        """Come up; what is kept on disk is restored into the application first."""
+
+    async def stop(self) -> None:
+        """Refuse what is new, finish what is in flight, keep what is to be kept."""
+
+    def propose(self, operation: bytes, ack: Ack = Ack.QUORUM, until: int | None = None) -> Dot:
+        """Put an operation in order. Raises `RefusedError` if that is impossible here and now."""
+
+    async def read_barrier(self) -> int:
+        """The index that a linearizable read must wait for."""
+
+    def now(self) -> int:
+        """Cluster time in milliseconds."""
+
+    def status(self) -> LogStatus:
+        """Where this node stands."""

@@ -1,0 +1,200 @@
+"""The items of the replicated cache: one `Store` of them, and an index of their keys in order.
+
+Pure; decides nothing about when. It keeps, with each change, what would be dear to find out later:
+the keys in order, the digest, and how much of it is the users' (the reserved key space `_tlru/` has
+no part in budgets, scans and clears).
+
+An `Item` is never changed in place: whoever holds one, such as a snapshot in the making, keeps it
+as it was. (`indexed` alone belongs to the store.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sortedcontainers import SortedList
+
+from tlru.engine.digest import Digest, record_hash
+from tlru.engine.operations import Rev
+from tlru.engine.store import Entry, Store
+
+RESERVED = "_tlru/"
+_RESERVED_END = "_tlru0"  # the least string above every reserved key: "0" follows "/"
+
+# What an item costs beside its key and value: the objects, the tables' places and both indexes,
+# measured by tests/benchmarks/memory.py.
+ITEM_OVERHEAD_BYTES = 600
+
+
+def is_reserved(key: str) -> bool:
+    """Whether a key is tlru's own, not a user's."""
+    return key.startswith(RESERVED)
+
+
+class Item(Entry):
+    """What is kept under a key. Times are cluster milliseconds."""
+
+    __slots__ = ("at", "changed", "created", "hash", "mime", "rev", "value", "version")
+
+    def __init__(
+        self,
+        key: str,
+        value: bytes,
+        version: int,
+        changed: int,
+        at: int,
+        created: int,
+        expires: int | None,
+        rev: Rev | None,
+        mime: str | None,
+    ) -> None:
+        self.value = value
+        self.version = version  # the entry that last set it
+        self.changed = changed  # the entry that last set or touched it
+        self.at = at
+        self.created = created
+        self.expires = expires
+        self.rev = rev
+        self.mime = mime
+        self.size = 0 if is_reserved(key) else len(key.encode()) + len(value) + ITEM_OVERHEAD_BYTES
+        self.indexed = None
+        self.hash = record_hash(
+            "item", key, version, changed, at, created, expires, rev, mime, value=value
+        )
+
+    def fields(self, key: str) -> tuple[Any, ...]:
+        """What the constructor was given, for snapshots."""
+        return (
+            key,
+            self.value,
+            self.version,
+            self.changed,
+            self.at,
+            self.created,
+            self.expires,
+            self.rev,
+            self.mime,
+        )
+
+
+Observer = Callable[[str, Item | None], None]
+
+
+class Items:
+    """Every item, by key; in order of use, of expiry and of the keys."""
+
+    def __init__(self) -> None:
+        self.store: Store[str, Item] = Store(tie=lambda key: key)
+        self.keys: SortedList[str] = SortedList()
+        self.digest = Digest()
+        self.reserved = 0
+        # Called with each key and what it held, before it changes: snapshots in the making.
+        self.observers: list[Observer] = []
+
+    @property
+    def count(self) -> int:
+        """How many items count against `max_entries`."""
+        return len(self.store.entries) - self.reserved
+
+    @property
+    def bytes(self) -> int:
+        """How much of `max_bytes` is taken."""
+        return int(self.store.size)
+
+    def put(self, key: str, item: Item) -> Item | None:
+        """Keep `item` under `key`; what was there."""
+        if self.observers:
+            self._observe(key)
+        previous = self.store.put(key, item)
+        if previous is None:
+            self.keys.add(key)
+            self.reserved += is_reserved(key)
+        else:
+            self.digest.remove(previous.hash)
+        self.digest.add(item.hash)
+        return previous
+
+    def remove(self, key: str) -> Item:
+        """Take the item under `key` away."""
+        if self.observers:
+            self._observe(key)
+        item = self.store.remove(key)
+        assert item is not None
+        self._gone(key, item)
+        return item
+
+    def due(self, up_to: int, limit: int) -> list[tuple[str, Item]]:
+        """Take away at most `limit` items that are over at `up_to`, in order of time and key."""
+        taken = self.store.due(up_to, limit)
+        for key, item in taken:
+            for observer in self.observers:
+                observer(key, item)
+            self._gone(key, item)
+        return taken
+
+    def clear(self, prefix: str, at: int) -> int:
+        """Take every user's item with `prefix` away; how many of them were alive at `at`."""
+        entries = self.store.entries
+        keys = list(self.range(prefix))
+        alive = sum(1 for key in keys if not over(entries[key], at))
+        if prefix == "":
+            self._keep_reserved_only(keys)
+        else:
+            for key in keys:
+                self.remove(key)
+        return alive
+
+    def _keep_reserved_only(self, user_keys: list[str]) -> None:
+        # Key by key, a million items would hold the node up for seconds.
+        if self.observers:
+            for key in user_keys:
+                self._observe(key)
+        kept = [(k, self.store.entries[k]) for k in self.keys.irange(RESERVED, _RESERVED_END)]
+        self.store.clear()
+        self.keys.clear()
+        self.digest.value = 0
+        self.reserved = 0
+        observers, self.observers = self.observers, []
+        for key, item in kept:
+            item.indexed = None
+            self.put(key, item)
+        self.observers = observers
+
+    def range(self, prefix: str = "", after: str | None = None) -> Iterator[str]:
+        """The users' keys that begin with `prefix` and follow `after`, in order."""
+        low = prefix if after is None or after < prefix else after
+        for key in self._from(low, inclusive=after is None or after < prefix):
+            if not key.startswith(prefix):
+                return
+            yield key
+
+    def _from(self, low: str, *, inclusive: bool) -> Iterator[str]:
+        if low < _RESERVED_END:
+            yield from self.keys.irange(low, RESERVED, (inclusive, False))
+            yield from self.keys.irange(_RESERVED_END)
+        else:
+            yield from self.keys.irange(low, None, (inclusive, True))
+
+    def _observe(self, key: str) -> None:
+        item = self.store.entries.get(key)
+        for observer in self.observers:
+            observer(key, item)
+
+    def _gone(self, key: str, item: Item) -> None:
+        self.keys.remove(key)
+        self.reserved -= is_reserved(key)
+        self.digest.remove(item.hash)
+
+    def check(self) -> None:
+        """Assert that the store, the key index and the counts agree."""
+        self.store.check()
+        entries = self.store.entries
+        assert list(self.keys) == sorted(entries)
+        assert self.reserved == sum(map(is_reserved, entries))
+        assert self.bytes == sum(item.size for item in entries.values())
+
+
+def over(item: Item, at: int) -> bool:
+    """Whether an item's life is over at `at`; at its very millisecond it is."""
+    return item.expires is not None and item.expires <= at

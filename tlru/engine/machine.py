@@ -1,0 +1,383 @@
+"""The machine: what an entry of the log does to the cache.
+
+Pure and deterministic: the same entries give the same items, replies, events and digest on every
+node, in every process. Whatever depends on time is judged at the entry's `at`, never by a clock.
+
+What there is stands in `state.py`; whether a write may happen is decided in `conditions.py`, whose
+turn it is in `locks.py`, what was done before in `once.py`. An entry is applied whole or, where its
+operation is not allowed, as nothing; the reply says which. Nothing is half applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from peers.core.entry import Dot, Entry
+from tlru.engine.conditions import allowed
+from tlru.engine.events import Event, EventType
+from tlru.engine.items import Item, is_reserved, over
+from tlru.engine.locks import Held, Turn, Waiter
+from tlru.engine.once import SKEW_MS, Verdict
+from tlru.engine.operations import (
+    NAMEABLE,
+    Checkpoint,
+    Clear,
+    Delete,
+    Evict,
+    Expire,
+    GiveUpWait,
+    Incr,
+    Lock,
+    Once,
+    Operation,
+    Publish,
+    Renew,
+    Set,
+    SetMany,
+    Settings,
+    Touch,
+    Unlock,
+    decode,
+)
+from tlru.engine.settings import effective
+from tlru.engine.state import State
+
+EXPIRE_MAX = 1_000  # items, and ends of locks and waits, in one entry
+
+INT64_MIN, INT64_MAX = -(1 << 63), (1 << 63) - 1
+
+Result = dict[str, Any]
+"""The fields of a reply, msgpack's types only; with `error` and `message` where it was refused."""
+
+
+@dataclass(slots=True)
+class Applied:
+    """What entries led to. A reply belongs to the operation with its dot, which may be an earlier
+    one than any of these entries: a waiter whose turn has come."""
+
+    replies: list[tuple[Dot, Result]]
+    events: list[Event]
+
+
+class Machine(State):
+    """The state, and the only way to change it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._out = Applied([], [])
+        self._dot: Dot | None = None
+
+    # -- changes
+
+    def apply(self, entries: Iterable[Entry]) -> Applied:
+        """Carry out entries, in order."""
+        out = self._out = Applied([], [])
+        for entry in entries:
+            result = self._apply(entry)
+            if result is not None and entry.dot is not None:
+                out.replies.append((entry.dot, result))
+        return out
+
+    def _apply(self, entry: Entry) -> Result | None:
+        index, term, at, dot, until, data = entry
+        # First of all: an operation of a later release is met before anything has changed.
+        operation, once = decode(data) if data else (None, None)
+        assert index == self.index + 1 or self.index == 0, f"{index} does not follow {self.index}"
+        assert at >= self.at, f"time went back from {self.at} to {at}"
+        self.index, self.term = index, term
+        if at > self.at:  # entries of one batch share their time: one look at the old is enough
+            self.at = at
+            self.tombstones.drop_before(at - self.settings["tombstone_ms"])
+            self.once.drop_before(at - self.settings["once_ms"] - SKEW_MS)
+        if dot is None or operation is None:
+            return None  # a leader's own first entry
+        if not self.vector.admit(dot):
+            return None  # applied before, or of a life that has ended
+        if until is not None and at > until:
+            return _refusal("timeout", "its time was over before it came in order: it was not done")
+        self._dot = dot
+        if once is not None and isinstance(operation, NAMEABLE):
+            return self._apply_named(operation, once)
+        return _HANDLERS[type(operation)](self, operation)
+
+    def _apply_named(self, operation: Operation, once: Once) -> Result | None:
+        known = self.once.find(once)
+        if known is not None:
+            return dict(known)
+        match self.once.judge(once, self.at, self.settings["once_ms"]):
+            case Verdict.AHEAD:
+                return _refusal("bad_request", "`once.at` is ahead of the cluster's time")
+            case Verdict.TOO_OLD:
+                return _refusal(
+                    "too_old", "its result is no longer kept: whether it was done is not known"
+                )
+            case Verdict.FULL:
+                return _refusal("overloaded", "too many named operations are remembered; try later")
+            case Verdict.APPLY:
+                self.once.note(once, self.at)
+        if isinstance(operation, Lock):
+            return self._lock(operation, once)
+        result = _HANDLERS[type(operation)](self, operation)
+        assert result is not None, "only a lock can wait for its turn"
+        self.once.keep(once, result, self.at)
+        return result
+
+    # -- data operations
+
+    def _set(self, op: Set) -> Result:
+        item = self._live(op.key)
+        if not allowed(op.key, item, op.condition, op.rev, self.tombstones):
+            return {"applied": False, **_what_is_there(item)}
+        expires = self._expiry(op.ttl)
+        if op.keep_ttl and item is not None:
+            expires = item.expires
+        self._write(op.key, op.value, item, expires, op.rev, op.mime)
+        result: Result = {"applied": True, "version": self.index}
+        if op.old and item is not None:
+            result["old"] = item.value
+        return result
+
+    def _set_many(self, op: SetMany) -> Result:
+        current = {row[0]: self._live(row[0]) for row in op.items}
+        for key, _, _, rev, _ in op.items:
+            if not allowed(key, current[key], None, rev, self.tombstones):
+                return {"applied": False, "key": key, **_what_is_there(current[key])}
+        for key, value, ttl, rev, mime in op.items:
+            self._write(key, value, current[key], self._expiry(ttl), rev, mime)
+        return {"applied": True, "version": self.index}
+
+    def _delete(self, op: Delete) -> Result:
+        current = {key: self._live(key) for key in op.keys}
+        if op.condition is not None or op.rev is not None:
+            (key,) = op.keys
+            if not allowed(key, current[key], op.condition, op.rev, self.tombstones):
+                return {"deleted": 0, **_what_is_there(current[key])}
+        revs = {key: _later(op.rev, item) for key, item in current.items()}
+        if not all(rev is None or self.tombstones.room_for_rev(key) for key, rev in revs.items()):
+            return _refusal("overloaded", "too many deleted revisions are remembered; try later")
+        deleted = 0
+        for key, item in current.items():
+            if item is not None:
+                self.items.remove(key)
+                self._emit(EventType.DELETE, key)
+                deleted += 1
+            # A key that was not there is remembered too: its absence is now what the writer wanted.
+            self.tombstones.bury(key, self.index, self.at, revs[key])
+        return {"deleted": deleted, "version": self.index}
+
+    def _touch(self, op: Touch) -> Result:
+        item = self._live(op.key)
+        if item is None:
+            return {"found": False}
+        expires = self._expiry(op.ttl)
+        touched = Item(
+            op.key,
+            item.value,
+            item.version,
+            self.index,
+            item.at,
+            item.created,
+            expires,
+            item.rev,
+            item.mime,
+        )
+        self.items.put(op.key, touched)
+        self._emit(EventType.TOUCH, op.key, expires=expires)
+        return {"found": True}
+
+    def _incr(self, op: Incr) -> Result:
+        item = self._live(op.key)
+        number = 0 if item is None else _integer(item.value)
+        if number is None:
+            return _refusal("not_integer", f"the value of {op.key!r} is not an integer")
+        number += op.by
+        if not INT64_MIN <= number <= INT64_MAX:
+            return _refusal("out_of_range", f"{op.key!r} would leave the range of 64 bits")
+        value: bytes = msgpack.packb(number)
+        expires = self._expiry(op.ttl) if item is None else item.expires
+        self._write(op.key, value, item, expires, None if item is None else item.rev, None)
+        return {"value": value, "version": self.index}
+
+    def _clear(self, op: Clear) -> Result:
+        deleted = self.items.clear(op.prefix, self.at)
+        self.tombstones.clear(op.prefix, self.index, self.at)
+        self._emit(EventType.CLEAR, op.prefix)
+        return {"deleted": deleted, "version": self.index}
+
+    def _publish(self, op: Publish) -> Result:
+        self._emit(EventType.MESSAGE, op.channel, value=op.value)
+        return {"version": self.index}
+
+    # -- locks
+
+    def _lock(self, op: Lock, once: Once | None = None) -> Result | None:
+        self._take_turns(self.locks.settle(op.name, self.at))
+        held = self.locks.holder(op.name)
+        if self.locks.full(op.name, wait=op.wait > 0):
+            return _refusal("overloaded", "too many locks are held or waited for; try later")
+        if held is None:
+            result = self._held_reply(self.locks.take(op.name, op.ttl, self.at), op.ttl)
+            if once is not None:
+                self.once.keep(once, result, self.at)
+            return result
+        if op.wait <= 0:
+            return {"held": False, "ttl": held.expires - self.at}
+        assert self._dot is not None
+        waiter = Waiter(self._dot, self.at + op.wait, op.ttl, once)
+        if (previous := self.locks.wait(op.name, waiter)) is not None:
+            self._out.replies.append((previous, {"held": False}))
+        return None
+
+    def _unlock(self, op: Unlock) -> Result:
+        self._take_turns(self.locks.settle(op.name, self.at))
+        released, turns = self.locks.release(op.name, op.fence, self.at)
+        self._take_turns(turns)
+        return {"released": released}
+
+    def _renew(self, op: Renew) -> Result:
+        self._take_turns(self.locks.settle(op.name, self.at))
+        held = self.locks.renew(op.name, op.fence, op.ttl, self.at)
+        return {"held": held, "ttl": op.ttl} if held else {"held": False}
+
+    def _give_up_wait(self, op: GiveUpWait) -> Result:
+        assert self._dot is not None
+        waiting = Dot(self._dot.origin, op.incarnation, op.sequence)
+        return {"gave_up": self.locks.give_up(op.name, waiting)}
+
+    def _take_turns(self, turns: list[Turn]) -> None:
+        for waiter, held in turns:
+            result = {"held": False} if held is None else self._held_reply(held, waiter.ttl)
+            if waiter.once is not None and held is not None:
+                self.once.keep(waiter.once, result, self.at)
+            self._out.replies.append((waiter.dot, result))
+
+    @staticmethod
+    def _held_reply(held: Held, ttl: int) -> Result:
+        return {"held": True, "fence": held.fence, "ttl": ttl}
+
+    # -- what the leader writes
+
+    def _expire(self, op: Expire) -> Result:
+        up_to = min(op.up_to, self.at)
+        for key, item in self.items.due(up_to, EXPIRE_MAX):
+            self._passed(key, item, EventType.EXPIRE)
+        self._take_turns(self.locks.end_due(up_to, self.at, EXPIRE_MAX))
+        return {}
+
+    def _evict(self, op: Evict) -> Result:
+        entries = self.items.store.entries
+        for key, changed in op.victims:
+            item = entries.get(key)
+            if item is not None and item.changed == changed and not is_reserved(key):
+                self.items.remove(key)
+                self._passed(key, item, EventType.EVICT)
+        return {}
+
+    def _checkpoint(self, op: Checkpoint) -> Result:
+        if op.digest is not None and self.noted is not None and self.noted[0] == op.index:
+            self.diverged = self.noted[1] != op.digest
+        self.noted = (self.index, self.digest())
+        return {}
+
+    def _change_settings(self, op: Settings) -> Result:
+        self.settings = effective(self.settings, op.changes)
+        return {"settings": dict(self.settings)}
+
+    # -- inside
+
+    def _live(self, key: str) -> Item | None:
+        """The item under `key`; one whose life is over is taken away first, as expired."""
+        item = self.items.store.entries.get(key)
+        if item is not None and over(item, self.at):
+            self.items.remove(key)
+            self._passed(key, item, EventType.EXPIRE)
+            return None
+        return item
+
+    def _passed(self, key: str, item: Item, how: EventType) -> None:
+        horizon_ms = self.settings["tombstone_ms"]
+        self.tombstones.passed(key, item.version, item.at, self.at, horizon_ms)
+        self._emit(how, key)
+
+    def _write(
+        self,
+        key: str,
+        value: bytes,
+        previous: Item | None,
+        expires: int | None,
+        rev: int | str | None,
+        mime: str | None,
+    ) -> None:
+        created = self.at if previous is None else previous.created
+        item = Item(key, value, self.index, self.index, self.at, created, expires, rev, mime)
+        if previous is None:
+            self.tombstones.forget(key)
+        self.items.put(key, item)
+        self._emit(EventType.SET, key, value, expires, rev, mime)
+
+    def _expiry(self, ttl: int | None) -> int | None:
+        return None if ttl is None else self.at + ttl
+
+    def _emit(
+        self,
+        kind: EventType,
+        key: str,
+        value: bytes | None = None,
+        expires: int | None = None,
+        rev: int | str | None = None,
+        mime: str | None = None,
+    ) -> None:
+        event = Event(kind, key, self.index, self.at, value, expires, rev, mime)
+        self._out.events.append(event)
+
+
+def _refusal(code: str, message: str) -> Result:
+    return {"error": code, "message": message}
+
+
+def _what_is_there(item: Item | None) -> Result:
+    if item is None:
+        return {}
+    there: Result = {"version": item.version, "value": item.value}
+    if item.rev is not None:
+        there["rev"] = item.rev
+    return there
+
+
+def _later(rev: int | str | None, item: Item | None) -> int | str | None:
+    """The revision that a delete leaves: its own, or else that of what it deletes."""
+    return item.rev if rev is None and item is not None else rev
+
+
+def _integer(value: bytes) -> int | None:
+    """The integer that a value is, or None. No other value is decoded, however it is made."""
+    first = value[0]
+    if first <= 0x7F or first >= 0xE0 or 0xCC <= first <= 0xCF or 0xD0 <= first <= 0xD3:
+        try:
+            return int(msgpack.unpackb(value))
+        except ValueError:
+            return None
+    return None
+
+
+_HANDLERS: dict[type[Any], Callable[[Machine, Any], Result | None]] = {
+    Set: Machine._set,
+    SetMany: Machine._set_many,
+    Delete: Machine._delete,
+    Touch: Machine._touch,
+    Incr: Machine._incr,
+    Clear: Machine._clear,
+    Publish: Machine._publish,
+    Lock: Machine._lock,
+    Unlock: Machine._unlock,
+    Renew: Machine._renew,
+    GiveUpWait: Machine._give_up_wait,
+    Expire: Machine._expire,
+    Evict: Machine._evict,
+    Checkpoint: Machine._checkpoint,
+    Settings: Machine._change_settings,
+}

@@ -7,7 +7,7 @@
     ├── Unauthenticated             unauthenticated
     ├── Forbidden                   forbidden
     ├── AlreadySubscribed           already_subscribed
-    ├── WrongEpoch                  wrong_epoch: a position or version from another life of the cache
+    ├── WrongEpoch                  wrong_epoch: a position from another life of the cache
     ├── TooLarge                    too_large
     ├── NotInteger (TypeError)      not_integer
     ├── OutOfRange                  out_of_range
@@ -16,7 +16,7 @@
     │   ├── Overloaded              overloaded
     │   └── NoQuorum                no_quorum
     │                               (and each status that refuses: starting, syncing, draining, ...)
-    ├── Timeout (TimeoutError)      timeout: `outcome_known` says whether it is certain that it was not done
+    ├── Timeout (TimeoutError)      timeout: `outcome_known` where it was certainly not done
     └── UnknownOutcome              the outcome of a write is not known
         ├── NotEnoughReplicas       not_enough_replicas
         ├── TooOld                  too_old: a named operation past its time
@@ -249,7 +249,7 @@ _BY_CODE: dict[str, type[TlruError]] = {
 
 
 def from_wire(error: Mapping[str, Any]) -> TlruError:
-    """The exception that an `error` object of a reply stands for; an unknown code keeps its `retry`."""
+    """The exception that a reply's `error` stands for; an unknown code keeps its `retry`."""
     facts = dict(error)
     code = str(facts.pop("code", "internal"))
     message = str(facts.pop("message", code))

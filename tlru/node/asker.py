@@ -1,0 +1,28 @@
+"""Who asks a node something: a WebSocket session or an HTTP request.
+
+This module decides nothing. The service answers an `Asker` by the number that the asker gave its
+request, at once or much later, and never needs to know how the answer travels.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from peers.core.entry import Dot
+from tlru.errors import TlruError
+
+
+class Asker(Protocol):
+    """Whoever wants an answer."""
+
+    waiting: dict[Dot, str]
+    """Locks that it waits for, by the dot of the request; given up when it goes."""
+
+    waits: int
+    """How many of its requests wait for something."""
+
+    def reply(self, request: int | None, fields: dict[str, Any]) -> None:
+        """Hear that a request succeeded. None is a request that wants no answer."""
+
+    def refuse(self, request: int | None, error: TlruError) -> None:
+        """Hear that a request failed."""

@@ -1,0 +1,70 @@
+"""One port for WebSocket and HTTP: the first request of a connection decides who has it.
+
+This module decides that, and how long a connection may take to say what it wants. The bytes that
+were read go to whoever takes the connection over, as if they had come to him.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import cast
+
+# A head beyond this is given to the HTTP side, which refuses it in its own words.
+HEAD_BYTES_MAX = 16 << 10
+
+_UPGRADE = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
+
+_TURNED_AWAY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
+    b"Content-Type: text/plain\r\nContent-Length: 34\r\n\r\nToo many connections; come later.\n"
+)
+
+Factory = Callable[[], asyncio.Protocol]
+
+
+class Door(asyncio.Protocol):
+    """A connection that has not yet said what it wants."""
+
+    def __init__(
+        self, websocket: Factory, http: Factory, first_request_s: float, *, full: Callable[[], bool]
+    ) -> None:
+        self._websocket, self._http = websocket, http
+        self._first_request_s = first_request_s
+        self._full = full
+        self._head = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Somebody knocks; he has so long to say what he wants."""
+        self._transport = cast(asyncio.Transport, transport)
+        loop = asyncio.get_running_loop()
+        self._patience = loop.call_later(self._first_request_s, self._transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        """Gather the head of the first request."""
+        if self._full():
+            self._transport.write(_TURNED_AWAY)
+            self._transport.close()
+            return
+        self._head += data
+        end = self._head.find(b"\r\n\r\n", max(0, len(self._head) - len(data) - 3))
+        if end >= 0:
+            head = bytes(self._head[: end + 4])
+            self._hand_over(self._websocket if _UPGRADE.search(head) else self._http)
+        elif len(self._head) > HEAD_BYTES_MAX:
+            self._hand_over(self._http)
+
+    def eof_received(self) -> None:
+        """He left without a word."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """He is gone."""
+        self._patience.cancel()
+
+    def _hand_over(self, factory: Factory) -> None:
+        self._patience.cancel()
+        taker = factory()
+        self._transport.set_protocol(taker)
+        taker.connection_made(self._transport)
+        taker.data_received(bytes(self._head))

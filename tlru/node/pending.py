@@ -1,0 +1,125 @@
+"""What waits for an answer: writes for the log's word, reads for a position.
+
+This module decides nothing about what is answered; it finds again what waits, in the order in which
+it is due, and within named bounds.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from sortedcontainers import SortedDict
+
+from peers.core.entry import Dot
+from peers.ordered_log import Ack
+from tlru.errors import Overloaded
+from tlru.node.asker import Asker
+from tlru.wire.limits import Limits
+
+
+def may_wait(asker: Asker, limits: Limits) -> None:
+    """Overloaded where the asker has as many waiting requests as one connection may have."""
+    if asker.waits + len(asker.waiting) >= limits.waits:
+        raise Overloaded(f"{limits.waits} requests of this connection wait already", limit="waits")
+
+
+Finish = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class Write:
+    """A proposed write whose asker waits."""
+
+    __slots__ = ("ack", "asker", "deadline", "finish", "request", "result")
+
+    def __init__(
+        self, asker: Asker, request: int | None, ack: Ack, deadline: int, finish: Finish | None
+    ) -> None:
+        self.asker = asker
+        self.request = request
+        self.ack = ack
+        self.deadline = deadline
+        self.finish = finish  # turns the machine's result into the reply's fields
+        self.result: dict[str, Any] | None = None  # kept while not every voter holds it
+
+
+class Writes:
+    """Proposed writes, by dot."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Dot, Write] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, dot: Dot, write: Write) -> None:
+        """Wait for the word on `dot`."""
+        self._waiting[dot] = write
+
+    def get(self, dot: Dot) -> Write | None:
+        """The write that waits for `dot`."""
+        return self._waiting.get(dot)
+
+    def take(self, dot: Dot) -> Write | None:
+        """The write that waited for `dot`; it waits no longer."""
+        return self._waiting.pop(dot, None)
+
+    def overdue(self, now: int) -> list[tuple[Dot, Write]]:
+        """Take those whose deadline is past. O(n); few wait, since most are answered in a turn."""
+        late = [(dot, write) for dot, write in self._waiting.items() if write.deadline <= now]
+        for dot, _ in late:
+            del self._waiting[dot]
+        return late
+
+
+class Read:
+    """A read that waits until the node has come as far as its asker has been."""
+
+    __slots__ = ("asker", "deadline", "pos", "request", "serve", "ticket")
+
+    def __init__(
+        self, asker: Asker, request: int | None, pos: int, deadline: int, serve: Callable[[], None]
+    ) -> None:
+        self.asker = asker
+        self.request = request
+        self.pos = pos
+        self.deadline = deadline
+        self.serve = serve
+        self.ticket = 0
+
+
+class Reads:
+    """Waiting reads, by position and by deadline; none stays in either once it is answered."""
+
+    def __init__(self) -> None:
+        self._by_pos: SortedDict[tuple[int, int], Read] = SortedDict()
+        self._by_deadline: SortedDict[tuple[int, int], Read] = SortedDict()
+        self._tickets = itertools.count(1)
+
+    def __len__(self) -> int:
+        return len(self._by_pos)
+
+    def add(self, read: Read) -> None:
+        """Wait. O(log n)."""
+        read.ticket = next(self._tickets)
+        self._by_pos[read.pos, read.ticket] = read
+        self._by_deadline[read.deadline, read.ticket] = read
+
+    def reached(self, pos: int) -> list[Read]:
+        """Take those that waited for `pos` or less."""
+        taken: list[Read] = []
+        while self._by_pos and self._by_pos.peekitem(0)[0][0] <= pos:
+            _, read = self._by_pos.popitem(0)
+            del self._by_deadline[read.deadline, read.ticket]
+            taken.append(read)
+        return taken
+
+    def overdue(self, now: int) -> list[Read]:
+        """Take those whose deadline is past."""
+        taken: list[Read] = []
+        while self._by_deadline and self._by_deadline.peekitem(0)[0][0] <= now:
+            _, read = self._by_deadline.popitem(0)
+            del self._by_pos[read.pos, read.ticket]
+            taken.append(read)
+        return taken

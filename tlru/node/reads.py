@@ -1,0 +1,201 @@
+"""Reads: answered from this node's memory, once it has come as far as the asker has been.
+
+This module decides when a read may be answered (`read`, `min`) and what is in the answer. Expiry is
+judged at the later of the node's time and the highest that the asker has seen, so what was gone for
+it stays gone. An answer is bounded before it is built.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from peers.errors import RefusedError
+from peers.ordered_log import OrderedLog
+from tlru import errors
+from tlru.engine.items import Item
+from tlru.engine.machine import Machine
+from tlru.node.asker import Asker
+from tlru.node.pending import Read, Reads, may_wait
+from tlru.wire.fields import Min
+from tlru.wire.limits import Limits
+from tlru.wire.requests import TIMEOUT_MS
+
+Args = dict[str, Any]
+Fields = dict[str, Any]
+
+SCAN_LIMIT = 100  # keys in a page where the asker does not say
+
+
+class ReadDesk:
+    """Answers reads of one cache."""
+
+    def __init__(self, machine: Machine, log: OrderedLog, limits: Limits) -> None:
+        self._machine = machine
+        self._log = log
+        self._limits = limits
+        self._waiting = Reads()
+        self._barriers: set[asyncio.Task[None]] = set()
+
+    @property
+    def waiting(self) -> int:
+        """How many reads wait for a position or for the leader's word."""
+        return len(self._waiting) + len(self._barriers)
+
+    # -- when
+
+    def handle(self, name: str, args: Args, asker: Asker, request: int | None) -> None:
+        """Answer, as soon as it may be answered."""
+        if args.get("read") == "linear":
+            self._after_barrier(name, args, asker, request)
+            return
+        minimum: Min | None = args.get("min")
+        if minimum is None:
+            asker.reply(request, self._answer(name, args, self._log.now()))
+        else:
+            self._after(minimum, name, args, asker, request)
+
+    def _after(
+        self, minimum: Min, name: str, args: Args, asker: Asker, request: int | None
+    ) -> None:
+        if minimum.epoch is not None and minimum.epoch != str(self._log.epoch):
+            raise errors.WrongEpoch(
+                f"the position is of epoch {minimum.epoch}, this is {self._log.epoch}: ask anew"
+            )
+
+        def serve() -> None:
+            now = max(self._log.now(), minimum.time or 0)
+            asker.reply(request, self._answer(name, args, now))
+
+        if minimum.pos <= self._machine.index:
+            serve()
+            return
+        may_wait(asker, self._limits)
+        asker.waits += 1
+        deadline = self._log.now() + args.get("timeout", TIMEOUT_MS)
+        self._waiting.add(Read(asker, request, minimum.pos, deadline, serve))
+
+    def _after_barrier(self, name: str, args: Args, asker: Asker, request: int | None) -> None:
+        may_wait(asker, self._limits)
+        asker.waits += 1
+        task = asyncio.get_running_loop().create_task(self._ask_leader(name, args, asker, request))
+        self._barriers.add(task)
+        task.add_done_callback(self._barriers.discard)
+
+    async def _ask_leader(self, name: str, args: Args, asker: Asker, request: int | None) -> None:
+        try:
+            try:
+                async with asyncio.timeout(args.get("timeout", TIMEOUT_MS) / 1000):
+                    index = await self._log.read_barrier()
+            finally:
+                asker.waits -= 1
+            minimum = args.get("min") or Min(0)
+            needed = Min(max(index, minimum.pos), minimum.epoch, minimum.time)
+            self._after(needed, name, args, asker, request)
+        except TimeoutError:
+            late = errors.Timeout("no word from the leader in time", outcome_known=True)
+            asker.refuse(request, late)
+        except RefusedError as exc:
+            asker.refuse(request, errors.Unavailable(str(exc), code=exc.reason))
+        except errors.TlruError as error:
+            asker.refuse(request, error)
+
+    def applied(self) -> None:
+        """The machine has come further: some who waited may be answered."""
+        if self._waiting:
+            for read in self._waiting.reached(self._machine.index):
+                read.asker.waits -= 1
+                self._serve(read)
+
+    def _serve(self, read: Read) -> None:
+        try:
+            read.serve()
+        except errors.TlruError as error:
+            read.asker.refuse(read.request, error)
+
+    def tick(self, now: int) -> None:
+        """Refuse those that have waited long enough."""
+        for read in self._waiting.overdue(now):
+            self._refuse(
+                read,
+                errors.Unavailable(
+                    f"this node is at {self._machine.index} and has not come to {read.pos} in time",
+                    code="syncing",
+                ),
+            )
+
+    def refuse_all(self, error: errors.TlruError) -> None:
+        """The node stops: nobody waits any longer."""
+        for read in self._waiting.overdue(1 << 62):
+            self._refuse(read, error)
+        for task in self._barriers:
+            task.cancel()
+
+    @staticmethod
+    def _refuse(read: Read, error: errors.TlruError) -> None:
+        read.asker.waits -= 1
+        read.asker.refuse(read.request, error)
+
+    # -- what
+
+    def _answer(self, name: str, args: Args, now: int) -> Fields:
+        if name == "get":
+            fields = self.fields_of_get(args["key"], now)
+        else:
+            fields = _ANSWERS[name](self, args, now)
+        fields["pos"] = self._machine.index
+        fields["time"] = now
+        return fields
+
+    def fields_of_get(self, key: str, now: int) -> Fields:
+        """What `get` says of one key."""
+        item = self._machine.read(key, now)
+        return {"found": False} if item is None else _shown(item, now, {"found": True})
+
+    def _get_many(self, args: Args, now: int) -> Fields:
+        size, values = 0, []
+        for key in args["keys"]:
+            item = self._machine.read(key, now)
+            if item is None:
+                values.append({"found": False})
+                continue
+            size += len(item.value)
+            if size > self._limits.message_bytes:
+                raise errors.TooLarge(
+                    f"the values have more than {self._limits.message_bytes} bytes together; "
+                    "ask for fewer keys"
+                )
+            values.append(_shown(item, now, {"found": True}))
+        return {"values": values}
+
+    def _scan(self, args: Args, now: int) -> Fields:
+        """A page, cut where it would be larger than what the node sends at once."""
+        limit, with_values = args.get("limit", SCAN_LIMIT), args.get("values", False)
+        page: list[Any] = []
+        size = 0
+        for key, item in self._machine.scan(args.get("prefix", ""), args.get("after"), now):
+            size += len(key) + (len(item.value) if with_values else 0)
+            if page and (len(page) == limit or size > self._limits.push_bytes):
+                return {"items" if with_values else "keys": page, "more": True}
+            page.append(_shown(item, now, {"key": key}) if with_values else key)
+        return {"items" if with_values else "keys": page}
+
+
+def _shown(item: Item, now: int, fields: Fields) -> Fields:
+    fields["value"] = item.value
+    fields["version"] = item.version
+    fields["at"] = item.at
+    if item.expires is not None:
+        fields["ttl"] = (item.expires - now) / 1000
+    if item.rev is not None:
+        fields["rev"] = item.rev
+    if item.mime is not None:
+        fields["mime"] = item.mime
+    return fields
+
+
+_ANSWERS: dict[str, Callable[[ReadDesk, Args, int], Fields]] = {
+    "get_many": ReadDesk._get_many,
+    "scan": ReadDesk._scan,
+}

@@ -1,0 +1,239 @@
+"""`Node`: a running server, from its start to its orderly stop.
+
+This module decides in which order things come up and go down. What a client may ask is decided in
+`service.py` and below; what the process is told, in `tlru.config`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from pathlib import Path
+from typing import Any, Self
+
+from peers.errors import StorageError
+from peers.single import SingleLog
+from tlru import errors
+from tlru.config import Config
+from tlru.node import facts
+from tlru.node.door import Door
+from tlru.node.health import Health
+from tlru.node.http import HttpSide
+from tlru.node.rates import Rates
+from tlru.node.service import CacheService
+from tlru.node.session import NodeOp, Session
+from tlru.node.websocket import WebSocketConnection
+
+logger = logging.getLogger(__name__)
+
+BACKLOG = 4_096  # connections that the kernel keeps for us while the loop is busy
+TICK_S = 0.25
+LEAVING_S = 1.0  # what is left of a stop for clients to answer our goodbye
+
+
+class Node:
+    """A tlru node inside this process.
+
+    >>> async with Node(listen="127.0.0.1:0") as node:   # doctest: +SKIP
+    ...     print(node.url)
+    """
+
+    def __init__(self, config: Config | None = None, **options: Any) -> None:
+        if config is not None and options:
+            raise TypeError("give Node a Config or options, not both")
+        self.config = Config(**options) if config is None else config
+        self.limits = self.config.limits()
+        self.started_at = time.time()
+        self.draining = False
+        self.rates = Rates()
+        self.connections: set[WebSocketConnection] = set()
+        self.connections_total = 0
+        self.services = {name: self._service(name) for name in self.config.caches}
+        self.session_ops: dict[str, NodeOp] = facts.session_ops(self)
+        self.health = Health(self)
+        self.http = HttpSide(self)
+        self._server: asyncio.Server | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+        self._closed: asyncio.Event | None = None
+
+    def _service(self, name: str) -> CacheService:
+        config = self.config
+        directory = None if config.data_dir is None else Path(config.data_dir) / name
+        log = SingleLog(
+            config.id,
+            directory,
+            snapshot_interval_s=config.snapshot_interval,
+            member=lambda: facts.member(self),
+        )
+        settings = {
+            "max_bytes": config.max_bytes,
+            "max_entries": config.max_entries,
+            "once_ms": round(config.once_s * 1000),
+            "tombstone_ms": round(config.tombstone_s * 1000),
+        }
+        return CacheService(name, log, self.limits, settings)
+
+    # -- coming up
+
+    async def start(self) -> None:
+        """Come up and serve. OSError where the port cannot be had; TlruError for the directory."""
+        self._loop = asyncio.get_running_loop()
+        self._closed = asyncio.Event()
+        async with contextlib.AsyncExitStack() as undo:
+            # The port first: nothing is touched on disk by a node that cannot serve.
+            sock = self._bind()
+            undo.callback(sock.close)
+            for service in self.services.values():
+                await self._start_service(service)
+                undo.push_async_callback(service.stop)
+            await self.http.start()
+            undo.push_async_callback(self.http.stop)
+            self._server = await self._loop.create_server(self._door, sock=sock, backlog=BACKLOG)
+            undo.pop_all()
+        self.health.start()
+        self._tick()
+
+    def _bind(self) -> socket.socket:
+        address = self.config.listen_address
+        family, _, _, _, where = socket.getaddrinfo(
+            address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            sock.bind(where)
+            sock.listen(BACKLOG)
+        except BaseException:
+            sock.close()
+            raise
+        self.port: int = sock.getsockname()[1]
+        return sock
+
+    @staticmethod
+    async def _start_service(service: CacheService) -> None:
+        try:
+            await service.start()
+        except StorageError as exc:
+            raise errors.TlruError(str(exc)) from exc
+
+    def _door(self) -> Door:
+        return Door(
+            lambda: WebSocketConnection(self),
+            self.http.connection,
+            self.limits.hello_s,
+            full=lambda: self.full,
+        )
+
+    # -- what it is
+
+    @property
+    def url(self) -> str:
+        """Where WebSocket clients reach it."""
+        return f"ws://{self._host()}:{self.port}/ws"
+
+    @property
+    def http_url(self) -> str:
+        """Where HTTP clients reach it."""
+        return f"http://{self._host()}:{self.port}"
+
+    def _host(self) -> str:
+        host = self.config.listen_address.host
+        if host in ("", "0.0.0.0", "::"):
+            host = socket.gethostname() if host else "127.0.0.1"
+        return f"[{host}]" if ":" in host else host
+
+    @property
+    def status(self) -> str:
+        """The status of the node: that of its caches, or draining."""
+        if self.draining:
+            return "draining"
+        found = {str(service.log.status().status) for service in self.services.values()}
+        return next((status for status in sorted(found) if status != "active"), "active")
+
+    # -- connections
+
+    def entered(self, connection: WebSocketConnection) -> None:
+        """A WebSocket session begins."""
+        self.connections.add(connection)
+        self.connections_total += 1
+
+    def left(self, connection: WebSocketConnection) -> None:
+        """A WebSocket session is over."""
+        self.connections.discard(connection)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more connections are taken."""
+        return len(self.connections) + self.http.connections >= self.config.connections
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        for connection in list(self.connections):
+            connection.tick(now, self.limits.ping_s)
+        self.rates.tick(now)
+        self._ticker = self._loop.call_later(TICK_S, self._tick)
+
+    # -- going down
+
+    async def stop(self, grace: float | None = None) -> None:
+        """Take no more, answer what was asked, keep what is to be kept, and go."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        grace = self.config.grace if grace is None else grace
+        self.draining = True
+        for service in self.services.values():
+            service.draining = True
+        server.close()
+        self._say_goodbye()
+        await self._until_answered(grace)
+        await self.health.stop()
+        await self.http.stop()
+        await self._until_alone()
+        if self._ticker is not None:
+            self._ticker.cancel()
+        for service in self.services.values():
+            await service.stop()
+        assert self._closed is not None
+        self._closed.set()
+
+    def _say_goodbye(self) -> None:
+        """Nobody else serves this cache, so there is nothing to be gained by leaving slowly."""
+        for session in self._sessions():
+            session.push({"push": "goaway", "reason": "stopping", "within": 0, "servers": []})
+
+    async def _until_answered(self, grace: float) -> None:
+        """Let what was asked before be answered."""
+        waits = [session.until_idle() for session in self._sessions()]
+        if waits:
+            await asyncio.wait(waits, timeout=grace)
+
+    def _sessions(self) -> list[Session]:
+        return [each.session for each in self.connections if each.session is not None]
+
+    async def _until_alone(self) -> None:
+        """Let clients answer the goodbye; cut whoever does not."""
+        for connection in self.connections:
+            connection.close(1012, "the node stops")
+        gone = [connection.gone for connection in self.connections]
+        if gone:
+            await asyncio.wait(gone, timeout=LEAVING_S)
+        for connection in list(self.connections):
+            connection.abort()
+
+    async def wait_closed(self) -> None:
+        """Wait until somebody has stopped the node."""
+        assert self._closed is not None, "the node was never started"
+        await self._closed.wait()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()

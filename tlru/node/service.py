@@ -1,0 +1,274 @@
+"""One named cache on this node: its machine, its log, and everybody who waits for either.
+
+Requests come in checked (`wire/requests.py`) and leave as operations for the log, or are answered
+from memory (`reads.py`). The log calls back with committed entries; the machine's replies find
+their askers by the dot of the operation. This module decides how long a write is waited for and
+what its asker is told; it decides nothing about order or content.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from peers.core.entry import Dot, Entry
+from peers.errors import RefusedError
+from peers.ordered_log import Ack, OrderedLog, Settled
+from tlru import errors
+from tlru.engine.events import Event
+from tlru.engine.items import ITEM_OVERHEAD_BYTES
+from tlru.engine.machine import Machine, Result
+from tlru.engine.operations import GiveUpWait, Once, Operation, Settings, encode
+from tlru.engine.snapshot import Capture, SnapshotError
+from tlru.node import writes
+from tlru.node.asker import Asker
+from tlru.node.duties import EXPIRE_EVERY_MS, Duties
+from tlru.node.pending import Write, Writes, may_wait
+from tlru.node.reads import ReadDesk
+from tlru.wire.limits import Limits
+from tlru.wire.requests import TIMEOUT_MS, Op
+
+logger = logging.getLogger(__name__)
+
+Args = dict[str, Any]
+
+
+class CacheService:
+    """A named cache: answers its clients, and is the log's application."""
+
+    def __init__(
+        self, name: str, log: OrderedLog, limits: Limits, settings: dict[str, Any] | None = None
+    ) -> None:
+        self.name = name
+        self.log = log
+        self.limits = limits
+        self.draining = False
+        self._settings = settings or {}
+        self._writes = Writes()
+        self._on_events: list[Callable[[Sequence[Event]], None]] = []
+        self._take_up(Machine())
+        self._ticker: asyncio.TimerHandle | None = None
+
+    def _take_up(self, machine: Machine) -> None:
+        self.machine = machine
+        self.reads = ReadDesk(machine, self.log, self.limits)
+        self._duties = Duties(machine, self._propose_own)
+
+    # -- coming up and going down
+
+    async def start(self) -> None:
+        """Start the log, see that the settings hold, and keep up the leader's duties."""
+        await self.log.start(self)
+        self._loop = asyncio.get_running_loop()
+        wanted = sorted(self._settings.items())
+        changes = [(n, v) for n, v in wanted if self.machine.settings[n] != v]
+        if changes and self.log.leads:
+            self._propose_own(Settings(tuple(changes)))
+        self._tick()
+
+    async def stop(self) -> None:
+        """Stop the log; whoever still waits is told that the outcome is not known."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+        await self.log.stop()
+        for _, write in self._writes.overdue(1 << 62):
+            self._time_out(write)
+        self.reads.refuse_all(errors.Unavailable("the node stops", code="draining"))
+
+    def idle(self) -> bool:
+        """Whether nobody waits for a write or a read."""
+        return not self._writes and not self.reads.waiting
+
+    def _tick(self) -> None:
+        now = self.log.now()
+        if self.log.leads:
+            self._duties.tick(now)
+        for dot, write in self._writes.overdue(now):
+            write.asker.waiting.pop(dot, None)
+            self._time_out(write)
+        self.reads.tick(now)
+        self._ticker = self._loop.call_later(EXPIRE_EVERY_MS / 1000, self._tick)
+
+    # -- what clients ask
+
+    def handle(self, op: Op, args: Args, asker: Asker, request: int | None) -> None:
+        """Answer a checked request, now or when the log has spoken."""
+        try:
+            if self.draining:
+                raise errors.Unavailable("the node is about to stop", code="draining")
+            if op.writes:
+                self._write(op.name, args, asker, request)
+            elif op.name == "get" and "touch" in args:
+                self._touching_get(args, asker, request)
+            else:
+                self.reads.handle(op.name, args, asker, request)
+        except errors.TlruError as error:
+            asker.refuse(request, error)
+
+    def _write(self, name: str, args: Args, asker: Asker, request: int | None) -> None:
+        operation = writes.operation(name, args)
+        ack = writes.ack(name, args)
+        timeout = args.get("timeout", TIMEOUT_MS)
+        waits = name == "lock" and args.get("wait", 0) > 0
+        if waits:
+            may_wait(asker, self.limits)
+            timeout += args["wait"]
+        dot = self._propose(operation, ack, timeout, args.get("once"))
+        if ack is Ack.NONE:
+            asker.reply(request, {})
+            return
+        if waits:
+            asker.waiting[dot] = args["name"]
+        deadline = self.log.now() + timeout
+        self._writes.add(dot, Write(asker, request, ack, deadline, writes.FINISH.get(name)))
+
+    def write_own(self, operation: Operation, asker: Asker) -> None:
+        """A write of the node itself, into the reserved key space. RefusedError if it cannot be."""
+        dot = self.log.propose(encode(operation))
+        deadline = self.log.now() + TIMEOUT_MS
+        self._writes.add(dot, Write(asker, None, Ack.QUORUM, deadline, None))
+
+    def _touching_get(self, args: Args, asker: Asker, request: int | None) -> None:
+        key, ttl = args["key"], args["touch"]
+        timeout = args.get("timeout", TIMEOUT_MS)
+        dot = self._propose(
+            writes.operation("touch", {"key": key, "ttl": ttl}), Ack.QUORUM, timeout
+        )
+
+        def read_now(_: Result) -> Result:
+            return self.reads.fields_of_get(key, self.machine.at)
+
+        deadline = self.log.now() + timeout
+        self._writes.add(dot, Write(asker, request, Ack.QUORUM, deadline, read_now))
+
+    def _propose(
+        self, operation: Operation, ack: Ack, timeout: int, once: Once | None = None
+    ) -> Dot:
+        size = writes.size_of(operation)
+        budget = self.machine.settings["max_bytes"]
+        if budget is not None and size + ITEM_OVERHEAD_BYTES > budget:
+            raise errors.TooLarge(f"{size} bytes are more than the whole cache may hold: {budget}")
+        if size and self._duties.blocked():
+            raise errors.Overloaded(
+                "the cache is over its budget and evictions are on their way", after=0.1
+            )
+        try:
+            return self.log.propose(encode(operation, once), ack, self.log.now() + timeout)
+        except RefusedError as exc:
+            raise _unavailable(exc) from exc
+
+    def _propose_own(self, operation: Operation) -> Dot | None:
+        try:
+            return self.log.propose(encode(operation))
+        except RefusedError as exc:
+            # Nothing is lost: what is owed now is still owed at the next tick.
+            logger.debug("cache %s: %s", self.name, exc)
+            return None
+
+    # -- locks that are waited for
+
+    def forget(self, asker: Asker) -> None:
+        """The asker is gone: its waits are given up. Its writes go on, for they were promised."""
+        for dot, name in asker.waiting.items():
+            self._propose_own(GiveUpWait(name, dot.incarnation, dot.sequence))
+        asker.waiting.clear()
+
+    # -- what the log says
+
+    def apply(self, entries: Sequence[Entry]) -> None:
+        """Carry out committed entries, answer who waited for them, tell who watches."""
+        machine = self.machine
+        applied = machine.apply(entries)
+        if machine.diverged:
+            logger.error("cache %s: this node's state is not the majority's", self.name)
+        for dot, result in applied.replies:
+            write = self._writes.get(dot)
+            if write is None:
+                continue
+            if write.ack is Ack.ALL and "error" not in result:
+                write.result = result
+            else:
+                self._writes.take(dot)
+                self._answer(dot, write, result)
+        if applied.events:
+            for listener in self._on_events:
+                listener(applied.events)
+        self.reads.applied()
+        if self.log.leads:
+            self._duties.applied(machine.at)
+
+    def settle(self, dot: Dot, outcome: Settled) -> None:
+        """Hear what else became of a write of ours."""
+        write = self._writes.get(dot)
+        match outcome:
+            case Settled.APPENDED if write is not None and write.ack is Ack.LEADER:
+                self._writes.take(dot)
+                self._answer(dot, write, {})
+            case Settled.HELD_BY_ALL if write is not None and write.result is not None:
+                self._writes.take(dot)
+                self._answer(dot, write, write.result)
+            case Settled.NOT_DONE if write is not None:
+                self._writes.take(dot)
+                error = errors.Timeout("its time was over: it was not done", outcome_known=True)
+                write.asker.refuse(write.request, error)
+            case Settled.UNKNOWN if write is not None:
+                self._writes.take(dot)
+                self._time_out(write)
+            case _:
+                pass  # its asker was answered before, or has gone
+
+    def _answer(self, dot: Dot, write: Write, result: Result) -> None:
+        if write.asker.waiting:
+            write.asker.waiting.pop(dot, None)
+        if "error" in result:
+            write.asker.refuse(write.request, writes.error_of(result))
+            return
+        fields = result if write.finish is None else write.finish(result)
+        fields["pos"] = self.machine.index
+        fields["time"] = self.machine.at
+        write.asker.reply(write.request, fields)
+
+    def _time_out(self, write: Write) -> None:
+        if write.result is not None:
+            error: errors.TlruError = errors.NotEnoughReplicas(
+                "committed, but not every voter holds it yet", committed=True
+            )
+        else:
+            error = errors.Timeout("no word from the log in time; whether it was done is not known")
+        write.asker.refuse(write.request, error)
+
+    # -- snapshots
+
+    def capture(self) -> Capture:
+        """Begin a snapshot at the last applied index."""
+        return self.machine.capture()
+
+    def restore(self, chunks: Iterable[bytes]) -> int:
+        """Replace the state by a snapshot's, if there is one; its index."""
+        first = next(iterator := iter(chunks), None)
+        if first is None:
+            return self.machine.index
+        try:
+            self._take_up(Machine.from_snapshot(_chain(first, iterator)))
+        except SnapshotError as exc:
+            raise errors.TlruError(f"cache {self.name}: {exc}") from exc
+        return self.machine.index
+
+    # -- for those who watch
+
+    def listen(self, listener: Callable[[Sequence[Event]], None]) -> None:
+        """Call `listener` with the events of each batch, in order."""
+        self._on_events.append(listener)
+
+
+def _chain(first: bytes, rest: Iterable[bytes]) -> Iterable[bytes]:
+    yield first
+    yield from rest
+
+
+def _unavailable(refused: RefusedError) -> errors.Unavailable:
+    if refused.reason == "overloaded":
+        return errors.Overloaded(str(refused), after=0.1)
+    return errors.Unavailable(str(refused), code=refused.reason)

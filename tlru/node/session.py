@@ -1,0 +1,270 @@
+"""One WebSocket connection's conversation: messages in, replies out, and how much of either.
+
+Sans-I/O: bytes of whole WebSocket messages come in by `feed`, encoded replies leave through the
+`Wire` that is given. This module decides in which order messages are taken, when the session stops
+taking more, and what a message that cannot be understood is told. The service decides the answers.
+
+Invariant: what the session holds is bounded. It takes no message while too many are unanswered or
+while its client does not read, and the transport stops reading meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from peers.core.entry import Dot
+from tlru import errors
+from tlru.node import commands
+from tlru.node.service import CacheService
+from tlru.wire.codec import Codec, FramingError, Message
+from tlru.wire.requests import OPS, checked, request_id
+
+logger = logging.getLogger(__name__)
+
+# Replies that wait to be written: more are not made before these are on their way.
+OUT_BYTES_MAX = 1 << 20
+
+NodeOp = Callable[["Session", dict[str, Any]], dict[str, Any]]
+
+
+class Wire(Protocol):
+    """What carries a session."""
+
+    def write(self, messages: list[bytes]) -> None:
+        """Send encoded messages, joined as the codec joins them."""
+
+    def close(self, code: int, reason: str) -> None:
+        """End the connection."""
+
+    def flush_later(self) -> None:
+        """See that `Session.flush` is called at the end of this turn of the loop."""
+
+    def read_on(self, on: bool) -> None:
+        """Read from the client, or let it wait."""
+
+
+class Session:
+    """The node's side of one WebSocket connection."""
+
+    def __init__(
+        self, service: CacheService, codec: Codec, wire: Wire, node_ops: dict[str, NodeOp]
+    ) -> None:
+        self.service = service
+        self.codec = codec
+        self.client = ""
+        self.waiting: dict[Dot, str] = {}
+        self.waits = 0
+        self.push_bytes = service.limits.push_bytes
+        self.requests = 0
+        self._wire = wire
+        self._node_ops = node_ops
+        self._frames: deque[bytes] = deque()
+        self._messages: Iterator[Message | errors.BadRequest] | None = None
+        self._taken = 0  # messages of the present frame
+        self._unanswered: set[int] = set()
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._pumping = False
+        self._stalled = False  # the client does not read
+        self._reading = True
+        self._ended = False
+        self._when_idle: asyncio.Future[None] | None = None  # only while the node stops
+
+    # -- from the client
+
+    def feed(self, data: bytes) -> None:
+        """Take the payload of one WebSocket message."""
+        self._frames.append(data)
+        self.pump()
+
+    def pump(self) -> None:
+        """Take messages for as long as there are any and the bounds allow it."""
+        if self._pumping or self._ended:
+            return
+        self._pumping = True
+        try:
+            while self._take_some():
+                self._write_out()
+        except FramingError as exc:
+            self._write_out()
+            self._wire.close(exc.close_code, exc.reason)
+            self.end()
+        finally:
+            self._pumping = False
+        self._write_out()
+        self._set_reading(not self._full())
+
+    def _take_some(self) -> bool:
+        """Take messages until a bound is met; False where there is none left to take now."""
+        while not self._full():
+            message = self._next()
+            if message is None:
+                return False
+            self._take(message)
+        return self._out_bytes >= OUT_BYTES_MAX and not self._stalled
+
+    def stall(self, stalled: bool) -> None:
+        """The client has stopped reading, or reads again."""
+        self._stalled = stalled
+        if not stalled:
+            self.pump()
+
+    def end(self) -> None:
+        """The connection is gone."""
+        if not self._ended:
+            self._ended = True
+            self._frames.clear()
+            self._messages = None
+            self._unanswered.clear()
+            self._note_idle()
+            self.service.forget(self)
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was asked has been answered."""
+        return not self._unanswered and not self._frames and self._messages is None
+
+    def until_idle(self) -> asyncio.Future[None]:
+        """Resolves when everything that was asked has been answered, or nobody is left to ask."""
+        if self._when_idle is None:
+            self._when_idle = asyncio.get_running_loop().create_future()
+        self._note_idle()
+        return self._when_idle
+
+    def _note_idle(self) -> None:
+        waiter = self._when_idle
+        if waiter is not None and not waiter.done() and (self._ended or self.idle):
+            waiter.set_result(None)
+
+    def _full(self) -> bool:
+        return (
+            self._stalled
+            or self._out_bytes >= OUT_BYTES_MAX
+            or len(self._unanswered) >= self.service.limits.in_flight
+        )
+
+    def _set_reading(self, on: bool) -> None:
+        if on != self._reading:
+            self._reading = on
+            self._wire.read_on(on)
+
+    def _next(self) -> Message | errors.BadRequest | None:
+        while True:
+            if self._messages is None:
+                if not self._frames:
+                    return None
+                self._messages = self.codec.decode(self._frames.popleft())
+                self._taken = 0
+            message = next(self._messages, None)
+            if message is not None:
+                self._taken += 1
+                return message
+            self._messages = None
+
+    def _take(self, message: Message | errors.BadRequest) -> None:
+        self.requests += 1
+        if isinstance(message, errors.BadRequest):
+            self._say({"id": None, "ok": False, "error": message.to_wire()})
+            return
+        try:
+            request = request_id(message)
+            if request is not None and request in self._unanswered:
+                raise errors.BadRequest(f"`id` {request} has not been answered yet; use another")
+        except errors.BadRequest as error:
+            self._say({"id": None, "ok": False, "error": error.to_wire()})
+            return
+        if request is not None:
+            self._unanswered.add(request)
+        try:
+            self._carry_out(message, request)
+        except errors.TlruError as error:
+            self.refuse(request, error)
+        except Exception:
+            logger.exception("a request failed in a way that nobody foresaw")
+            self.refuse(request, errors.Internal("the node failed; its log says how"))
+
+    def _carry_out(self, message: Message, request: int | None) -> None:
+        if self._taken > self.service.limits.batch:
+            raise errors.TooLarge(
+                f"one WebSocket message may carry {self.service.limits.batch} requests"
+            )
+        name = message.get("op")
+        op = OPS.get(name) if isinstance(name, str) else None
+        if op is None:
+            if "command" in message and "op" not in message:
+                commands.take(self, message, request)
+                return
+            raise errors.UnknownOp(f"there is no operation {str(name)[:40]!r}")
+        args = checked(op, message, self.codec.reading)
+        node_op = self._node_ops.get(op.name)
+        if node_op is None:
+            self.service.handle(op, args, self, request)
+        else:
+            self.reply(request, node_op(self, args))
+
+    # -- to the client
+
+    def reply(self, request: int | None, fields: dict[str, Any]) -> None:
+        """Answer a request, unless it wanted no answer."""
+        if request is not None:
+            self._unanswered.discard(request)
+            self._say({"id": request, "ok": True, **fields})
+
+    def refuse(self, request: int | None, error: errors.TlruError) -> None:
+        """Tell that a request failed, unless it wanted no answer."""
+        if request is not None:
+            self._unanswered.discard(request)
+            self._say({"id": request, "ok": False, "error": error.to_wire()})
+
+    def say(self, request: int | None, message: Message) -> None:
+        """Answer in a form that is not the protocol's own; a request's id goes with it."""
+        if request is not None:
+            self._unanswered.discard(request)
+            message["id"] = request
+        self._say(message)
+
+    def push(self, message: Message) -> None:
+        """Tell the client something that it did not ask for."""
+        self._say(message)
+
+    def _say(self, message: Message) -> None:
+        if self._ended:
+            return
+        data = self.codec.encode(message)
+        self._out.append(data)
+        self._out_bytes += len(data)
+        if not self._pumping and len(self._out) == 1:
+            self._wire.flush_later()
+
+    def flush(self) -> None:
+        """Write what has gathered; answers make room, so whoever had to wait is taken now."""
+        self._write_out()
+        if not self._reading or self._frames or self._messages is not None:
+            self.pump()
+
+    def _write_out(self) -> None:
+        """Few WebSocket messages, each of at most `push_bytes` where that can be."""
+        if not self._out or self._ended:
+            return
+        out, self._out = self._out, []
+        size, self._out_bytes = self._out_bytes, 0
+        if size <= self.push_bytes:
+            self._wire.write([self.codec.separator.join(out)])
+        else:
+            self._wire.write(list(self._packed(out)))
+        self._note_idle()
+
+    def _packed(self, out: list[bytes]) -> Iterator[bytes]:
+        batch: list[bytes] = []
+        size = 0
+        for data in out:
+            if batch and size + len(data) > self.push_bytes:
+                yield self.codec.separator.join(batch)
+                batch, size = [], 0
+            batch.append(data)
+            size += len(data) + len(self.codec.separator)
+        yield self.codec.separator.join(batch)

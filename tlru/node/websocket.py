@@ -1,0 +1,223 @@
+"""The WebSocket transport of a session: `websockets`' sans-I/O protocol under asyncio.
+
+This module decides framing and the life of the connection: handshake, fragments, pings, closing.
+One write for all that gathers in a turn of the loop. What messages say is the session's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, cast
+from urllib.parse import parse_qs, urlsplit
+
+from websockets.exceptions import InvalidState
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from tlru.node.session import Session
+from tlru.wire import codec as codecs
+
+if TYPE_CHECKING:
+    from tlru.node.server import Node
+
+logger = logging.getLogger(__name__)
+
+CLOSE_S = 2.0  # how long a client may take to close its side before the connection is cut
+SILENT_PINGS_MAX = 2
+WRITE_BUFFER_BYTES = 64 << 10  # unread replies beyond this stop the session taking requests
+
+
+class WebSocketConnection(asyncio.Protocol):
+    """One client's connection, from its handshake to its end."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._loop = asyncio.get_running_loop()
+        self._protocol = ServerProtocol(
+            max_size=node.limits.message_bytes, logger=logging.getLogger("tlru.websockets")
+        )
+        self.session: Session | None = None
+        self._fragments = bytearray()
+        self._heard = self._loop.time()
+        self._pinged = 0.0
+        self._cut: asyncio.TimerHandle | None = None
+        self._flushing = False
+        self.gone: asyncio.Future[None] = self._loop.create_future()
+
+    # -- asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection over from the door."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the client: frames, most of them messages for the session."""
+        self._heard = self._loop.time()
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            if isinstance(event, Frame):
+                self._on_frame(event)
+            else:
+                self._shake_hands(cast(Request, event))
+        self._send()
+
+    def eof_received(self) -> None:
+        """The client will send no more."""
+        self._protocol.receive_eof()
+        self._send()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone, with or without a goodbye."""
+        if self._cut is not None:
+            self._cut.cancel()
+        self._node.left(self)
+        self.gone.set_result(None)
+        if self.session is not None:
+            self.session.end()
+
+    def pause_writing(self) -> None:
+        """The client does not read: take no more of its requests."""
+        if self.session is not None:
+            self.session.stall(True)
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        if self.session is not None:
+            self.session.stall(False)
+
+    # -- the handshake
+
+    def _shake_hands(self, request: Request) -> None:
+        response = self._refusal(request) or self._accept(request)
+        self._protocol.send_response(response)
+
+    def _refusal(self, request: Request) -> Response | None:
+        url = urlsplit(request.path)
+        if url.path != "/ws":
+            return self._protocol.reject(404, f"No WebSocket at {url.path[:80]!r}; it is at /ws.\n")
+        name = parse_qs(url.query).get("cache", ["default"])[0]
+        service = self._node.services.get(name)
+        if service is None:
+            return self._protocol.reject(404, f"There is no cache {name[:80]!r} here.\n")
+        if self._node.full:
+            return self._protocol.reject(503, "Too many connections; come later.\n")
+        if self._node.draining:
+            return self._protocol.reject(503, "The node is about to stop.\n")
+        offered = [
+            word.strip()
+            for header in request.headers.get_all("Sec-WebSocket-Protocol")
+            for word in header.split(",")
+        ]
+        codec = codecs.choose(offered)
+        if codec is None:
+            known = ", ".join(each.name for each in codecs.CODECS)
+            return self._protocol.reject(400, f"None of the subprotocols is known: {known} are.\n")
+        self._codec = codec(self._node.limits)
+        self._service = service
+        # Offered none: the answer names none either, and JSON is spoken.
+        self._protocol.available_subprotocols = [Subprotocol(codec.name)] if offered else None
+        return None
+
+    def _accept(self, request: Request) -> Response:
+        response = self._protocol.accept(request)
+        if response.status_code == 101:
+            self.session = Session(self._service, self._codec, self, self._node.session_ops)
+            self._node.entered(self)
+        return response
+
+    # -- frames
+
+    def _on_frame(self, frame: Frame) -> None:
+        session = self.session
+        if session is None or frame.opcode is Opcode.PING or frame.opcode is Opcode.PONG:
+            return
+        if frame.opcode is Opcode.CLOSE:
+            session.end()
+            return
+        if frame.opcode is not Opcode.CONT:
+            wanted = Opcode.BINARY if self._codec.binary else Opcode.TEXT
+            if frame.opcode is not wanted:
+                self.close(1003, f"{self._codec.name} wants {wanted.name.lower()} messages")
+                session.end()
+                return
+        if not frame.fin:
+            self._fragments += frame.data  # their sum is bounded by the protocol's max_size
+            return
+        data = bytes(frame.data)
+        if self._fragments:
+            data = bytes(self._fragments) + data
+            self._fragments.clear()
+        session.feed(data)
+
+    # -- what the session asks for
+
+    def write(self, messages: list[bytes]) -> None:
+        """Send encoded messages, each in one WebSocket message."""
+        if self._protocol.state is not State.OPEN:
+            return
+        send = self._protocol.send_binary if self._codec.binary else self._protocol.send_text
+        for message in messages:
+            send(message)
+        self._send()
+
+    def close(self, code: int, reason: str) -> None:
+        """Say goodbye; the connection is cut if the client does not answer it."""
+        try:
+            self._protocol.send_close(code, reason[:100])
+        except InvalidState:
+            return  # it is closing already
+        self._send()
+
+    def flush_later(self) -> None:
+        """Flush the session when this turn of the loop has done what it has to do."""
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def read_on(self, on: bool) -> None:
+        """Read from the client, or let TCP make it wait."""
+        if not self._transport.is_closing():
+            if on:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
+
+    def abort(self) -> None:
+        """End the connection without another word."""
+        self._transport.abort()
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self.session is not None:
+            self.session.flush()
+
+    def _send(self) -> None:
+        """Hand what the protocol wants to send to the transport, in one write."""
+        parts = self._protocol.data_to_send()
+        if parts:
+            if parts[-1] == b"":  # the protocol's word for the end of what we send
+                self._transport.write(b"".join(parts))
+                self._transport.close()
+                return
+            self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+        if self._cut is None and self._protocol.close_expected():
+            self._cut = self._loop.call_later(CLOSE_S, self._transport.abort)
+
+    # -- the node's housekeeping
+
+    def tick(self, now: float, ping_s: float) -> None:
+        """Ping a silent client; leave one that stays silent."""
+        silent = now - self._heard
+        if silent < ping_s or self._protocol.state is not State.OPEN:
+            return
+        if silent >= ping_s * (SILENT_PINGS_MAX + 1):
+            self.close(1001, "silent")
+        elif now - self._pinged >= ping_s:
+            self._pinged = now
+            self._protocol.send_ping(b"")
+            self._send()

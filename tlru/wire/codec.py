@@ -1,0 +1,145 @@
+"""The two encodings of a connection: messages out of a frame, and replies into bytes.
+
+Pure. Framing that is lost is a `FramingError` with its close code; a single bad line of JSON is
+given back as an error in its place, and the lines after it go on. What a sender claims allocates
+nothing: lengths are bounded before anything is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Protocol
+
+import msgpack
+import orjson
+
+from tlru import errors
+from tlru.wire import strict_json, values
+from tlru.wire.fields import Reading, shown
+from tlru.wire.limits import Limits
+
+# No message of the protocol is an object of more members, `set_many`'s items included.
+FIELDS_MAX = 64
+
+Message = dict[Any, Any]
+
+
+class FramingError(Exception):
+    """The connection cannot be read any further."""
+
+    def __init__(self, close_code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.close_code, self.reason = close_code, reason
+
+
+class Codec(Protocol):
+    """How a connection writes and reads."""
+
+    name: ClassVar[str]
+    binary: ClassVar[bool]
+    separator: ClassVar[bytes]
+    reading: Reading
+
+    def decode(self, data: bytes) -> Iterator[Message | errors.BadRequest]:
+        """The messages of a frame, one after another."""
+
+    def encode(self, message: Message) -> bytes:
+        """One message to the client."""
+
+
+class MsgpackCodec:
+    """`tlru.v1.msgpack`: maps one after another; a value is a `bin`."""
+
+    name: ClassVar[str] = "tlru.v1.msgpack"
+    binary: ClassVar[bool] = True
+    separator: ClassVar[bytes] = b""
+
+    def __init__(self, limits: Limits) -> None:
+        self._bytes_max = limits.message_bytes
+        self._array_max = max(limits.keys, 16)
+        self.reading = Reading(limits, _take_bin)
+
+    def decode(self, data: bytes) -> Iterator[Message | errors.BadRequest]:
+        """The maps of a frame. FramingError (1007) where the bytes are not msgpack."""
+        unpacker = msgpack.Unpacker(
+            None,
+            max_buffer_size=self._bytes_max,
+            max_array_len=self._array_max,
+            max_map_len=FIELDS_MAX,
+            strict_map_key=False,
+        )
+        taken = 0  # at the end of the last whole map; the unpacker's own count runs into a half one
+        try:
+            unpacker.feed(data)
+            for message in unpacker:
+                taken = unpacker.tell()
+                if type(message) is dict:
+                    yield message
+                else:
+                    yield _no_object(message)
+        except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as exc:
+            raise FramingError(1007, f"not msgpack: {exc}"[:100]) from exc
+        if taken != len(data):
+            raise FramingError(1007, "the last map of the message is incomplete")
+
+    encode = staticmethod(msgpack.Packer(autoreset=True).pack)
+
+
+def _take_bin(found: Any) -> bytes:
+    if type(found) is not bytes:
+        raise errors.BadRequest(
+            f"a value is {shown(found)}; over msgpack it must be a bin that holds its msgpack bytes"
+        )
+    return found
+
+
+class JsonCodec:
+    """`tlru.v1.json`: one object a line; a value is JSON with tags."""
+
+    name: ClassVar[str] = "tlru.v1.json"
+    binary: ClassVar[bool] = False
+    separator: ClassVar[bytes] = b"\n"
+
+    def __init__(self, limits: Limits) -> None:
+        self.reading = Reading(limits, values.pack)
+
+    def decode(self, data: bytes) -> Iterator[Message | errors.BadRequest]:
+        """The objects of a frame. FramingError (1007) where it is not UTF-8."""
+        try:
+            str(data, "utf-8")
+        except UnicodeDecodeError as exc:
+            raise FramingError(1007, f"not UTF-8 at byte {exc.start}") from exc
+        for line in data.split(b"\n"):
+            if not line:
+                continue
+            try:
+                message = strict_json.parse(line)
+            except errors.BadRequest as exc:
+                yield exc
+            else:
+                yield message if type(message) is dict else _no_object(message)
+
+    def encode(self, message: Message) -> bytes:
+        """One line; every `bytes` in a message is a value."""
+        return orjson.dumps(message, default=_show_value)
+
+
+def _show_value(found: Any) -> Any:
+    if isinstance(found, bytes):
+        return values.unpack(found)
+    raise TypeError(f"a message to a client holds a {type(found).__name__}")
+
+
+def _no_object(found: Any) -> errors.BadRequest:
+    return errors.BadRequest(f"a message is {shown(found)}; it must be an object")
+
+
+CODECS: tuple[type[MsgpackCodec] | type[JsonCodec], ...] = (MsgpackCodec, JsonCodec)
+
+
+def choose(offered: Sequence[str]) -> type[MsgpackCodec] | type[JsonCodec] | None:
+    """The first subprotocol, in the client's order, that is known; JSON where none is offered."""
+    if not offered:
+        return JsonCodec
+    known = {codec.name: codec for codec in CODECS}
+    return next((known[name] for name in offered if name in known), None)

@@ -22,7 +22,9 @@ class Asker(Protocol):
     """How many of its requests wait for something."""
 
     def reply(self, request: int | None, fields: dict[str, Any]) -> None:
-        """Hear that a request succeeded. None is a request that wants no answer."""
+        """Hear that a request succeeded. None is a request that wants no answer.
+
+        The fields are the asker's from now on."""
 
     def refuse(self, request: int | None, error: TlruError) -> None:
         """Hear that a request failed."""

@@ -18,6 +18,7 @@ from tlru.engine.items import Item
 from tlru.engine.machine import Machine
 from tlru.node.asker import Asker
 from tlru.node.pending import Read, Reads, may_wait
+from tlru.node.rates import Rates
 from tlru.wire.fields import Min
 from tlru.wire.limits import Limits
 from tlru.wire.requests import TIMEOUT_MS
@@ -31,10 +32,11 @@ SCAN_LIMIT = 100  # keys in a page where the asker does not say
 class ReadDesk:
     """Answers reads of one cache."""
 
-    def __init__(self, machine: Machine, log: OrderedLog, limits: Limits) -> None:
+    def __init__(self, machine: Machine, log: OrderedLog, limits: Limits, rates: Rates) -> None:
         self._machine = machine
         self._log = log
         self._limits = limits
+        self._rates = rates
         self._waiting = Reads()
         self._barriers: set[asyncio.Task[None]] = set()
 
@@ -151,22 +153,23 @@ class ReadDesk:
     def fields_of_get(self, key: str, now: int) -> Fields:
         """What `get` says of one key."""
         item = self._machine.read(key, now)
-        return {"found": False} if item is None else _shown(item, now, {"found": True})
+        if item is None:
+            self._rates.misses += 1
+            return {"found": False}
+        self._rates.hits += 1
+        return _shown(item, now, {"found": True})
 
     def _get_many(self, args: Args, now: int) -> Fields:
         size, values = 0, []
         for key in args["keys"]:
-            item = self._machine.read(key, now)
-            if item is None:
-                values.append({"found": False})
-                continue
-            size += len(item.value)
+            fields = self.fields_of_get(key, now)
+            size += len(fields.get("value", b""))
             if size > self._limits.message_bytes:
                 raise errors.TooLarge(
                     f"the values have more than {self._limits.message_bytes} bytes together; "
                     "ask for fewer keys"
                 )
-            values.append(_shown(item, now, {"found": True}))
+            values.append(fields)
         return {"values": values}
 
     def _scan(self, args: Args, now: int) -> Fields:

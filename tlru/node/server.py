@@ -47,8 +47,8 @@ class Node:
         self.config = Config(**options) if config is None else config
         self.limits = self.config.limits()
         self.started_at = time.time()
-        self.draining = False
         self.rates = Rates()
+        self.draining = False
         self.connections: set[WebSocketConnection] = set()
         self.connections_total = 0
         self.services = {name: self._service(name) for name in self.config.caches}
@@ -74,7 +74,7 @@ class Node:
             "once_ms": round(config.once_s * 1000),
             "tombstone_ms": round(config.tombstone_s * 1000),
         }
-        return CacheService(name, log, self.limits, settings)
+        return CacheService(name, log, self.limits, self.rates, settings)
 
     # -- coming up
 

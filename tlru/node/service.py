@@ -26,6 +26,7 @@ from tlru.node import writes
 from tlru.node.asker import Asker
 from tlru.node.duties import EXPIRE_EVERY_MS, Duties
 from tlru.node.pending import Write, Writes, may_wait
+from tlru.node.rates import Rates
 from tlru.node.reads import ReadDesk
 from tlru.wire.limits import Limits
 from tlru.wire.requests import TIMEOUT_MS, Op
@@ -39,11 +40,17 @@ class CacheService:
     """A named cache: answers its clients, and is the log's application."""
 
     def __init__(
-        self, name: str, log: OrderedLog, limits: Limits, settings: dict[str, Any] | None = None
+        self,
+        name: str,
+        log: OrderedLog,
+        limits: Limits,
+        rates: Rates,
+        settings: dict[str, Any] | None = None,
     ) -> None:
         self.name = name
         self.log = log
         self.limits = limits
+        self.rates = rates
         self.draining = False
         self._settings = settings or {}
         self._writes = Writes()
@@ -53,7 +60,7 @@ class CacheService:
 
     def _take_up(self, machine: Machine) -> None:
         self.machine = machine
-        self.reads = ReadDesk(machine, self.log, self.limits)
+        self.reads = ReadDesk(machine, self.log, self.limits, self.rates)
         self._duties = Duties(machine, self._propose_own)
 
     # -- coming up and going down
@@ -95,6 +102,7 @@ class CacheService:
 
     def handle(self, op: Op, args: Args, asker: Asker, request: int | None) -> None:
         """Answer a checked request, now or when the log has spoken."""
+        self.rates.ops[op.name] += 1
         try:
             if self.draining:
                 raise errors.Unavailable("the node is about to stop", code="draining")

@@ -209,13 +209,16 @@ class Session:
     # -- to the client
 
     def reply(self, request: int | None, fields: dict[str, Any]) -> None:
-        """Answer a request, unless it wanted no answer."""
+        """Answer a request, unless it wanted no answer. The fields become the session's own."""
         if request is not None:
             self._unanswered.discard(request)
-            self._say({"id": request, "ok": True, **fields})
+            fields["id"] = request
+            fields["ok"] = True
+            self._say(fields)
 
     def refuse(self, request: int | None, error: errors.TlruError) -> None:
         """Tell that a request failed, unless it wanted no answer."""
+        self.service.rates.errors[error.code] += 1
         if request is not None:
             self._unanswered.discard(request)
             self._say({"id": request, "ok": False, "error": error.to_wire()})

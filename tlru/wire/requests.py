@@ -35,6 +35,11 @@ class Op:
     doc: str
     fields: dict[str, Field]
     writes: bool = False
+    required: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        required = tuple(name for name, field in self.fields.items() if field.required)
+        object.__setattr__(self, "required", required)
 
 
 def _required(check: Check, *, nullable: bool = False) -> Field:
@@ -182,11 +187,9 @@ _COMMON = frozenset(("id", "op"))
 def request_id(request: dict[Any, Any]) -> int | None:
     """The id of a request, or None where no reply is wanted. BadRequest if it is no integer."""
     found = request.get("id")
-    if found is None:
-        return None
-    if isinstance(found, bool) or not isinstance(found, int) or abs(found) > NUMBER_MAX:
-        raise errors.BadRequest(f"`id` is {fields.shown(found)}; it must be an integer below 2^53")
-    return found
+    if found is None or (type(found) is int and -NUMBER_MAX <= found <= NUMBER_MAX):
+        return found
+    raise errors.BadRequest(f"`id` is {fields.shown(found)}; it must be an integer below 2^53")
 
 
 def checked(op: Op, request: dict[Any, Any], reading: Reading) -> dict[str, Any]:
@@ -194,14 +197,14 @@ def checked(op: Op, request: dict[Any, Any], reading: Reading) -> dict[str, Any]
     known = op.fields
     taken: dict[str, Any] = {}
     for name, found in request.items():
-        field = known.get(name) if isinstance(name, str) else None
+        field = known.get(name)
         if field is None:
             if name not in _COMMON:
                 raise _unknown_fields(op, request)
         elif found is not None or field.nullable:
             taken[name] = field.check(found, name, reading)
-    for name, field in known.items():
-        if field.required and name not in taken:
+    for name in op.required:
+        if name not in taken:
             raise errors.BadRequest(f"`{op.name}` lacks `{name}`")
     return taken
 

@@ -1,6 +1,6 @@
 """A real node on a free port of loopback, and somebody who talks to it as an outside program would.
 
-`Talker` knows nothing of tlru but the protocol: it is a plain WebSocket client, one for each encoding.
+`Talker` knows nothing of tlru but the protocol: a plain WebSocket client, in either encoding.
 """
 
 from __future__ import annotations

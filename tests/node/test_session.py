@@ -210,10 +210,12 @@ def test_the_wrong_frame_type_closes_with_1003() -> None:
 
 def test_a_message_over_the_limit_closes_with_1009() -> None:
     async def scenario() -> None:
-        async with a_node(message_bytes=70_000, value_bytes=60_000) as node:
-            async with talking(node) as client:
-                await client.send_bytes(b" " * 70_001)
-                assert await client.closed() == 1009
+        async with (
+            a_node(message_bytes=70_000, value_bytes=60_000) as node,
+            talking(node) as client,
+        ):
+            await client.send_bytes(b" " * 70_001)
+            assert await client.closed() == 1009
 
     run(scenario())
 
@@ -295,8 +297,9 @@ def test_a_client_that_never_reads_costs_the_node_little() -> None:
             await good.ask("set", key="big", value="x" * 1_000_000)
             reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
             writer.write(
-                b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+                b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+                b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                b"Sec-WebSocket-Version: 13\r\n\r\n"
             )
             await reader.readuntil(b"\r\n\r\n")
             line = b'{"id":%d,"op":"get","key":"big"}'
@@ -314,9 +317,7 @@ def test_a_client_that_never_reads_costs_the_node_little() -> None:
         most = 0
         for _ in range(200):
             await asyncio.sleep(0)
-            most = max(
-                most, sum(c._transport.get_write_buffer_size() for c in node.connections)
-            )
+            most = max(most, sum(c._transport.get_write_buffer_size() for c in node.connections))
         return most
 
     run(scenario())
@@ -342,18 +343,17 @@ def test_in_flight_requests_are_bounded_and_the_rest_is_served_later() -> None:
 
 def test_a_node_that_stops_says_goodbye_and_answers_what_was_asked() -> None:
     async def scenario() -> None:
-        async with a_node() as node:
-            async with talking(node) as client:
-                await client.ask("ping")
-                await client.send({"id": 1, "op": "set", "key": "k", "value": 1})
-                stopping = asyncio.create_task(node.stop())
-                said = [await client.receive(), await client.receive()]
-                pushes = [each for each in said if "push" in each]
-                replies = [each for each in said if "id" in each]
-                assert pushes[0]["push"] == "goaway"
-                assert replies[0]["ok"] is True or replies[0]["error"]["code"] == "draining"
-                assert await client.closed() == 1012
-                await stopping
+        async with a_node() as node, talking(node) as client:
+            await client.ask("ping")
+            await client.send({"id": 1, "op": "set", "key": "k", "value": 1})
+            stopping = asyncio.create_task(node.stop())
+            said = [await client.receive(), await client.receive()]
+            pushes = [each for each in said if "push" in each]
+            replies = [each for each in said if "id" in each]
+            assert pushes[0]["push"] == "goaway"
+            assert replies[0]["ok"] is True or replies[0]["error"]["code"] == "draining"
+            assert await client.closed() == 1012
+            await stopping
 
     run(scenario())
 

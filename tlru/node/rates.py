@@ -19,6 +19,7 @@ class Rates:
         self.errors: Counter[str] = Counter()
         self.hits = 0
         self.misses = 0
+        self.http: Counter[tuple[str, str]] = Counter()  # by route and class of status
         self._then = (0.0, 0, 0)
         self._rates = {"ops_per_s": 0.0, "errors_per_s": 0.0}
 

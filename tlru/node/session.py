@@ -28,6 +28,10 @@ logger = logging.getLogger(__name__)
 # Replies that wait to be written: more are not made before these are on their way.
 OUT_BYTES_MAX = 1 << 20
 
+# Of a long message, so many answers leave together: the client works on them while we go on. At 64
+# requests a message this more than doubled what a client and a node on two cores do together.
+REPLIES_AT_ONCE = 16
+
 NodeOp = Callable[["Session", dict[str, Any]], dict[str, Any]]
 
 
@@ -105,6 +109,8 @@ class Session:
             if message is None:
                 return False
             self._take(message)
+            if len(self._out) >= REPLIES_AT_ONCE:
+                self._write_out()
         return self._out_bytes >= OUT_BYTES_MAX and not self._stalled
 
     def stall(self, stalled: bool) -> None:

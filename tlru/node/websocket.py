@@ -20,11 +20,14 @@ from websockets.typing import Subprotocol
 
 from tlru.node.session import Session
 from tlru.wire import codec as codecs
+from tlru.wire import frames
 
 if TYPE_CHECKING:
     from tlru.node.server import Node
 
 logger = logging.getLogger(__name__)
+# It tells of every connection that opens and closes: of use to nobody at the usual level.
+logging.getLogger("tlru.websockets").setLevel(logging.WARNING)
 
 CLOSE_S = 2.0  # how long a client may take to close its side before the connection is cut
 SILENT_PINGS_MAX = 2
@@ -58,6 +61,11 @@ class WebSocketConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of the client: frames, most of them messages for the session."""
         self._heard = self._loop.time()
+        if self.session is not None and frames.between_frames(self._protocol):
+            payload = frames.whole(data, self._first, masked=True)
+            if payload is not None and len(payload) <= self._node.limits.message_bytes:
+                self.session.feed(payload)
+                return
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Frame):
@@ -126,6 +134,7 @@ class WebSocketConnection(asyncio.Protocol):
     def _accept(self, request: Request) -> Response:
         response = self._protocol.accept(request)
         if response.status_code == 101:
+            self._first = frames.BINARY if self._codec.binary else frames.TEXT
             self.session = Session(self._service, self._codec, self, self._node.session_ops)
             self._node.entered(self)
         return response
@@ -158,12 +167,10 @@ class WebSocketConnection(asyncio.Protocol):
 
     def write(self, messages: list[bytes]) -> None:
         """Send encoded messages, each in one WebSocket message."""
-        if self._protocol.state is not State.OPEN:
-            return
-        send = self._protocol.send_binary if self._codec.binary else self._protocol.send_text
-        for message in messages:
-            send(message)
-        self._send()
+        if self._protocol.state is State.OPEN:
+            self._send()  # what the protocol says by itself, the handshake above all, goes first
+            parts = [frames.frame(message, self._first) for message in messages]
+            self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def close(self, code: int, reason: str) -> None:
         """Say goodbye; the connection is cut if the client does not answer it."""

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 import msgpack
@@ -39,6 +39,15 @@ async def a_node(**options: Any) -> AsyncIterator[Node]:
     """A node on a free port."""
     async with Node(Config(listen="127.0.0.1:0", **options)) as node:
         yield node
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Look again and again, until what a node does by itself has been done."""
+    async with asyncio.timeout(PATIENCE_S):
+        for _ in itertools.count():
+            if holds():
+                return
+            await asyncio.sleep(0.01)
 
 
 class Talker:

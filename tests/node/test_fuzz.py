@@ -96,7 +96,7 @@ async def still_serves(node: Node) -> None:
 
 async def answers_until(client: Talker, number: int) -> list[Any]:
     """What comes, up to the reply with that id."""
-    answers = []
+    answers: list[Any] = []
     while True:
         answer = await client.receive()
         if answer.get("id") == number:

@@ -220,7 +220,7 @@ def test_pages_of_a_scan_show_every_key_once_and_stay_small() -> None:
             for n in range(60):
                 await client.ask("set", key=f"k{n:02}", value="x" * 300)
             seen: list[str] = []
-            after = {}
+            after: dict[str, str] = {}
             while True:
                 page = await client.ask("scan", values=True, limit=100, **after)
                 assert len(page["items"]) <= 7, "a page is cut where it would be larger"

@@ -254,6 +254,37 @@ def test_no_subprotocol_means_json_and_an_unknown_one_is_refused() -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("headers", "allowed"),
+    [
+        ({}, True),
+        ({"Origin": "https://shop.example"}, True),
+        ({"Origin": "https://evil.example"}, False),
+        ({"Origin": "null"}, False),
+        ({"Host": "rebound.evil.example"}, False),
+    ],
+)
+def test_only_pages_of_listed_origins_may_connect(headers: dict[str, str], allowed: bool) -> None:
+    async def scenario() -> None:
+        async with a_node(cors_origins=["https://shop.example"]) as node:
+            reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+            lines = {
+                "Host": f"127.0.0.1:{node.port}",
+                "Upgrade": "websocket",
+                "Connection": "Upgrade",
+                "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+                "Sec-WebSocket-Version": "13",
+                **headers,
+            }
+            head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+            writer.write(f"GET /ws HTTP/1.1\r\n{head}\r\n".encode())
+            status = (await reader.readline()).split()[1]
+            assert status == (b"101" if allowed else b"403")
+            writer.close()
+
+    run(scenario())
+
+
 def test_caches_have_contents_of_their_own() -> None:
     async def scenario() -> None:
         async with a_node(caches=["default", "other"]) as node:

@@ -22,6 +22,7 @@ from tlru.node import facts
 from tlru.node.door import Door
 from tlru.node.health import Health
 from tlru.node.http import HttpSide
+from tlru.node.origins import Origins
 from tlru.node.rates import Rates
 from tlru.node.service import CacheService
 from tlru.node.session import NodeOp, Session
@@ -48,6 +49,7 @@ class Node:
         self.limits = self.config.limits()
         self.started_at = time.time()
         self.rates = Rates()
+        self.origins = Origins.of(self.config)
         self.draining = False
         self.connections: set[WebSocketConnection] = set()
         self.connections_total = 0

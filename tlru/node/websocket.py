@@ -105,6 +105,10 @@ class WebSocketConnection(asyncio.Protocol):
         self._protocol.send_response(response)
 
     def _refusal(self, request: Request) -> Response | None:
+        # A page of any origin can open a WebSocket to this machine: it may only if it is let.
+        host, origin = request.headers.get("Host"), request.headers.get("Origin")
+        if (problem := self._node.origins.refusal(host, origin, safe=False)) is not None:
+            return self._protocol.reject(403, f"{problem}.\n")
         url = urlsplit(request.path)
         if url.path != "/ws":
             return self._protocol.reject(404, f"No WebSocket at {url.path[:80]!r}; it is at /ws.\n")

@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs, urlsplit
 
+from websockets.datastructures import MultipleValuesError
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
@@ -106,7 +107,10 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _refusal(self, request: Request) -> Response | None:
         # A page of any origin can open a WebSocket to this machine: it may only if it is let.
-        host, origin = request.headers.get("Host"), request.headers.get("Origin")
+        try:
+            host, origin = request.headers.get("Host"), request.headers.get("Origin")
+        except MultipleValuesError as exc:
+            return self._protocol.reject(400, f"The request has the header {exc} more than once.\n")
         if (problem := self._node.origins.refusal(host, origin, safe=False)) is not None:
             return self._protocol.reject(403, f"{problem}.\n")
         url = urlsplit(request.path)

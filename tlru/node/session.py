@@ -109,8 +109,6 @@ class Session:
             if message is None:
                 return False
             self._take(message)
-            if len(self._out) >= REPLIES_AT_ONCE:
-                self._write_out()
         return self._out_bytes >= OUT_BYTES_MAX and not self._stalled
 
     def stall(self, stalled: bool) -> None:
@@ -246,7 +244,9 @@ class Session:
         data = self.codec.encode(message)
         self._out.append(data)
         self._out_bytes += len(data)
-        if not self._pumping and len(self._out) == 1:
+        if len(self._out) >= REPLIES_AT_ONCE:
+            self._write_out()
+        elif not self._pumping and len(self._out) == 1:
             self._wire.flush_later()
 
     def flush(self) -> None:

@@ -1,0 +1,99 @@
+"""One HTTP connection: aiohttp's request handler, bounded, and with errors in our own words.
+
+This module decides how much of a request's head is read, how long an idle connection is kept, and
+what a client is told whose request cannot be read at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, cast
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+
+from tlru import errors
+from tlru.node.http.problems import PROBLEM_JSON, HeadTooLarge, problem
+
+if TYPE_CHECKING:
+    from tlru.node.http.side import HttpSide
+
+logger = logging.getLogger(__name__)
+
+LINE_BYTES_MAX = 8_190  # of the request line, and of each header
+IDLE_S = 75.0  # a connection without a request, or with part of a head, is closed after this
+LINGER_S = 2.0  # how long what follows a refused body is read and dropped, so the answer arrives
+
+
+_STOPPED = problem(errors.Unavailable("the node has stopped", code="draining")).body
+_GONE = (
+    b"HTTP/1.1 503 Service Unavailable\r\nServer: tlru\r\nConnection: close\r\n"
+    b"Content-Type: %b\r\nContent-Length: %d\r\n\r\n%b"
+) % (PROBLEM_JSON.encode(), len(_STOPPED), _STOPPED)
+
+
+class Refusal(asyncio.Protocol):
+    """A connection to a node that has stopped."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say so, and close it."""
+        closing = cast(asyncio.Transport, transport)
+        closing.write(_GONE)
+        closing.close()
+
+
+class HttpConnection(web.RequestHandler):
+    """A connection that speaks HTTP/1.1."""
+
+    def __init__(self, side: HttpSide, server: web.Server) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # None turns it off; aiohttp's type forgets
+            auto_decompress=False,
+            max_line_size=LINE_BYTES_MAX,
+            max_field_size=LINE_BYTES_MAX,
+            keepalive_timeout=IDLE_S,
+            lingering_time=LINGER_S,
+            logger=logger,
+        )
+        self._side = side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection over from the door."""
+        self._side.connections += 1
+        self._side.connections_total += 1
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection is gone."""
+        self._side.connections -= 1
+        super().connection_lost(exc)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer a request that could not be read, or whose answer could not be made."""
+        error = self._error(status, exc, message)
+        logger.debug("a request could not be read", extra={"problem": error.message})
+        if request.writer.output_size > 0:
+            raise ConnectionResetError("part of an answer is sent; another cannot follow it")
+        response = self._side.answer_unread(error)
+        response.force_close()
+        return response
+
+    @staticmethod
+    def _error(status: int, exc: BaseException | None, message: str | None) -> errors.TlruError:
+        if isinstance(exc, LineTooLong):
+            return HeadTooLarge(f"the request line or a header has over {LINE_BYTES_MAX} bytes")
+        if status < 500:
+            # The lines after the first repeat what was sent.
+            words = (message or "it breaks HTTP's rules").partition("\n")[0].rstrip(" :")
+            return errors.BadRequest(f"the request cannot be read: {words[:200]}")
+        logger.error("an answer failed in a way that nobody foresaw", exc_info=exc)
+        return errors.Internal("the node failed; its log says how")

@@ -1,0 +1,168 @@
+"""What operations are answered with, as JSON Schema, for both descriptions.
+
+Pure. The fields stand as the protocol tells them; a test compares them with what a node answers,
+and fails on a field that is not described.
+"""
+
+from __future__ import annotations
+
+from tlru.node.http.schemas import (
+    FLAG,
+    NATURAL,
+    NUMBER,
+    REV,
+    TEXT,
+    VALUE,
+    Schema,
+    described,
+    listed,
+    or_null,
+    record,
+    ref,
+    reply_name,
+)
+
+_POS = described(NATURAL, "How far the answering node had applied the log.")
+_TIME = described(NATURAL, "Cluster milliseconds by which lives were judged.")
+_VERSION = described(NATURAL, "The index of the entry that made this write or last set the item.")
+_LEFT = described(NUMBER, "Seconds of life left; absent where there is no end to it.")
+_OBJECT: Schema = {"type": "object"}
+
+_ITEM = {"value": VALUE, "version": _VERSION, "at": described(NATURAL, "When it was last set.")}
+_ITEM_MAY = {"ttl": _LEFT, "rev": REV, "mime": TEXT}
+
+# What is there, where a write was not applied.
+_THERE = {"value": VALUE, "rev": REV}
+
+_FOUND = record({"found": FLAG}, **_ITEM, **_ITEM_MAY)
+_LISTED = record({"key": TEXT, **_ITEM}, **_ITEM_MAY)
+
+_SERVER = record(
+    {
+        "url": TEXT,
+        "id": TEXT,
+        "region": TEXT,
+        "zone": TEXT,
+        "priority": NATURAL,
+        "role": TEXT,
+        "status": TEXT,
+        "weight": NUMBER,
+    }
+)
+
+_RATES = record(
+    {"ops_per_s": NUMBER, "errors_per_s": NUMBER, "hit_ratio": or_null(NUMBER)},
+)
+
+_STATUS = {
+    "node": TEXT,
+    "pid": NATURAL,
+    "host": TEXT,
+    "started": described(NATURAL, "Milliseconds since 1970."),
+    "uptime_s": NUMBER,
+    "release": TEXT,
+    "cache": TEXT,
+    "caches": listed(TEXT),
+    "addresses": listed(TEXT),
+    "labels": {"type": "object", "additionalProperties": TEXT},
+    "region": TEXT,
+    "zone": TEXT,
+    "priority": NATURAL,
+    "status": TEXT,
+    "role": TEXT,
+    "leads": FLAG,
+    "leader": or_null(TEXT),
+    "term": NATURAL,
+    "epoch": TEXT,
+    "pos": _POS,
+    "time": _TIME,
+    "digest": record({"pos": NATURAL, "value": TEXT}),
+    "vector": {"type": "object", "additionalProperties": NATURAL},
+    "lag": NATURAL,
+    "clock_error_ms": NUMBER,
+    "keys": NATURAL,
+    "bytes": NATURAL,
+    "max_entries": or_null(NATURAL),
+    "max_bytes": or_null(NATURAL),
+    "locks": NATURAL,
+    "connections": NATURAL,
+    "rates": _RATES,
+}
+
+# A member's seat, and with it what its status says, where it can be asked.
+_MEMBER = record(
+    {
+        "addresses": listed(TEXT),
+        "region": TEXT,
+        "zone": TEXT,
+        "labels": _STATUS["labels"],
+        "priority": NATURAL,
+        "role": TEXT,
+        "links": listed(_OBJECT),
+    },
+    **{name: schema for name, schema in _STATUS.items() if name != "role"},
+)
+
+# A request's own `id` stands in the reply to `node`, so a member is named there by `node`.
+MEMBER = described({**_MEMBER, "required": ["id", *_MEMBER["required"]]}, "A member.")
+MEMBER["properties"] = {"id": TEXT, **_MEMBER["properties"]}
+
+
+def _at(required: dict[str, Schema], **optional: Schema) -> Schema:
+    """A reply about data: it says how far the node was."""
+    return record({**required, "pos": _POS, "time": _TIME}, **optional)
+
+
+def _after_write(**fields: Schema) -> Schema:
+    """A reply to a write; with a weaker `ack` some or all of it is not known yet."""
+    return record({}, **fields, pos=_POS, time=_TIME)
+
+
+REPLIES: dict[str, Schema] = {
+    "hello": record(
+        {
+            "node": TEXT,
+            "cache": TEXT,
+            "release": TEXT,
+            "epoch": TEXT,
+            "pos": _POS,
+            "status": TEXT,
+            "leader": or_null(TEXT),
+            "servers": listed(_SERVER),
+            "limits": {"type": "object", "additionalProperties": NUMBER},
+            "features": listed(TEXT),
+            "may": _OBJECT,
+            "retained": record({"entries": NATURAL, "seconds": NUMBER}),
+            "time": _TIME,
+        }
+    ),
+    "get": _at({"found": FLAG}, **_ITEM, **_ITEM_MAY),
+    "get_many": _at({"values": listed(_FOUND)}),
+    "set": _after_write(applied=FLAG, version=_VERSION, old=VALUE, **_THERE),
+    "set_many": _after_write(applied=FLAG, version=_VERSION, key=TEXT, **_THERE),
+    "delete": _after_write(deleted=NATURAL, version=_VERSION, **_THERE),
+    "touch": _after_write(found=FLAG),
+    "incr": _after_write(value=VALUE, version=_VERSION),
+    "clear": _after_write(deleted=NATURAL, version=_VERSION),
+    "scan": _at({}, keys=listed(TEXT), items=listed(_LISTED), more=FLAG),
+    "publish": _after_write(version=_VERSION),
+    "lock": _after_write(held=FLAG, fence=NATURAL, ttl=NUMBER),
+    "unlock": _after_write(released=FLAG),
+    "renew": _after_write(held=FLAG, ttl=NUMBER),
+    "status": record(_STATUS),
+    "nodes": record(
+        {"leader": or_null(TEXT), "term": NATURAL, "epoch": TEXT, "nodes": listed(MEMBER)}
+    ),
+    "node": _MEMBER,
+    "ping": record({"time": _TIME}),
+}
+
+
+def replies(without: frozenset[str] = frozenset()) -> dict[str, Schema]:
+    """The replies of all operations, by their names."""
+    return {reply_name(op): schema for op, schema in REPLIES.items() if op not in without}
+
+
+def reply(op: str) -> Schema:
+    """The reply of an operation, by reference."""
+    return ref(reply_name(op))

@@ -1,0 +1,152 @@
+"""`HttpSide`: takes connections from the door, requests from them, and answers each.
+
+This module decides the order in which a request is judged (host and origin, path, query, the route
+itself) and what every answer has in common. What the routes do is theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from tlru import errors
+from tlru.node.http import targets
+from tlru.node.http.answers import Answer
+from tlru.node.http.asking import Asking
+from tlru.node.http.connection import HttpConnection, Refusal
+from tlru.node.http.cors import Cors
+from tlru.node.http.descriptions import Descriptions
+from tlru.node.http.metrics import Metrics
+from tlru.node.http.problems import NoSuchRoute, problem
+from tlru.node.http.request import Request
+from tlru.node.http.routes import ROUTES
+from tlru.node.origins import Origins
+
+if TYPE_CHECKING:
+    from tlru.node.server import Node
+
+logger = logging.getLogger(__name__)
+
+STOP_WITHIN_S = 1.0  # how long a stop waits for answers that are on their way
+LEAVE_WITHIN_S = 1.0  # and how long, after that, for the last of them to be sent
+
+UNREAD = "unread"  # the route of a request that could not be read
+UNKNOWN = "unknown"  # the route of a request that leads nowhere
+SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
+
+
+class HttpSide:
+    """Everything on a node's port that is no WebSocket."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.connections = 0  # open now
+        self.connections_total = 0
+        self.asking: set[Asking] = set()  # requests that wait for a cache
+        self.metrics = Metrics(node)
+        self.descriptions = Descriptions(node)
+        self._origins = Origins.of(node.config)
+        self._cors = Cors(self._origins)
+        self._server: web.Server | None = None
+
+    async def start(self) -> None:
+        """Be ready for connections."""
+        self._loop = asyncio.get_running_loop()
+        self._server = web.Server(self._handle, handler_cancellation=True)
+
+    async def stop(self, within: float = STOP_WITHIN_S) -> None:
+        """Close what is idle, let what was asked be answered, and say no to what takes longer."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.pre_shutdown()
+        patience = self._loop.call_later(within, self._give_up)
+        await server.shutdown(within + LEAVE_WITHIN_S)
+        patience.cancel()
+
+    def _give_up(self) -> None:
+        for asking in list(self.asking):
+            asking.give_up()
+
+    def connection(self) -> asyncio.Protocol:
+        """A protocol for a connection that the door hands over."""
+        if self._server is None:  # it came in before the node stopped, and spoke after
+            return Refusal()
+        return HttpConnection(self, self._server)
+
+    # -- requests
+
+    async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:
+        began = self._loop.time()
+        route, answer = await self._answer(raw)
+        self._note(raw.method, route, answer, began)
+        response = answer.to_aiohttp(self._cors.headers(raw.headers.get("Origin")))
+        if self.node.draining:
+            response.force_close()
+        return response
+
+    async def _answer(self, raw: web.BaseRequest) -> tuple[str, Answer]:
+        route = UNKNOWN
+        try:
+            self._guard(raw)
+            target = targets.split(raw.raw_path)
+            if raw.method == "OPTIONS":
+                return route, self._options(raw, target.path)
+            found = ROUTES.find(raw.method, target.path)
+            route = found.route.path
+            request = Request(self.node, raw, found.place, targets.fields(target.query))
+            return route, await found.handler(request)
+        except errors.TlruError as error:
+            self.node.rates.errors[error.code] += 1
+            return route, problem(error)
+        except ConnectionError:
+            raise  # the client has gone; nobody is left to tell
+        except Exception:
+            logger.exception("a request failed in a way that nobody foresaw")
+            self.node.rates.errors[errors.Internal.code] += 1
+            return route, problem(errors.Internal("the node failed; its log says how"))
+
+    def _guard(self, raw: web.BaseRequest) -> None:
+        """Refuse what a web page of somebody else's makes a browser send."""
+        if raw.version < (1, 0):
+            raise errors.BadRequest("HTTP/0.9 is not spoken here; send HTTP/1.1")
+        hosts = raw.headers.getall("Host", ())
+        if len(hosts) > 1 or (not hosts and raw.version >= (1, 1)):
+            raise errors.BadRequest("a request has exactly one Host header")
+        refusal = self._origins.refusal(
+            hosts[0] if hosts else None, raw.headers.get("Origin"), safe=raw.method in SAFE
+        )
+        if refusal is not None:
+            raise errors.Forbidden(refusal)
+
+    def _options(self, raw: web.BaseRequest, path: str) -> Answer:
+        allowed = ROUTES.allowed(path)
+        if not allowed and path != "*":
+            raise NoSuchRoute("nothing is served here; / lists what is")
+        headers = {"Allow": allowed} if allowed else {}
+        return Answer(204, headers=headers | self._cors.preflight(raw.headers, allowed))
+
+    def answer_unread(self, error: errors.TlruError) -> web.Response:
+        """The answer to a request that could not be read."""
+        self.node.rates.errors[error.code] += 1
+        answer = problem(error)
+        self._note("?", UNREAD, answer, self._loop.time())
+        return answer.to_aiohttp()
+
+    def _note(self, method: str, route: str, answer: Answer, began: float) -> None:
+        """Count a request, and log it: its route, never its key, which may be a secret."""
+        self.node.rates.http[route, f"{answer.status // 100}xx"] += 1
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug(
+                "http request",
+                extra={
+                    "method": method,
+                    "route": route,
+                    "status": answer.status,
+                    "bytes": len(answer.body),
+                    "ms": round((self._loop.time() - began) * 1000, 2),
+                },
+            )

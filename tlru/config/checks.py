@@ -1,0 +1,78 @@
+"""What must hold between options, once each by itself is right.
+
+Pure. Decides which combinations are mistakes. A check whose options are not all usable is left out:
+the mistake in the option itself is told already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from tlru.config.addresses import Address, parse_address
+from tlru.config.mistakes import Kind, Mistake, Origin
+from tlru.config.units import show_size
+
+Values = Mapping[str, Any]  # Any: the values of all options, each as its kind keeps it
+Origins = Mapping[str, Origin]
+Found = tuple[tuple[str, ...], str]  # the options that a mistake is about, and what is wrong
+
+
+def cross_checks(values: Values, origins: Origins) -> list[Mistake]:
+    """Every mistake between options; `values` may lack those that are wrong by themselves."""
+    return [
+        Mistake(_place(names, origins), problem)
+        for needs, check in _CHECKS
+        if all(one in values for one in needs)
+        for names, problem in check(values)
+    ]
+
+
+def _place(names: tuple[str, ...], origins: Origins) -> Origin:
+    """The first of the options that somebody set: nobody can go and look at a default."""
+    set_somewhere = (origins[name] for name in names if origins[name].kind is not Kind.DEFAULT)
+    return next(set_somewhere, origins[names[0]])
+
+
+def _a_value_fits_a_message(values: Values) -> Iterator[Found]:
+    value, message = values["value_bytes"], values["message_bytes"]
+    if value > message:
+        yield (
+            ("value_bytes", "message_bytes"),
+            f"value_bytes ({show_size(value)}) is more than message_bytes ({show_size(message)}), "
+            "so the largest values could not be sent; lower the one or raise the other",
+        )
+
+
+def _addresses_differ(values: Values) -> Iterator[Found]:
+    if _address(values["listen"]).collides(_address(values["mesh"])):
+        yield (
+            ("mesh", "listen"),
+            f"listen ({values['listen']}) and mesh ({values['mesh']}) cannot share a port; "
+            "give one of them another",
+        )
+
+
+def _strangers_are_meant(values: Values) -> Iterator[Found]:
+    if values["insecure"]:
+        return
+    for name in ("listen", "mesh"):
+        if not _address(values[name]).loopback:
+            yield (
+                (name,),
+                f"{values[name]} can be reached from other machines, and this node asks nobody who "
+                "they are; listen on 127.0.0.1, or set insecure if the network keeps strangers out",
+            )
+
+
+def _address(text: str) -> Address:
+    address = parse_address(text)
+    assert address is not None, f"{text!r} passed its own check"
+    return address
+
+
+_CHECKS: tuple[tuple[tuple[str, ...], Callable[[Values], Iterator[Found]]], ...] = (
+    (("value_bytes", "message_bytes"), _a_value_fits_a_message),
+    (("listen", "mesh"), _addresses_differ),
+    (("listen", "mesh", "insecure"), _strangers_are_meant),
+)

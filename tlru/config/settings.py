@@ -1,0 +1,282 @@
+"""Everything that a node can be told: `Config`, whose fields are the one table of options.
+
+Decides names, types, defaults and bounds. Reads no file and no variable (`sources.py` does), opens
+nothing and asks the machine nothing: whether a port is free or a directory can be written shows at
+the start. A `Config` that exists is right in itself, however it was made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tlru.config.addresses import Address, parse_address
+from tlru.config.checks import cross_checks
+from tlru.config.kinds import Choice, Directory, ListenAddress, Name, Switch, Url
+from tlru.config.mistakes import ConfigError, Kind, Mistake, Origin, WrongValueError
+from tlru.config.numbers import Count, Duration, Size
+from tlru.config.options import Option, Section, option, options_of
+from tlru.config.several import Labels, ListOf, Maybe
+from tlru.wire.limits import Limits
+
+_KIB, _MIB, _GIB, _TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
+_HOUR, _DAY = 3_600.0, 86_400.0
+_NODE, _NETWORK, _CACHE = Section.NODE, Section.NETWORK, Section.CACHE
+_RUNNING, _SAFETY, _LIMITS = Section.RUNNING, Section.SAFETY, Section.LIMITS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What a node is told. Raises `ConfigError`, which lists every mistake.
+
+    Each argument takes what the same key takes in a TOML file, so text with units works at run time
+    too: `Config(max_bytes="512MiB")`. The attributes have the types that are written here.
+    """
+
+    id: str = option(
+        Name(),
+        "n1",
+        _NODE,
+        "The node's name, its own among the members of a cluster.",
+        guesses=("name", "node", "node_id"),
+    )
+    region: str = option(
+        Name(empty=True),
+        "",
+        _NODE,
+        "Where the node stands; clients prefer servers of their region.",
+    )
+    zone: str = option(Name(empty=True), "", _NODE, "The failure domain within the region.")
+    priority: int = option(
+        Count(0, 1_000), 100, _NODE, "The node with the highest priority leads while it is healthy."
+    )
+    label: Mapping[str, str] = option(
+        Labels(),
+        {},
+        _NODE,
+        "Words of your own about the node, shown in its status.",
+        guesses=("labels", "tag", "tags"),
+    )
+    data_dir: Path | None = option(  # noqa: RUF009  `option` is dataclasses.field
+        Maybe(Directory()),
+        None,
+        _NODE,
+        "Keeps snapshots and the node's identity here; without it a restart begins empty.",
+        guesses=("dir", "data", "directory", "path"),
+    )
+
+    listen: str = option(
+        ListenAddress(),
+        "127.0.0.1:8400",
+        _NETWORK,
+        "Serves clients here, WebSocket and HTTP on one port. Port 0 is any free one, :8400 is "
+        "port 8400 on every interface.",
+        guesses=("port", "host", "bind", "address", "addr"),
+    )
+    mesh: str = option(
+        ListenAddress(),
+        "127.0.0.1:8401",
+        _NETWORK,
+        "Talks to the other nodes here.",
+        guesses=("peer", "peers", "cluster"),
+    )
+    advertise: tuple[str, ...] = option(
+        ListOf(Url("ws", "wss", example="wss://cache.example/ws")),
+        (),
+        _NETWORK,
+        "The URLs by which clients reach this node, where not simply by its address.",
+        guesses=("url", "urls", "public"),
+    )
+    cors_origins: tuple[str, ...] = option(
+        ListOf(Url("http", "https", example="https://shop.example", bare=True)),
+        (),
+        _NETWORK,
+        "The origins whose web pages may talk to this node, beside its own.",
+        guesses=("cors", "origins", "allowed_origins"),
+    )
+
+    caches: tuple[str, ...] = option(
+        ListOf(Name(), least=1),
+        ("default",),
+        _CACHE,
+        "The names of the caches; each has contents, positions and budgets of its own.",
+        guesses=("cache",),
+    )
+    max_bytes: int = option(
+        Size(1, 1_024 * _TIB),
+        _GIB,
+        _CACHE,
+        "How much a cache may hold; beyond it the least recently used items go.",
+        guesses=("memory", "maxmemory", "max_memory", "size", "max_size"),
+    )
+    max_entries: int | None = option(
+        Maybe(Count(1, 1_000_000_000_000)),
+        None,
+        _CACHE,
+        "How many items a cache may hold; without it bytes alone decide.",
+        guesses=("entries", "max_items", "max_keys", "maxsize"),
+    )
+    snapshot_interval: float = option(
+        Duration(0.1, _DAY),
+        60.0,
+        _CACHE,
+        "How often a node with a data directory saves what it holds.",
+        guesses=("snapshot", "snapshots", "save"),
+    )
+
+    grace: float = option(
+        Duration(0.0, _HOUR),
+        10.0,
+        _RUNNING,
+        "How long a node that is asked to stop lets clients finish and leave.",
+        guesses=("grace_period", "shutdown_timeout", "drain"),
+    )
+    log_level: str = option(
+        Choice("debug", "info", "warning", "error"),
+        "info",
+        _RUNNING,
+        "The least important lines to log.",
+        guesses=("loglevel", "level", "verbosity"),
+    )
+    log_format: str = option(
+        Choice("text", "json"),
+        "text",
+        _RUNNING,
+        "Lines for people, or one JSON object a line.",
+        guesses=("logformat",),
+    )
+    uvloop: bool = option(
+        Switch(),
+        True,
+        _RUNNING,
+        "Uses uvloop's event loop where it is installed.",
+        guesses=("loop",),
+    )
+
+    insecure: bool = option(
+        Switch(),
+        False,
+        _SAFETY,
+        "Lets a node without authentication listen where other machines can reach it.",
+    )
+    connections: int = option(
+        Count(1, 1_000_000),
+        10_000,
+        _SAFETY,
+        "How many clients may be connected at once; further ones are turned away.",
+        guesses=("max_connections", "clients", "max_clients"),
+    )
+
+    message_bytes: int = option(
+        Size(4 * _KIB, _GIB), 4 * _MIB, _LIMITS, "The largest message or HTTP body from a client."
+    )
+    push_bytes: int = option(
+        Size(_KIB, 64 * _MIB),
+        256 * _KIB,
+        _LIMITS,
+        "The largest message to a client, unless one event alone is larger.",
+    )
+    value_bytes: int = option(Size(1, _GIB), _MIB, _LIMITS, "The largest value.")
+    key_bytes: int = option(Size(1, _KIB), _KIB, _LIMITS, "The longest key.")
+    batch: int = option(
+        Count(1, 65_536), 1_024, _LIMITS, "How many requests one WebSocket message may carry."
+    )
+    keys: int = option(Count(1, 1_000_000), 10_000, _LIMITS, "How many keys one request may name.")
+    scan: int = option(
+        Count(1, 100_000), 1_000, _LIMITS, "How many keys one page of a scan may hold."
+    )
+    feeds: int = option(
+        Count(0, 65_536), 1_024, _LIMITS, "How many subscriptions one connection may have."
+    )
+    in_flight: int = option(
+        Count(1, 1_000_000),
+        4_096,
+        _LIMITS,
+        "How many unanswered requests one connection may have; beyond it the node stops reading.",
+    )
+    waits: int = option(
+        Count(0, 65_536), 64, _LIMITS, "How many requests of one connection may wait for a lock."
+    )
+    hello_s: float = option(
+        Duration(0.01, _HOUR), 10.0, _LIMITS, "How long a new connection may take to say hello."
+    )
+    ping_s: float = option(
+        Duration(0.01, _HOUR),
+        20.0,
+        _LIMITS,
+        "How often the node pings; a connection that misses two is closed.",
+    )
+    mark_s: float = option(
+        Duration(0.01, _HOUR),
+        5.0,
+        _LIMITS,
+        "The longest silence of a feed without word of its position.",
+    )
+    once_s: float = option(
+        Duration(1.0, _DAY),
+        120.0,
+        _LIMITS,
+        "How long the result of a write that may be repeated is kept.",
+    )
+    tombstone_s: float = option(
+        Duration(1.0, _DAY), 120.0, _LIMITS, "How long a deleted key remembers its source revision."
+    )
+
+    def __post_init__(self) -> None:
+        values: dict[str, Any] = {}
+        mistakes: list[Mistake] = []
+        origins = {one.name: Origin(Kind.ARGUMENT, f"Config({one.name}=...)") for one in OPTIONS}
+        for one in OPTIONS:
+            try:
+                values[one.name] = one.kind.from_value(getattr(self, one.name))
+            except WrongValueError as problem:
+                mistakes.append(Mistake(origins[one.name], str(problem)))
+        mistakes += cross_checks(values, origins)
+        if mistakes:
+            raise ConfigError(mistakes)
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_sources(
+        cls,
+        file: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        flags: Mapping[str, object] | None = None,
+    ) -> Config:
+        """Defaults, under a TOML file, under the environment, under flags.
+
+        `env` is this process's environment unless given; `flags` maps option names to values.
+        """
+        from tlru.config.sources import (
+            resolve,
+        )  # it builds a Config, so it stands above this module
+
+        return resolve(file, env, flags).config
+
+    @property
+    def listen_address(self) -> Address:
+        """`listen`, as host and port."""
+        return _address(self.listen)
+
+    @property
+    def mesh_address(self) -> Address:
+        """`mesh`, as host and port."""
+        return _address(self.mesh)
+
+    def limits(self) -> Limits:
+        """The limits that `hello` tells a client."""
+        told = [one.name for one in OPTIONS if one.spec.section is _LIMITS]
+        return Limits(**{name: getattr(self, name) for name in told})
+
+
+def _address(text: str) -> Address:
+    address = parse_address(text)
+    assert address is not None, f"{text!r} passed __post_init__"
+    return address
+
+
+OPTIONS: tuple[Option, ...] = options_of(Config)

@@ -1,0 +1,28 @@
+"""The Python client: a cache on one's own event loop, that keeps itself connected.
+
+`cache.py` is its face; from there `exchange.py` turns calls into messages and replies into results,
+`keeper.py` keeps a connection in service, `connection.py` and `framing.py` carry it.
+"""
+
+from tlru.client.cache import Cache, connect
+from tlru.client.cached import Cached
+from tlru.client.locks import Lock, LockLost
+from tlru.client.results import MISSING, UNSET, Item, Written
+from tlru.client.serializers import Msgpack, Raw, Serializer
+from tlru.client.typed import typed
+
+__all__ = [
+    "MISSING",
+    "UNSET",
+    "Cache",
+    "Cached",
+    "Item",
+    "Lock",
+    "LockLost",
+    "Msgpack",
+    "Raw",
+    "Serializer",
+    "Written",
+    "connect",
+    "typed",
+]

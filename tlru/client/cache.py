@@ -1,0 +1,268 @@
+# ruff: noqa: ASYNC109 - a call's time goes to the node with it, so a timeout around the call, which
+# would only cancel it, cannot take its place.
+"""The cache as its user sees it, and `connect`, which makes one."""
+
+from __future__ import annotations
+
+import ssl as tls
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import monotonic
+from types import TracebackType
+from typing import Any, Final, TypeVar, overload
+
+from tlru.client import replies
+from tlru.client.cached import Decorator, decorator
+from tlru.client.client import Client
+from tlru.client.filling import Filling, Loader, OnError
+from tlru.client.keys import KeyFor
+from tlru.client.locks import Lock
+from tlru.client.reading import Reading
+from tlru.client.requests import Kind
+from tlru.client.results import UNSET, Ttl, TtlOrUnset, seconds
+from tlru.client.serializers import Msgpack, Serializer
+from tlru.client.settings import DEFAULT_CACHE, Settings, Token, complete_urls
+from tlru.client.writing import Writing
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+FILL_WAIT_S: Final = 5.0
+LOCK_TTL_S: Final = 10.0
+
+
+class Cache(Reading[T], Writing[T]):
+    """A cache, or the part of it whose keys begin with a prefix.
+
+    `tlru.connect` makes one. It connects at the first call, so it may be made at module level, and
+    it starts afresh in a forked child and on another event loop. All parts (`at`) of a cache share
+    one connection; what is asked in one turn of the event loop travels as one message.
+    """
+
+    # Parts.
+
+    @overload
+    def at(
+        self,
+        prefix: str,
+        *,
+        ttl: TtlOrUnset = ...,
+        serializer: Serializer[S],
+        timeout: float | None = ...,
+    ) -> Cache[S]: ...
+    @overload
+    def at(
+        self,
+        prefix: str,
+        *,
+        ttl: TtlOrUnset = ...,
+        serializer: None = ...,
+        timeout: float | None = ...,
+    ) -> Cache[T]: ...
+    def at(
+        self,
+        prefix: str,
+        *,
+        ttl: TtlOrUnset = UNSET,
+        serializer: Serializer[Any] | None = None,
+        timeout: float | None = None,
+    ) -> Cache[Any]:
+        """The same face on the keys that begin with a prefix, which is then left out of them.
+
+        What is not given stays as it is here. `ttl` is the life of what is set without one.
+        """
+        return Cache(
+            self._client,
+            self._serializer if serializer is None else serializer,
+            prefix=self._prefix + prefix,
+            ttl=self._life(ttl),
+            timeout=self._timeout if timeout is None else timeout,
+        )
+
+    # Filling.
+
+    async def get_or_set(
+        self,
+        key: str,
+        load: Loader[T],
+        ttl: TtlOrUnset = UNSET,
+        *,
+        stale: Ttl = None,
+        on_error: OnError = "load",
+        default: Any = None,
+        wait: float = FILL_WAIT_S,
+        timeout: float | None = None,
+    ) -> T:
+        """The value under a key; if there is none, what `load()` gives, which is then kept.
+
+        One caller in the cluster loads while the others wait for it, up to `wait` seconds. With
+        `stale`, a value is served that much longer than its `ttl` while one caller replaces it in
+        the background. If the cache cannot be used, `on_error` says what happens: "load" calls
+        `load` all the same, "raise" raises, "default" gives the default.
+        """
+        filling = self._filling(key, load, ttl, stale, on_error, default, wait, timeout)
+        return await filling.get()
+
+    def cached(
+        self,
+        ttl: TtlOrUnset = UNSET,
+        *,
+        key: KeyFor | str | None = None,
+        stale: Ttl = None,
+        on_error: OnError = "load",
+        default: Any = None,
+        wait: float = FILL_WAIT_S,
+        timeout: float | None = None,
+    ) -> Decorator:
+        """A decorator that keeps what a function or coroutine function gives, by its arguments.
+
+        `key` is a pattern of argument names ("user:{id}") or a function of the arguments; without
+        one, the key is made of the function's name and its arguments. The rest is as for
+        `get_or_set`. The function gets `.invalidate()`, `.refresh()` and `.key()`.
+        """
+        return decorator(_Store(self, ttl, stale, on_error, default, wait, timeout), key)
+
+    def _filling(
+        self,
+        key: str,
+        load: Callable[[], Any],
+        ttl: TtlOrUnset,
+        stale: Ttl,
+        on_error: OnError,
+        default: Any,
+        wait: float,
+        timeout: float | None,
+        *,
+        background: bool = True,
+    ) -> Filling[T]:
+        """How a key is filled, step by step: what `get_or_set` and decorated functions go by."""
+        return Filling(
+            client=self._client,
+            serializer=self._serializer,
+            key=self._prefix + key,
+            load=load,
+            ttl=self._life(ttl),
+            stale=seconds(stale) or 0.0,
+            on_error=on_error,
+            default=default,
+            wait=wait,
+            timeout=self._timeout if timeout is None else timeout,
+            background=background,
+        )
+
+    # Locks.
+
+    def lock(
+        self,
+        name: str,
+        ttl: Ttl = LOCK_TTL_S,
+        *,
+        wait: float | None = None,
+        renew: bool = True,
+        timeout: float | None = None,
+    ) -> Lock:
+        """A lock that the whole cluster respects, for `async with`.
+
+        It waits for its turn, at most `wait` seconds (then it is a `Timeout`). It is held for `ttl`
+        seconds, and with `renew` given new time from the background for as long as it is held.
+        """
+        return Lock(
+            self._client,
+            self._prefix + name,
+            ttl=ttl,
+            wait=wait,
+            renew=renew,
+            timeout=self._timeout if timeout is None else timeout,
+        )
+
+    # The cluster.
+
+    async def status(self, *, timeout: float | None = None) -> dict[str, Any]:
+        """What the node in service says of itself."""
+        return replies.facts(await self._ask({"op": "status"}, timeout, Kind.ASK))
+
+    async def nodes(self, *, timeout: float | None = None) -> dict[str, Any]:
+        """The members of the cluster, and who leads."""
+        return replies.facts(await self._ask({"op": "nodes"}, timeout, Kind.ASK))
+
+    async def node(self, id: str, *, timeout: float | None = None) -> dict[str, Any]:
+        """One member of the cluster."""
+        return replies.facts(await self._ask({"op": "node", "node": id}, timeout, Kind.ASK))
+
+    async def ping(self, *, timeout: float | None = None) -> float:
+        """The seconds that the way to the node and back takes."""
+        since = monotonic()
+        await self._ask({"op": "ping"}, timeout, Kind.ASK)
+        return monotonic() - since
+
+    # Beginning and end.
+
+    async def close(self) -> None:
+        """Close the connection, for all parts of the cache. Who still waits is told so."""
+        await self._client.close()
+
+    async def __aenter__(self) -> Cache[T]:
+        self._client.reopen()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Store:
+    """A cache as the place where a decorated function's results are kept."""
+
+    cache: Cache[Any]
+    ttl: TtlOrUnset
+    stale: Ttl
+    on_error: OnError
+    default: Any
+    wait: float
+    timeout: float | None
+
+    async def fill(self, key: str, load: Callable[[], Any], *, anew: bool) -> Any:
+        """The result under a key, or loaded."""
+        filling = self.cache._filling(
+            key, load, self.ttl, self.stale, self.on_error, self.default, self.wait, self.timeout
+        )
+        return await (filling.refresh() if anew else filling.get())
+
+    def forget(self, key: str) -> Awaitable[int]:
+        """Remove the result under a key."""
+        return self.cache.delete(key, timeout=self.timeout)
+
+
+def connect(
+    *urls: str,
+    token: Token = None,
+    timeout: float = 2.0,
+    cache: str = DEFAULT_CACHE,
+    serializer: Serializer[Any] | None = None,
+    exactly_once: bool | None = None,
+    ssl: tls.SSLContext | None = None,
+    message_bytes_max: int = 64 << 20,
+) -> Cache[Any]:
+    """A cache at these servers (`ws://host:8400`), tried in order. Nothing is connected yet.
+
+    `token` is a token, or a function (a coroutine function too) that fetches one whenever a
+    connection is made. `timeout` is what a call may take, in seconds. `cache` is the name of the
+    cache at the servers. `exactly_once` says which writes bear a name, under which they are applied
+    once however often they have to be sent: True all, False none, None (the default) those whose
+    repetition could do harm.
+    """
+    settings = Settings(
+        urls=complete_urls(urls, cache),
+        token=token,
+        timeout=timeout,
+        cache=cache,
+        exactly_once=exactly_once,
+        ssl=ssl,
+        message_bytes_max=message_bytes_max,
+    )
+    return Cache(Client(settings), serializer or Msgpack(), timeout=timeout)

@@ -1,0 +1,107 @@
+"""What every face onto a cache has: a prefix, a serializer, a life for items, and patience.
+
+It decides what all calls have in common on their way to the exchange: which writes bear a name, and
+how a call's time is shared between the client and the node.
+"""
+
+# ruff: noqa: ASYNC109 - a call's time goes to the node with it, so a timeout around the call, which
+# would only cancel it, cannot take its place.
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+from tlru.client.client import Client
+from tlru.client.exchange import Exchange
+from tlru.client.requests import Kind
+from tlru.client.results import Ack, Reply, Ttl, TtlOrUnset, Unset, seconds
+from tlru.client.serializers import Serializer
+from tlru.errors import TooLarge
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# The node is given this much of a write's time, so that it can still say what became of it.
+NODES_SHARE: Final = 0.9
+NODES_TIME_MAX_S: Final = 3600.0
+
+
+class Face(Generic[T]):
+    """The part of a cache whose keys begin with a prefix."""
+
+    def __init__(
+        self,
+        client: Client,
+        serializer: Serializer[T],
+        *,
+        prefix: str = "",
+        ttl: Ttl = None,
+        timeout: float,
+    ) -> None:
+        if not timeout > 0:
+            raise ValueError(f"a timeout is a number of seconds above 0, not {timeout!r}")
+        self._client = client
+        self._serializer = serializer
+        self._prefix = prefix
+        self._ttl = seconds(ttl)
+        self._timeout = timeout
+        # Bound once: every value that is read goes through it.
+        self._loads = serializer.loads
+
+    def __repr__(self) -> str:
+        part = f" at {self._prefix!r}" if self._prefix else ""
+        return f"<tlru cache at {self._client.settings.urls[0]}{part}>"
+
+    def _exchange(self) -> Exchange:
+        return self._client.exchange()
+
+    def _life(self, ttl: TtlOrUnset) -> float | None:
+        """The seconds that an item is to live: as given, or as this part of the cache says."""
+        return self._ttl if isinstance(ttl, Unset) else seconds(ttl)
+
+    async def _ask(
+        self, fields: dict[str, Any], timeout: float | None, kind: Kind = Kind.READ
+    ) -> Reply:
+        given = self._timeout if timeout is None else timeout
+        return await self._exchange().ask(fields, given, kind)
+
+    async def _write(
+        self,
+        fields: dict[str, Any],
+        *,
+        ack: Ack | None,
+        timeout: float | None,
+        exactly_once: bool | None,
+        named: bool,
+        bound: bool = False,
+    ) -> Reply:
+        """Ask for a write. `named`: a repeat of it could do harm, so by default it has a name."""
+        given = self._timeout if timeout is None else timeout
+        fields["ack"] = ack
+        fields["timeout"] = min(given * NODES_SHARE, NODES_TIME_MAX_S)
+        asked = self._client.settings.exactly_once if exactly_once is None else exactly_once
+        kind = Kind.NAMED if (named if asked is None else asked) else Kind.PLAIN
+        return await self._exchange().ask(fields, given, kind, bound=bound)
+
+    async def _in_parts(
+        self, keys: Sequence[str], ask: Callable[[Sequence[str]], Awaitable[R]]
+    ) -> list[R]:
+        """What a call about many keys gives, in as few requests as the node's limits allow."""
+        most = self._exchange().limits.keys
+        if len(keys) > most:
+            parts = [keys[start : start + most] for start in range(0, len(keys), most)]
+            return _joined(await asyncio.gather(*(self._in_parts(part, ask) for part in parts)))
+        try:
+            return [await ask(keys)]
+        except TooLarge:
+            if len(keys) == 1:
+                raise
+        # Too many bytes, or a node with lower limits than are usual; it was not done.
+        half = len(keys) // 2
+        halves = (self._in_parts(keys[:half], ask), self._in_parts(keys[half:], ask))
+        return _joined(await asyncio.gather(*halves))
+
+
+def _joined(parts: Iterable[list[R]]) -> list[R]:
+    return [each for part in parts for each in part]

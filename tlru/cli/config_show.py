@@ -1,0 +1,76 @@
+"""`tlru config show`: what a node would run with, and where each value comes from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tlru.cli import say
+from tlru.cli.app import Session
+from tlru.cli.commands import Command
+from tlru.cli.exits import Exit
+from tlru.cli.node_flags import given, node_flags
+from tlru.config import OPTIONS, Resolved, resolve
+from tlru.config import page as pages
+
+
+@click.command(
+    "show",
+    cls=Command,
+    examples=[
+        "tlru config show",
+        "tlru config show --config node.toml --zone a",
+        "tlru config show --toml > node.toml",
+        "tlru config show --json | jq .max_bytes.value",
+    ],
+)
+@click.option("--toml", "as_toml", is_flag=True, help="A TOML file that says the same.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, with where each is from.")
+@node_flags
+@click.pass_obj
+def show(session: Session, /, file: Any, as_toml: bool, as_json: bool, **flags: Any) -> Exit:
+    """Show what a node would run with, and where each value comes from.
+
+    Takes the flags of `tlru serve` and reads the same file and variables, but starts nothing.
+    """
+    session.json = as_json
+    resolved = resolve(file, None, given(flags))
+    for note in resolved.notes:
+        say.word(note)
+    if as_json:
+        say.json_line(_as_object(resolved))
+    elif as_toml:
+        say.data(pages.toml(resolved.config).rstrip())
+    else:
+        _table(resolved)
+    return Exit.OK
+
+
+def _as_object(resolved: Resolved) -> dict[str, Any]:
+    return {
+        one.name: {
+            "value": _plain(getattr(resolved.config, one.name)),
+            "shown": one.kind.show(getattr(resolved.config, one.name)),
+            "from": str(resolved.origins[one.name].kind),
+            "where": str(resolved.origins[one.name]),
+        }
+        for one in OPTIONS
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: sizes in bytes, durations in seconds."""
+    plain = value is None or isinstance(value, (bool, int, float, str, dict, tuple))
+    return value if plain else str(value)
+
+
+def _table(resolved: Resolved) -> None:
+    from tlru.cli import tables
+
+    rows = []
+    for one in OPTIONS:
+        origin = str(resolved.origins[one.name])
+        shown = one.kind.show(getattr(resolved.config, one.name))
+        rows.append([one.name, shown, "" if origin == "default" else origin])
+    tables.show(["option", "value", "from"], rows)

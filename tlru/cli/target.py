@@ -1,0 +1,125 @@
+"""Which servers and which cache a command talks to, and how it is told.
+
+Decides the flags that every command of a client has, and what they become. A server may be written
+as `host:port`, as one would for a browser, or in full; what is no address of a server is told
+before anything is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlru.cli.app import Session
+from tlru.cli.commands import NO_BREAK, Flag, Kinded
+from tlru.cli.exits import Exit
+from tlru.config.kinds import Name
+from tlru.config.numbers import Duration
+
+if TYPE_CHECKING:
+    from tlru.client import Cache
+
+SECTION = "Which cache"
+DEFAULT_SERVER = "ws://127.0.0.1:8400"
+DEFAULT_TIMEOUT_S = 5.0
+TIMEOUT_S_MAX = 3_600.0
+
+_SCHEMES = {"http": "ws", "https": "wss"}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the flags of a client came to."""
+
+    servers: tuple[str, ...]
+    cache: str
+    timeout: float
+    json: bool
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncGenerator[Cache[bytes], None]:
+        """A client whose values stay in the bytes that the cache keeps, closed at the end."""
+        from tlru.cli.reach import reachable
+        from tlru.client import Raw, connect
+
+        servers = await reachable(self.servers, self.cache, self.timeout)
+        client = connect(*servers, cache=self.cache, timeout=self.timeout, serializer=Raw())
+        async with client as cache:
+            yield cache
+
+
+def client_command(work: Callable[..., Coroutine[Any, Any, Exit]]) -> Callable[..., Exit]:
+    """Make a coroutine of a client the callback of a command, with the flags that it needs."""
+
+    @click.pass_obj
+    @wraps(work)
+    def callback(
+        session: Session,
+        /,
+        servers: tuple[str, ...],
+        cache: str,
+        timeout: float,
+        as_json: bool,
+        **rest: Any,  # Any: the command's own flags, checked where they are declared
+    ) -> Exit:
+        import asyncio  # not for --help, which is asked for more often than one thinks
+
+        session.json = as_json
+        target = Target(_complete(servers), cache, timeout, as_json)
+        return asyncio.run(work(target, **rest))
+
+    for flag in reversed(_FLAGS):
+        callback = flag(callback)
+    return callback
+
+
+def complete(server: str) -> str:
+    """The ws:// or wss:// URL of a server, however it was written."""
+    if "://" not in server:
+        server = f"ws://{server}"
+    scheme, rest = server.split("://", 1)
+    return f"{_SCHEMES.get(scheme, scheme)}://{rest}"
+
+
+def _complete(servers: tuple[str, ...]) -> tuple[str, ...]:
+    """All servers that were named, each by itself or several with commas between."""
+    named = [one.strip() for text in servers for one in text.split(",")]
+    return tuple(complete(one) for one in named if one) or (DEFAULT_SERVER,)
+
+
+def _flag(*names: str, env: str, **settings: Any) -> Callable[[Any], Any]:
+    settings["help"] = f"{settings['help']} [env:{NO_BREAK}{env}]"
+    return click.option(*names, cls=Flag, section=SECTION, envvar=env, **settings)
+
+
+_FLAGS = (
+    _flag(
+        "--server",
+        "servers",
+        env="TLRU_SERVER",
+        metavar="URL",
+        multiple=True,
+        help="A server to ask; repeat it to name others for when that one is away. "
+        f"[default:{NO_BREAK}{DEFAULT_SERVER}]",
+    ),
+    _flag(
+        "--cache",
+        env="TLRU_CACHE",
+        type=Kinded(Name()),
+        default="default",
+        help=f"The named cache to use. [default:{NO_BREAK}default]",
+    ),
+    _flag(
+        "--timeout",
+        env="TLRU_TIMEOUT",
+        type=Kinded(Duration(0.001, TIMEOUT_S_MAX)),
+        default=DEFAULT_TIMEOUT_S,
+        help=f"How long to wait for an answer. [default:{NO_BREAK}5s]",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print JSON, errors too."),
+)

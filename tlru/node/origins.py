@@ -82,12 +82,18 @@ class Origins:
 
     @property
     def any_listed(self) -> bool:
-        """Whether what is answered depends on the origin at all."""
-        return self._any or bool(self._listed)
+        """Whether what is answered depends on the origin."""
+        return bool(self._listed) and not self._any
+
+    def allowed(self, origin: str) -> str | None:
+        """What an answer says of who may read it, or None: pages of `origin` may not."""
+        if self._any:
+            return ANY
+        return origin if _origin(origin) in self._listed else None
 
     def is_listed(self, origin: str) -> bool:
         """Whether pages of an origin may read what is answered."""
-        return self._any or _origin(origin) in self._listed
+        return self.allowed(origin) is not None
 
     def refusal(self, host: str | None, origin: str | None, *, safe: bool) -> str | None:
         """Why a request is not to be carried out, or None; a `safe` one changes nothing."""

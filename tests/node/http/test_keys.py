@@ -7,9 +7,11 @@ import re
 from typing import Any
 
 import pytest
+import xxhash
 
-from tests.node.http.visiting import get, path_of, put, request, visit
-from tests.running import a_node, run
+from tests.node.http.visiting import get, path_of, put, request, until, visit
+from tests.running import a_node, run, talking
+from tlru.wire.limits import NUMBER_MAX
 
 
 def test_what_was_put_is_got_with_its_etag_and_position() -> None:
@@ -304,18 +306,16 @@ def test_a_read_waits_for_the_position_that_the_request_carries() -> None:
     async def scenario() -> None:
         async with a_node() as node:
             service = node.services["default"]
-            ahead = f"{service.log.epoch}-{service.machine.index + 5}"
+            pos = service.machine.index + 20
+            ahead = {"Tlru-Position": f"{service.log.epoch}-{pos}"}
             target = "/v1/keys/a?timeout=20"
-            reading = asyncio.ensure_future(
-                visit(node, "GET", target, headers={"Tlru-Position": ahead})
-            )
-            while not service.reads.waiting:
-                await asyncio.sleep(0)
-            for n in range(5):
+            reading = asyncio.ensure_future(visit(node, "GET", target, headers=ahead))
+            await until(lambda: service.reads.waiting)
+            for n in range(20):
                 await put(node, "a", n)
             found = await reading
             assert found.status == 200
-            assert int(found.headers["tlru-position"].rpartition("-")[2]) >= int(ahead[-1])
+            assert int(found.headers["tlru-position"].rpartition("-")[2]) >= pos
 
     run(scenario())
 
@@ -382,6 +382,23 @@ def test_an_idempotency_key_stands_for_one_operation_on_one_key() -> None:
             assert counted.json["value"] == 1
             gone = await visit(node, "DELETE", path_of("a"), headers=named)
             assert gone.json["deleted"] == 1
+
+    run(scenario())
+
+
+def test_an_idempotency_key_that_echoes_another_operation_is_refused() -> None:
+    """Over the WebSocket a client names its writes itself, and may have named another so."""
+
+    async def scenario() -> None:
+        async with a_node() as node, talking(node) as client:
+            service = node.services["default"]
+            named = {"Idempotency-Key": "4711"}
+            number = xxhash.xxh3_64_intdigest(b"set\0a") & NUMBER_MAX
+            once = {"session": "4711", "n": number, "at": service.log.now()}
+            assert (await client.ask("incr", key="n", once=once))["value"] == 1
+            only = {**named, "If-None-Match": "*"}
+            refused = await visit(node, "PUT", "/v1/keys/a", json=1, headers=only)
+            assert (refused.status, refused.code) == (400, "bad_request")
 
     run(scenario())
 
@@ -488,12 +505,10 @@ def test_a_request_that_stops_waiting_leaves_nothing_behind() -> None:
             sent = request("GET", "/v1/keys/a?timeout=3600", headers=ahead)
             _, writer = await asyncio.open_connection("127.0.0.1", node.port)
             writer.write(sent)
-            while not service.reads.waiting:
-                await asyncio.sleep(0)
+            await until(lambda: service.reads.waiting)
             assert node.http.connections == 1
             writer.transport.abort()
-            while node.http.connections:
-                await asyncio.sleep(0)
+            await until(lambda: not node.http.connections)
             for n in range(10):  # what waited may be answered now, though nobody hears it
                 await put(node, "b", n)
             assert service.reads.waiting == 0

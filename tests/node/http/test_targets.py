@@ -55,7 +55,7 @@ KEYS = [
 # Printable ASCII that may stand in a path as it is.
 UNESCAPED = "abcXYZ019-._~!$&'()*+,;=:@/"
 
-_TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=64)
+_TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=64)
 
 keys = _TEXTS.filter(lambda key: key and not key.startswith("_tlru/"))
 

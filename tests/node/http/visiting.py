@@ -12,12 +12,12 @@ import functools
 import http.client
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from jsonschema import Draft202012Validator
+from openapi_schema_validator import OAS31Validator
 
 from tlru.errors import TlruError
 from tlru.node import Node
@@ -27,6 +27,7 @@ from tlru.node.http.targets import split
 from tlru.wire.limits import Limits
 
 PATIENCE_S = 20
+TURNS_MAX = 1_000_000
 
 JSON = {"Content-Type": "application/json"}
 
@@ -130,6 +131,15 @@ async def visit(
     return heard
 
 
+async def until(holds: Callable[[], object]) -> None:
+    """Let the loop turn until something holds, which must not take long."""
+    for _ in range(TURNS_MAX):
+        if holds():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it did not come about")
+
+
 async def put(node: Node, key: str, value: Any, **query: Any) -> Heard:
     """Keep a JSON value."""
     fields = "&".join(f"{name}={quote(str(each))}" for name, each in query.items())
@@ -198,7 +208,7 @@ def _check_body(content: Mapping[str, Any], heard: Heard) -> None:
     assert media_type in content or "*/*" in content, f"{media_type} is not described"
     if media_type in content and media_type.endswith("json"):
         schema = content[media_type]["schema"]
-        Draft202012Validator(schema).validate(heard.json)
+        OAS31Validator(schema).validate(heard.json)
         assert_described(schema, heard.json)
 
 
@@ -206,7 +216,7 @@ def assert_described(schema: Any, found: Any) -> None:
     """Fail where an object has a member that its schema does not know."""
     if "anyOf" in schema or "oneOf" in schema:
         choices = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
-        fitting = [one for one in choices if Draft202012Validator(one).is_valid(found)]
+        fitting = [one for one in choices if OAS31Validator(one).is_valid(found)]
         own = set(schema.get("properties", {}))
         assert any(_is_known(one, found, own) for one in fitting), found
     elif isinstance(found, dict) and "properties" in schema:

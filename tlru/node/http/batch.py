@@ -40,7 +40,9 @@ async def batch(request: Request) -> Answer:
     """Carry out a list of operations."""
     conditions.refuse(request, why="each operation of a batch takes its own `if`")
     if request.header("Idempotency-Key") is not None:
-        raise errors.BadRequest("each operation of a batch takes its own `once`, not the batch")
+        raise errors.BadRequest(
+            "Idempotency-Key is not taken here: each operation of a batch takes its own `once`"
+        )
     request.only()
     wanted = await request.json()
     if not isinstance(wanted, list):
@@ -64,6 +66,7 @@ class _Run:
         self._reading = Reading(request.limits, values.pack)
         self._results: list[bytes | tuple[int | None, asyncio.Future[Outcome]]] = []
         self._bytes = 0
+        self._minimum = conditions.minimum(request)
 
     async def take(self, wanted: Any) -> None:
         """Begin one operation; its result may come later."""
@@ -97,6 +100,8 @@ class _Run:
         op = OPS.get(name) if isinstance(name, str) else None
         if op is None or name in OF_A_CONNECTION:
             raise errors.UnknownOp(f"a batch knows no operation {str(name)[:40]!r}")
+        if "min" in op.fields:  # its own goes before that of the whole request
+            wanted = self._minimum | wanted
         args = checked(op, wanted, self._reading)
         told = self._about_the_node(op, args)
         return self._asking.ask(op, args) if told is None else told

@@ -33,10 +33,10 @@ class Cors:
     def headers(self, origin: str | None) -> dict[str, str]:
         """The headers of an answer to a page of `origin`."""
         vary = {"Vary": "Origin"} if self._origins.any_listed else {}
-        if origin is None or not self._origins.is_listed(origin):
+        if origin is None or (allowed := self._origins.allowed(origin)) is None:
             return vary
         return vary | {
-            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Allow-Origin": allowed,
             "Access-Control-Expose-Headers": ", ".join(EXPOSED),
         }
 

@@ -114,7 +114,7 @@ async def put(request: Request) -> Answer:
     was_there = _current(request, fields) is not None
     done = await request.carry_out("set", fields | condition, raw_value=raw)
     if condition:
-        _refuse_unless_applied(request, done["applied"], done)
+        _refuse_unless_applied(request, _of(done, "applied"), done)
     return _written(request, done, created=not was_there and done.get("applied", False))
 
 
@@ -129,7 +129,7 @@ async def delete(request: Request) -> Answer:
     condition = _condition(request, fields, may_be_absent=False)
     done = await request.carry_out("delete", fields | condition)
     if condition:
-        _refuse_unless_applied(request, done["deleted"] > 0, done)
+        _refuse_unless_applied(request, _of(done, "deleted") > 0, done)
     return _written(request, done)
 
 
@@ -171,6 +171,13 @@ def _current(request: Request, fields: Fields) -> Item | None:
     """What is under the key before the write; the write itself finds out anew."""
     service = request.service
     return service.machine.read(str(fields.get("key")), service.log.now())
+
+
+def _of(done: Fields, name: str) -> Any:
+    """A field of a reply. It may be the echo of another operation that was named alike."""
+    if name not in done:
+        raise errors.BadRequest("this Idempotency-Key has named another operation before")
+    return done[name]
 
 
 def _refuse_unless_applied(request: Request, applied: bool, done: Fields) -> None:

@@ -89,8 +89,11 @@ async def command(request: Request) -> Answer:
     message = await request.json_object()
     reading = Reading(request.limits, values.pack)
     name, op, args = commands.read(message, reading)
-    if op.writes and (once := conditions.once(request, op.name, args["key"])):
-        args["once"] = fields.once(once["once"], "once", reading)
+    if op.writes:
+        more = conditions.once(request, op.name, args["key"])
+    else:
+        more = conditions.minimum(request)
+    args |= {one: op.fields[one].check(said, one, reading) for one, said in more.items()}
     done = await request.ask(op, args)
     told = commands.answer(name, args["key"], done, args.get("value"))
     return json_answer(told, headers=position(request.service, done))

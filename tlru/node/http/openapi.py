@@ -12,7 +12,8 @@ from tlru._version import __version__
 from tlru.node.http import openapi_parts as parts
 from tlru.node.http.batch import OF_A_CONNECTION
 from tlru.node.http.old_forms import MINUTES_MAX, MINUTES_MIN
-from tlru.node.http.openapi_parts import answer, body, data, header, operation, place, query
+from tlru.node.http.openapi_keys import KeyPaths
+from tlru.node.http.openapi_parts import answer, body, data, operation, place, query
 from tlru.node.http.replies import MEMBER, replies, reply
 from tlru.node.http.schemas import (
     ERROR,
@@ -36,14 +37,7 @@ from tlru.node.http.schemas import (
 from tlru.wire.limits import NUMBER_MAX, Limits
 from tlru.wire.requests import OPS
 
-_CACHE = header("Cache")
-_SINCE = header("Position")
-_ONCE = header("IdempotencyKey")
-_CONDITIONAL_READ = [header("IfMatch"), header("IfNoneMatch")]
-
 _FORM = "application/x-www-form-urlencoded"
-_WRITE = ("ack", "timeout")
-_ACCEPTED = "Taken; with this `ack` its result is not waited for."
 
 _MINUTES: Schema = {"type": "number", "minimum": MINUTES_MIN, "maximum": MINUTES_MAX}
 
@@ -53,11 +47,6 @@ _INTRODUCTION = (
     "(see /asyncapi.json). What the schema calls an integer is written without a decimal point."
 )
 
-_RAW_KEY = (
-    "The key: all that follows, percent-decoded once. Slashes may stand as they are; what clients "
-    "would normalise (dot segments, doubled slashes) is safer in ?key=."
-)
-
 
 class _Paths:
     """The operations of each path, under one node's limits."""
@@ -65,130 +54,16 @@ class _Paths:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._requests = Requests(limits)
-        self._key = place("key", _RAW_KEY, key(limits))
 
     def all(self) -> dict[str, Any]:
         """Every path."""
         return {
-            **self._of_keys(),
+            **KeyPaths(self._limits).all(),
             **self._of_old_forms(),
             **self._of_messages(),
             **self._of_the_node(),
             **self._of_the_process(),
         }
-
-    # -- keys
-
-    def _of_keys(self) -> dict[str, Any]:
-        by_query = query(self._requests, "get", ["key"], frozenset(("key",)))
-        return {
-            "/v1/keys/{key}": {
-                "get": self._get("getKey", [self._key]),
-                "put": self._put("putKey", [self._key]),
-                "delete": self._delete("deleteKey", [self._key]),
-            },
-            "/v1/keys": {
-                "get": self._list(),
-                "put": self._put("putKeyByQuery", by_query),
-                "delete": self._delete("deleteKeyByQuery", by_query),
-            },
-            "/v1/keys/{key}/incr": {"post": self._incr("incrKey", [self._key])},
-            "/v1/keys/incr": {"post": self._incr("incrKeyByQuery", by_query)},
-        }
-
-    def _get(self, name: str, where: list[Schema]) -> Schema:
-        headers = {**parts.ETAG, **parts.LIFE}
-        return operation(
-            name,
-            "The value under a key.",
-            "keys",
-            {
-                "200": parts.value("The value.", headers),
-                "304": answer("You have it already.", headers={**parts.POSITION, **headers}),
-                "404": parts.MISSING,
-                "412": parts.UNMET,
-            },
-            parameters=[
-                *where,
-                *query(self._requests, "get", ("read", "timeout")),
-                *_CONDITIONAL_READ,
-                _CACHE,
-                _SINCE,
-            ],
-        )
-
-    def _list(self) -> Schema:
-        page = query(self._requests, "scan", ("prefix", "after", "limit", "values"))
-        one = self._get("listKeys", query(self._requests, "get", ["key"]))
-        one["summary"] = "A page of keys in order, or with `key` the value under it."
-        one["parameters"] = [*page, *one["parameters"]]
-        one["responses"]["200"]["content"]["application/json"]["schema"] = {
-            "anyOf": [reply("scan"), VALUE]
-        }
-        return one
-
-    def _put(self, name: str, where: list[Schema]) -> Schema:
-        fields = query(self._requests, "set", ("ttl", "keep_ttl", "rev", *_WRITE))
-        takes = body(VALUE)
-        takes["content"]["*/*"] = {"schema": {"type": "string", "format": "binary"}}
-        return operation(
-            name,
-            "Keep a value under a key.",
-            "keys",
-            {
-                "200": data("Done; or not, where `applied` is false for `rev`.", "set", parts.ETAG),
-                "201": data("Done, and nothing was there before.", "set", parts.ETAG),
-                "202": data(_ACCEPTED, "set"),
-                "412": parts.UNMET,
-            },
-            parameters=[
-                *where,
-                *fields,
-                header("IfMatch"),
-                header("IfAbsent"),
-                _ONCE,
-                _CACHE,
-            ],
-            takes=takes,
-            more=(
-                "JSON is kept as the value that it says. Any other body is kept byte for byte with "
-                "its content type, and given back so. A rev in the query that looks like an "
-                "integer is one, any other is text."
-            ),
-        )
-
-    def _delete(self, name: str, where: list[Schema]) -> Schema:
-        return operation(
-            name,
-            "Remove a key; one that is absent is no error.",
-            "keys",
-            {
-                "200": data("It is gone; `deleted` says whether it was there.", "delete"),
-                "202": data(_ACCEPTED, "delete"),
-                "412": parts.UNMET,
-            },
-            parameters=[
-                *where,
-                *query(self._requests, "delete", ("rev", *_WRITE)),
-                header("IfMatch"),
-                _ONCE,
-                _CACHE,
-            ],
-        )
-
-    def _incr(self, name: str, where: list[Schema]) -> Schema:
-        fields = ("by", "ttl", *_WRITE)
-        members = {
-            one: or_null(self._requests.of_field(one, OPS["incr"].fields[one])) for one in fields
-        }
-        return operation(
-            name,
-            "Add to an integer; a key that is absent counts as 0.",
-            "keys",
-            {"200": data("Its new value.", "incr", parts.ETAG)},
-            parameters=[*where, *query(self._requests, "incr", fields), _ONCE, _CACHE],
-            takes=body(record({}, **members), required=False),
-        )
 
     # -- the plain old forms
 
@@ -208,14 +83,14 @@ class _Paths:
                     "The value under a key.",
                     "old forms",
                     {"200": parts.value("The value.", {}), "404": parts.MISSING},
-                    parameters=[*by_query, _CACHE, _SINCE],
+                    parameters=[*by_query, parts.CACHE, parts.SINCE],
                 ),
                 "post": operation(
                     "saveCache",
                     "Save a value for some minutes, or without them for good.",
                     "old forms",
                     {"200": answer("What was saved.", saved, parts.POSITION)},
-                    parameters=[*in_query, _ONCE, _CACHE],
+                    parameters=[*in_query, parts.ONCE, parts.CACHE],
                     takes=body(form, parts.JSON, _FORM, required=False),
                     more="Each field stands in the query or in the body.",
                 ),
@@ -241,7 +116,7 @@ class _Paths:
             "Carry out a command; its attributes may also stand at the top level.",
             "old forms",
             {"200": answer("What came of it.", told, parts.POSITION)},
-            parameters=[_ONCE, _CACHE],
+            parameters=[parts.ONCE, parts.CACHE, parts.SINCE],
             takes=body(asked),
         )
 
@@ -259,13 +134,13 @@ class _Paths:
                     "channels",
                     {
                         "200": data("Its place in the log.", "publish"),
-                        "202": data(_ACCEPTED, "publish"),
+                        "202": data(parts.ACCEPTED, "publish"),
                     },
                     parameters=[
                         channel,
-                        *query(self._requests, "publish", _WRITE),
-                        _ONCE,
-                        _CACHE,
+                        *query(self._requests, "publish", parts.WRITE),
+                        parts.ONCE,
+                        parts.CACHE,
                     ],
                     takes=body(VALUE),
                 )
@@ -282,7 +157,7 @@ class _Paths:
                             parts.POSITION,
                         )
                     },
-                    parameters=[_CACHE],
+                    parameters=[parts.CACHE, parts.SINCE],
                     takes=body(asked),
                 )
             },
@@ -301,11 +176,13 @@ class _Paths:
 
         def status(name: str) -> Schema:
             return told(
-                name, "What this node says of itself.", reply("status"), parameters=[_CACHE]
+                name, "What this node says of itself.", reply("status"), parameters=[parts.CACHE]
             )
 
         def nodes(name: str) -> Schema:
-            return told(name, "The members of the cluster.", reply("nodes"), parameters=[_CACHE])
+            return told(
+                name, "The members of the cluster.", reply("nodes"), parameters=[parts.CACHE]
+            )
 
         return {
             "/v1/status": {"get": status("status")},
@@ -320,7 +197,7 @@ class _Paths:
                     "node",
                     "One member of the cluster.",
                     ref("Member"),
-                    parameters=[who, _CACHE],
+                    parameters=[who, parts.CACHE],
                     answers=unknown,
                 ),
                 "delete": operation(
@@ -328,7 +205,7 @@ class _Paths:
                     "Remove a member.",
                     "node",
                     no_members | unknown,
-                    parameters=[who, _CACHE],
+                    parameters=[who, parts.CACHE],
                 ),
             },
             "/v1/nodes/{id}/lead": {
@@ -336,7 +213,7 @@ class _Paths:
                     "lead",
                     "Hand the lead to a member; one that has it keeps it.",
                     reply("status"),
-                    parameters=[who, _CACHE],
+                    parameters=[who, parts.CACHE],
                     answers=unknown,
                 )
             },

@@ -64,6 +64,12 @@ def header(name: str) -> Schema:
     return {"$ref": f"#/components/parameters/{name}"}
 
 
+CACHE, SINCE, ONCE = header("Cache"), header("Position"), header("IdempotencyKey")
+
+# The query fields of every write.
+WRITE = ("ack", "timeout")
+
+
 def place(name: str, text: str, schema: Schema) -> Schema:
     """What the path names."""
     return {"name": name, "in": "path", "required": True, "description": text, "schema": schema}
@@ -126,6 +132,7 @@ def problem(text: str, headers: Mapping[str, Any] | None = None) -> Schema:
     return found
 
 
+ACCEPTED = "Taken; with this `ack` its result is not waited for."
 REFUSED = {"default": {"$ref": "#/components/responses/Problem"}}
 
 MISSING = problem("Nothing is kept under the key.", POSITION)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -99,7 +100,7 @@ class Request:
         found = self._raw.headers.getall(name, None)
         return None if found is None else ", ".join(found)
 
-    @property
+    @cached_property
     def service(self) -> CacheService:
         """The cache that is spoken to."""
         name = self.header("Tlru-Cache") or "default"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -20,10 +21,9 @@ from tlru.node.http.connection import HttpConnection, Refusal
 from tlru.node.http.cors import Cors
 from tlru.node.http.descriptions import Descriptions
 from tlru.node.http.metrics import Metrics
-from tlru.node.http.problems import NoSuchRoute, problem
+from tlru.node.http.problems import HeadTooLarge, NoSuchRoute, problem
 from tlru.node.http.request import Request
 from tlru.node.http.routes import ROUTES
-from tlru.node.origins import Origins
 
 if TYPE_CHECKING:
     from tlru.node.server import Node
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 STOP_WITHIN_S = 1.0  # how long a stop waits for answers that are on their way
 LEAVE_WITHIN_S = 1.0  # and how long, after that, for the last of them to be sent
+
+HEADERS_MAX = 100  # browsers send a score of them, and proxies add a few
 
 UNREAD = "unread"  # the route of a request that could not be read
 UNKNOWN = "unknown"  # the route of a request that leads nowhere
@@ -48,7 +50,7 @@ class HttpSide:
         self.asking: set[Asking] = set()  # requests that wait for a cache
         self.metrics = Metrics(node)
         self.descriptions = Descriptions(node)
-        self._origins = Origins.of(node.config)
+        self._origins = node.origins
         self._cors = Cors(self._origins)
         self._server: web.Server | None = None
 
@@ -92,6 +94,10 @@ class HttpSide:
         route = UNKNOWN
         try:
             self._guard(raw)
+        except errors.TlruError as error:
+            self.node.rates.errors[error.code] += 1
+            return route, replace(problem(error), close=True)
+        try:
             target = targets.split(raw.raw_path)
             if raw.method == "OPTIONS":
                 return route, self._options(raw, target.path)
@@ -110,7 +116,9 @@ class HttpSide:
             return route, problem(errors.Internal("the node failed; its log says how"))
 
     def _guard(self, raw: web.BaseRequest) -> None:
-        """Refuse what a web page of somebody else's makes a browser send."""
+        """Refuse what no request may be, or what somebody else's page makes a browser send."""
+        if len(raw.headers) > HEADERS_MAX:
+            raise HeadTooLarge(f"a request has at most {HEADERS_MAX} headers")
         if raw.version < (1, 0):
             raise errors.BadRequest("HTTP/0.9 is not spoken here; send HTTP/1.1")
         hosts = raw.headers.getall("Host", ())

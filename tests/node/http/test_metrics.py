@@ -1,0 +1,142 @@
+"""What `/metrics` counts, and that it is what docs/metrics.md says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.node.http.visiting import get, put, until, visit
+from tests.running import a_node, run, talking
+from tlru.node import Node
+from tlru.node.http.figures import FIGURES
+
+PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
+
+
+async def scrape(node: Node) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Every sample, by its name and labels."""
+    told = await visit(node, "GET", "/metrics")
+    assert told.status == 200
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(told.body.decode())
+        for sample in family.samples
+    }
+
+
+async def one(where: Node, name: str, /, **labels: str) -> float:
+    """One sample; 0 where there is none yet."""
+    return (await scrape(where)).get((name, frozenset(labels.items())), 0.0)
+
+
+def test_what_is_asked_for_is_counted() -> None:
+    async def scenario() -> None:
+        async with a_node() as node, talking(node) as client:
+            await put(node, "a", 1)
+            await get(node, "a")
+            await get(node, "nothing")
+            await client.ask("get", key="nothing")
+            await visit(node, "PUT", "/v1/keys/a?ttl=0", json=1)
+            await visit(node, "GET", "/nonsense")
+            await visit(node, "DELETE", "/v1/keys/a")
+            samples = await scrape(node)
+
+            def sample(name: str, **labels: str) -> float:
+                return samples[name, frozenset(labels.items())]
+
+            assert sample("tlru_operations_total", op="get") == 3
+            assert sample("tlru_operations_total", op="set") == 1
+            assert sample("tlru_hits_total") == 1
+            assert sample("tlru_misses_total") == 2
+            assert sample("tlru_errors_total", code="bad_request") == 1
+            assert sample("tlru_http_requests_total", route="/v1/keys/{key}", status="2xx") == 3
+            assert sample("tlru_http_requests_total", route="/v1/keys/{key}", status="4xx") == 2
+            assert sample("tlru_http_requests_total", route="unknown", status="4xx") == 1
+            assert sample("tlru_events_total", cache="default", type="delete") == 1
+            assert sample("tlru_connections", protocol="websocket") == 1
+            assert sample("tlru_connections", protocol="http") == 1
+            assert sample("tlru_connections_opened_total", protocol="http") == 7
+
+    run(scenario())
+
+
+def test_figures_are_those_of_the_status() -> None:
+    async def scenario() -> None:
+        async with a_node(caches=("default", "other"), max_entries=5) as node:
+            for key in "abcdefgh":
+                await put(node, key, 1)
+            await until(lambda: node.services["default"].machine.items.count == 5)
+            told = (await visit(node, "GET", "/v1/status")).json
+            assert await one(node, "tlru_items", cache="default") == told["keys"] == 5
+            assert await one(node, "tlru_items_max", cache="default") == 5
+            assert await one(node, "tlru_bytes", cache="default") == told["bytes"]
+            assert await one(node, "tlru_items", cache="other") == 0
+            assert await one(node, "tlru_events_total", cache="default", type="evict") == 3
+            assert await one(node, "tlru_info", node="n1", release=told["release"]) == 1
+            assert await one(node, "tlru_status", status="active") == 1
+            assert await one(node, "tlru_leads", cache="default") == 1
+
+    run(scenario())
+
+
+def test_probes_are_told_once_they_were_made() -> None:
+    async def scenario() -> None:
+        async with a_node() as node:
+            await until(lambda: node.health.ready()[0])
+            assert await one(node, "tlru_probe_seconds", cache="default") > 0
+            assert await one(node, "tlru_ready", **{"for": "write"}) == 1
+
+    run(scenario())
+
+
+def test_two_nodes_in_one_process_count_apart() -> None:
+    async def scenario() -> None:
+        async with a_node() as first, a_node() as second:
+            await put(first, "a", 1)
+            assert await one(first, "tlru_operations_total", op="set") == 1
+            assert await one(second, "tlru_operations_total", op="set") == 0
+
+    run(scenario())
+
+
+def test_openmetrics_is_given_to_who_prefers_it() -> None:
+    async def scenario() -> None:
+        async with a_node() as node:
+            wanted = {"Accept": "application/openmetrics-text; version=1.0.0"}
+            told = await visit(node, "GET", "/metrics", headers=wanted)
+            assert told.headers["content-type"].startswith("application/openmetrics-text")
+            assert told.body.endswith(b"# EOF\n")
+
+    run(scenario())
+
+
+def test_the_page_lists_every_metric_with_its_type_and_labels() -> None:
+    rows = re.findall(r"^\| `(tlru_\w+)` \| (\w+) \| (.*?) \| (.*?) \|$", PAGE.read_text(), re.M)
+    assert rows == [
+        (
+            figure.name,
+            "counter" if figure.counter else "gauge",
+            ", ".join(f"`{label}`" for label in figure.labels),
+            figure.help,
+        )
+        for figure in FIGURES
+    ]
+
+
+def test_a_node_gives_every_metric_of_the_page_and_no_other() -> None:
+    async def scenario() -> None:
+        async with a_node(max_entries=5) as node:
+            await put(node, "a", 1)
+            await visit(node, "GET", "/nonsense")
+            await until(lambda: node.health.ready()[0])
+            given = {name.removesuffix("_created") for name, _ in await scrape(node)}
+            page = set(re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.M))
+            assert given <= page
+            # The process's own figures depend on the system; the loop's lag takes a while to tell.
+            later = {"tlru_loop_lag_seconds"}
+            ours = {name for name in page if name.startswith("tlru_")}
+            assert ours - given <= later
+
+    run(scenario())

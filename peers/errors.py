@@ -2,6 +2,7 @@
 
 LogError
 ├── RefusedError     not proposed and never will be: `reason` is a status, or a code
+├── OutdatedError    an entry that this release cannot apply; raised by the application
 └── StorageError     the state directory cannot be used
 """
 
@@ -18,6 +19,10 @@ class RefusedError(LogError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class OutdatedError(LogError):
+    """An entry is above what this release can apply. Nothing of its batch was applied."""
 
 
 class StorageError(LogError):

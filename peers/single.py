@@ -6,6 +6,9 @@ the event loop is stamped, numbered and applied as one batch.
 Without a state directory every start opens a new epoch. With one, an orderly stop keeps a snapshot
 that is the log's last word, and the epoch goes on from it. After a crash the last snapshot is
 restored and a new epoch begins, since entries after it were lost and their indexes would lie.
+
+Nobody is left waiting: each operation that was given a dot is applied, or its outcome is settled.
+Once applying has failed the state may be half changed, so nothing of it is served or kept any more.
 """
 
 from __future__ import annotations
@@ -14,22 +17,25 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from peers.core.clock import ClusterClock, resume_from
 from peers.core.entry import Dot, Entry, Epoch, Origin
-from peers.errors import RefusedError, StorageError
+from peers.errors import OutdatedError, RefusedError, StorageError
 from peers.ordered_log import Ack, Application, LogStatus, NodeStatus, Settled
-from peers.storage import State, StateDirectory, next_life
+from peers.storage import Mark, State, StateDirectory, next_life
 
 logger = logging.getLogger(__name__)
 
 BACKLOG_BYTES_MAX = 64 << 20  # operations proposed in one turn of the loop; beyond: overloaded
+OPERATION_OVERHEAD_BYTES = 512  # what one waits with beside its bytes
 SNAPSHOT_INTERVAL_S = 60.0
 
 TERM = 1
+
+_Pending = tuple[Dot, int | None, bytes, Ack]
 
 
 def boot_ms() -> int:
@@ -61,11 +67,11 @@ class SingleLog:
         self._snapshot_interval_s = snapshot_interval_s
         self._member = member
         self._status = NodeStatus.STARTING
-        self._pending: list[tuple[Dot, int | None, bytes, Ack]] = []
+        self._pending: list[_Pending] = []
         self._pending_bytes = 0
         self._scheduled = False
         self._index = 0
-        self._kept_index = -1  # of the last snapshot written
+        self._kept: Mark | None = None  # of the snapshot on the disk
         self._sequence = 0
         self._snapshots: asyncio.Task[None] | None = None
 
@@ -91,42 +97,61 @@ class SingleLog:
 
     def _begin(self, previous: State | None) -> None:
         """Find the epoch, the index and the time from which the log goes on."""
-        if self._directory is None or previous is None:
-            epoch, started = Epoch(1, secrets.token_hex(4)), wall_ms()
-        else:
-            self._index = self._application.restore(self._directory.read_snapshot())
-            exact = previous.clean and previous.index == self._index
-            epoch = self._epoch_after(previous.epoch, exact)
-            started = resume_from(previous.cluster_ms, previous.wall_ms, wall_ms())
+        wall = wall_ms()
+        epoch, started = Epoch(1, secrets.token_hex(4)), wall
+        if self._directory is not None and previous is not None:
+            mark = self._restore(self._directory)
+            epoch = _epoch_after(previous, mark)
+            # The snapshot's clock may be ahead of the state's, which is written more rarely.
+            latest = max((each.cluster_ms, each.wall_ms) for each in (previous, mark or previous))
+            started = resume_from(*latest, wall)
         self._clock = ClusterClock(started, boot_ms())
-        self._state = replace(
-            self._state, epoch=epoch, clean=False, cluster_ms=started, wall_ms=wall_ms()
-        )
         self._epoch = epoch
+        self._state = replace(self._state, epoch=epoch, cluster_ms=started, wall_ms=wall)
         if self._directory is not None:
             self._directory.write_state(self._state)
 
-    @staticmethod
-    def _epoch_after(last: Epoch | None, exact: bool) -> Epoch:
-        if last is not None and exact:
-            return last
-        number = 1 if last is None else last.number + 1
-        parent = None if last is None else last.random
-        return Epoch(number, secrets.token_hex(4), parent)
+    def _restore(self, directory: StateDirectory) -> Mark | None:
+        """Hand the kept snapshot to the application; where it was taken."""
+        stored = directory.read_snapshot()
+        if stored is None:
+            return None
+        try:
+            self._index = self._application.restore(stored.chunks())
+        except StorageError:
+            raise
+        except Exception as exc:
+            raise StorageError(
+                f"the snapshot in {directory.path} cannot be taken up: {exc}; restore it from a "
+                "copy, or move it away to start without it"
+            ) from exc
+        finally:
+            stored.close()
+        if self._index != stored.mark.index:
+            raise StorageError(
+                f"{directory.path} holds a snapshot of entry {self._index} that says it is of "
+                f"entry {stored.mark.index}; restore it from a copy, or move it away"
+            )
+        self._kept = stored.mark
+        return stored.mark
 
     async def stop(self) -> None:
         """Apply what was proposed, keep a last snapshot, and release the directory."""
-        if self._status is not NodeStatus.ACTIVE:
+        if self._status in (NodeStatus.STARTING, NodeStatus.DRAINING):
             return
         self._flush()
+        intact = self._status is NodeStatus.ACTIVE
         self._status = NodeStatus.DRAINING
-        if self._directory is not None and self._snapshots is not None:
+        self._settle_pending()
+        if self._directory is None or self._snapshots is None:
+            return
+        try:
             self._stopping.set()
-            try:
-                await self._snapshots
-                self._keep_last_snapshot(self._directory)
-            finally:
-                self._directory.close()
+            await self._snapshots
+            if intact:
+                await self._keep_last_snapshot(self._directory)
+        finally:
+            self._directory.close()
 
     # -- the ordered log
 
@@ -152,12 +177,12 @@ class SingleLog:
     def propose(self, operation: bytes, ack: Ack = Ack.QUORUM, until: int | None = None) -> Dot:
         """Put an operation in order; it is applied at the end of this turn of the loop."""
         self._refuse_unless_active()
-        self._pending_bytes += len(operation)
-        if self._pending_bytes > BACKLOG_BYTES_MAX:
-            self._pending_bytes -= len(operation)
+        size = len(operation) + OPERATION_OVERHEAD_BYTES
+        if self._pending_bytes + size > BACKLOG_BYTES_MAX:
             raise RefusedError(
                 "overloaded", f"more than {BACKLOG_BYTES_MAX} bytes wait to be ordered; send less"
             )
+        self._pending_bytes += size
         self._sequence += 1
         dot = Dot(self._origin, self._state.incarnation, self._sequence)
         self._pending.append((dot, until, operation, ack))
@@ -173,27 +198,59 @@ class SingleLog:
     def _flush(self) -> None:
         """One turn's operations become one batch: appended, committed, applied, answered."""
         self._scheduled = False
-        if not self._pending or self._status is not NodeStatus.ACTIVE:
+        if self._status is not NodeStatus.ACTIVE:
+            self._settle_pending()
             return
-        batch, self._pending, self._pending_bytes = self._pending, [], 0
-        at, index = self.now(), self._index
-        entries = []
-        for dot, until, operation, _ in batch:
-            index += 1
-            entries.append(Entry(index, TERM, at, dot, until, operation))
-        self._index = index
+        if not self._pending:
+            return
+        batch = self._take_pending()
+        at, first = self.now(), self._index + 1
+        entries = [
+            Entry(index, TERM, at, dot, until, operation)
+            for index, (dot, until, operation, _) in enumerate(batch, first)
+        ]
+        self._index += len(batch)
+        self._settle((dot for dot, _, _, ack in batch if ack is Ack.LEADER), Settled.APPENDED)
+        if self._apply(entries):
+            self._settle((dot for dot, _, _, ack in batch if ack is Ack.ALL), Settled.HELD_BY_ALL)
+        else:
+            self._settle((dot for dot, _, _, _ in batch), Settled.UNKNOWN)
+
+    def _apply(self, entries: list[Entry]) -> bool:
         try:
-            for dot, _, _, ack in batch:
-                if ack is Ack.LEADER:
-                    self._application.settle(dot, Settled.APPENDED)
             self._application.apply(entries)
-            for dot, _, _, ack in batch:
-                if ack is Ack.ALL:
-                    self._application.settle(dot, Settled.HELD_BY_ALL)
+        except OutdatedError as exc:
+            self._status = NodeStatus.OUTDATED
+            logger.critical("node %s stops serving at %d: %s", self._id, entries[0].index, exc)
+            return False
         except Exception:
-            # The state may be half changed: nothing of it may be served any more.
+            # The state may be half changed: nothing of it may be served, or kept, any more.
             self._status = NodeStatus.INCONSISTENT
-            logger.critical("applying entries up to %d failed; serving stops", index, exc_info=True)
+            logger.critical(
+                "applying entries %d to %d failed; node %s serves no more, and has to be restarted",
+                entries[0].index,
+                entries[-1].index,
+                self._id,
+                exc_info=True,
+            )
+            return False
+        return True
+
+    def _take_pending(self) -> list[_Pending]:
+        batch, self._pending, self._pending_bytes = self._pending, [], 0
+        return batch
+
+    def _settle_pending(self) -> None:
+        """What was proposed and can no longer be ordered is not done, and never will be."""
+        self._settle((dot for dot, _, _, _ in self._take_pending()), Settled.NOT_DONE)
+
+    def _settle(self, dots: Iterable[Dot], outcome: Settled) -> None:
+        for dot in dots:
+            try:
+                self._application.settle(dot, outcome)
+            except Exception:
+                # Somebody could not be answered. The others wait too, and the state is whole.
+                logger.exception("telling what became of %s failed", dot)
 
     def status(self) -> LogStatus:
         """Where this node stands."""
@@ -215,11 +272,18 @@ class SingleLog:
 
     async def _keep_snapshots(self, directory: StateDirectory) -> None:
         while not await self._stop_within(self._snapshot_interval_s):
-            if self._index != self._kept_index:
-                try:
-                    await self._snapshot_while_serving(directory)
-                except (OSError, StorageError):
-                    logger.exception("keeping a snapshot failed; the one before stays")
+            if self._kept_all() or self._status is not NodeStatus.ACTIVE:
+                continue
+            try:
+                await self._keep_snapshot(directory, lambda: self._status is NodeStatus.ACTIVE)
+            except StorageError as exc:
+                logger.error("keeping a snapshot failed, the one before stays: %s", exc)
+            except Exception:
+                logger.exception("keeping a snapshot failed, the one before stays")
+
+    def _kept_all(self) -> bool:
+        kept = self._kept
+        return kept is not None and (kept.epoch, kept.index) == (self._epoch, self._index)
 
     async def _stop_within(self, seconds: float) -> bool:
         try:
@@ -228,34 +292,52 @@ class SingleLog:
         except TimeoutError:
             return False
 
-    async def _snapshot_while_serving(self, directory: StateDirectory) -> None:
+    async def _keep_snapshot(self, directory: StateDirectory, wanted: Callable[[], bool]) -> None:
         """The walk runs here, a chunk at a time; the disk is waited for in a thread."""
         snapshot = self._application.capture()
         try:
-            with directory.replace_snapshot() as draft:
+            mark = Mark(self._epoch, snapshot.index, self.now(), wall_ms())
+            with directory.replace_snapshot(mark) as draft:
                 for chunk in snapshot.chunks():
                     await asyncio.to_thread(draft.write, chunk)
-                    if self._stopping.is_set():
-                        return  # the last snapshot is about to be taken anyway
+                    if not wanted():
+                        return
                 await asyncio.to_thread(draft.keep)
-            self._kept_index = snapshot.index
-            await asyncio.to_thread(directory.write_state, self._mark(False, snapshot.index))
+            self._kept = mark
         finally:
             snapshot.close()
 
-    def _keep_last_snapshot(self, directory: StateDirectory) -> None:
-        snapshot = self._application.capture()
+    async def _keep_last_snapshot(self, directory: StateDirectory) -> None:
+        """The log's last word: the next start goes on from it in the same epoch."""
         try:
-            with directory.replace_snapshot() as draft:
-                for chunk in snapshot.chunks():
-                    draft.write(chunk)
-                draft.keep()
-        finally:
-            snapshot.close()
-        directory.write_state(self._mark(True, snapshot.index))
+            if not self._kept_all():
+                await self._keep_snapshot(directory, lambda: True)
+            self._state = replace(
+                self._state,
+                clean=True,
+                index=self._index,
+                cluster_ms=self.now(),
+                wall_ms=wall_ms(),
+            )
+            await asyncio.to_thread(directory.write_state, self._state)
+        except StorageError as exc:
+            logger.error(
+                "the last snapshot could not be kept: %s; the next start begins a new epoch from "
+                "entry %d, and what came after it is lost",
+                exc,
+                0 if self._kept is None else self._kept.index,
+            )
 
-    def _mark(self, clean: bool, index: int) -> State:
-        """Note where the snapshot on disk stands, and what time it is."""
-        now, wall = self.now(), wall_ms()
-        self._state = replace(self._state, clean=clean, index=index, cluster_ms=now, wall_ms=wall)
-        return self._state
+
+def _epoch_after(previous: State, mark: Mark | None) -> Epoch:
+    """The last epoch, where nothing of it was lost; else a child of it."""
+    last = previous.epoch
+    if last is None:
+        return Epoch(1, secrets.token_hex(4))
+    if mark is None and previous.index:
+        logger.warning(
+            "the snapshot of entry %d is gone; starting empty, in a new epoch", previous.index
+        )
+    if previous.clean and mark is not None and (mark.epoch, mark.index) == (last, previous.index):
+        return last
+    return Epoch(last.number + 1, secrets.token_hex(4), last.random)

@@ -1,7 +1,8 @@
 """Whether a write may happen, given what is there.
 
 Pure. A write can demand something of the key (`if`) and bring a revision (`rev`). Newer is never
-replaced by older: a revision must be greater than the item's, or than the one a delete left.
+replaced by older: a revision must be greater than the item's, and than the one that a delete left,
+for as long as that is remembered.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def allowed(
         return False
     if rev is None:
         return True
-    known = gone.rev_of(key) if item is None else item.rev
+    known = latest(None if item is None else item.rev, gone.rev_of(key))
     return known is None or newer(rev, known)
 
 
@@ -30,6 +31,15 @@ def newer(rev: Rev, known: Rev) -> bool:
         # Code points compare as their UTF-8 bytes do.
         return not isinstance(known, str) or rev > known
     return not isinstance(known, str) and rev > known
+
+
+def latest(*revs: Rev | None) -> Rev | None:
+    """The greatest of some revisions, None where there is none."""
+    found: Rev | None = None
+    for rev in revs:
+        if rev is not None and (found is None or newer(rev, found)):
+            found = rev
+    return found
 
 
 def _holds(key: str, item: Item | None, condition: tuple[object, ...], gone: Tombstones) -> bool:
@@ -43,4 +53,4 @@ def _holds(key: str, item: Item | None, condition: tuple[object, ...], gone: Tom
         case ("unchanged", int(pos)):
             return item.version <= pos if item is not None else not gone.changed_after(key, pos)
         case _:
-            raise AssertionError(f"a condition that no node lets through: {condition!r}")
+            raise AssertionError(f"a condition that is not well formed: {condition!r}")

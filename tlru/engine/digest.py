@@ -7,19 +7,25 @@ came to hold them. It finds accidents, not adversaries: every node computes its 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgpack
 import xxhash
 
-MASK = (1 << 64) - 1
+MASK: Final = (1 << 64) - 1
 
-_packer = msgpack.Packer(autoreset=True)
+_pack = msgpack.Packer(autoreset=True).pack
+_xxh3 = xxhash.xxh3_64_intdigest
 
 
-def record_hash(*fields: Any, value: bytes = b"") -> int:
-    """The hash of one record: a tag that names its table, its key and its other fields."""
-    return int(xxhash.xxh3_64_intdigest(value, xxhash.xxh3_64_intdigest(_packer.pack(fields))))
+def record_hash(*fields: Any) -> int:
+    """The hash of one record: a tag that names its table, and its fields."""
+    return _xxh3(_pack(fields))
+
+
+def value_hash(value: bytes, *fields: Any) -> int:
+    """The hash of a record with a value, which may be large and is not copied for it."""
+    return _xxh3(value, _xxh3(_pack(fields)))
 
 
 class Digest:

@@ -15,8 +15,9 @@ from typing import Any
 
 from sortedcontainers import SortedList
 
-from tlru.engine.digest import Digest, record_hash
+from tlru.engine.digest import MASK, Digest, value_hash
 from tlru.engine.operations import Rev
+from tlru.engine.sizes import text_bytes
 from tlru.engine.store import Entry, Store
 
 RESERVED = "_tlru/"
@@ -25,6 +26,7 @@ _RESERVED_END = "_tlru0"  # the least string above every reserved key: "0" follo
 # What an item costs beside its key and value: the objects, the tables' places and both indexes,
 # measured by tests/benchmarks/memory.py.
 ITEM_OVERHEAD_BYTES = 600
+TEXT_OVERHEAD_BYTES = 64  # of a revision or content type: its header and what malloc adds
 
 
 def is_reserved(key: str) -> bool:
@@ -57,11 +59,9 @@ class Item(Entry):
         self.expires = expires
         self.rev = rev
         self.mime = mime
-        self.size = 0 if is_reserved(key) else len(key.encode()) + len(value) + ITEM_OVERHEAD_BYTES
+        self.size = size_of(key, value, rev, mime)
         self.indexed = None
-        self.hash = record_hash(
-            "item", key, version, changed, at, created, expires, rev, mime, value=value
-        )
+        self.hash = value_hash(value, key, version, changed, at, created, expires, rev, mime)
 
     def fields(self, key: str) -> tuple[Any, ...]:
         """What the constructor was given, for snapshots."""
@@ -76,6 +76,18 @@ class Item(Entry):
             self.rev,
             self.mime,
         )
+
+
+def size_of(key: str, value: bytes, rev: Rev | None = None, mime: str | None = None) -> int:
+    """What an item takes of `max_bytes`; a reserved one takes nothing of the users' budget."""
+    if key.startswith(RESERVED):
+        return 0
+    letters = len(key) if key.isascii() else text_bytes(key)
+    if mime is not None:
+        letters += text_bytes(mime) + TEXT_OVERHEAD_BYTES
+    if isinstance(rev, str):
+        letters += text_bytes(rev) + TEXT_OVERHEAD_BYTES
+    return letters + len(value) + ITEM_OVERHEAD_BYTES
 
 
 Observer = Callable[[str, Item | None], None]
@@ -107,12 +119,13 @@ class Items:
         if self.observers:
             self._observe(key)
         previous = self.store.put(key, item)
+        digest = self.digest
         if previous is None:
             self.keys.add(key)
-            self.reserved += is_reserved(key)
+            self.reserved += item.size == 0
+            digest.value = (digest.value + item.hash) & MASK
         else:
-            self.digest.remove(previous.hash)
-        self.digest.add(item.hash)
+            digest.value = (digest.value + item.hash - previous.hash) & MASK
         return previous
 
     def remove(self, key: str) -> Item:
@@ -138,28 +151,44 @@ class Items:
         entries = self.store.entries
         keys = list(self.range(prefix))
         alive = sum(1 for key in keys if not over(entries[key], at))
-        if prefix == "":
-            self._keep_reserved_only(keys)
-        else:
+        if self.observers:
             for key in keys:
-                self.remove(key)
+                self._observe(key)
+        if len(keys) == self.count:
+            self._keep_reserved_only()
+        elif keys:
+            self._remove_run(keys)
         return alive
 
-    def _keep_reserved_only(self, user_keys: list[str]) -> None:
-        # Key by key, a million items would hold the node up for seconds.
-        if self.observers:
-            for key in user_keys:
-                self._observe(key)
-        kept = [(k, self.store.entries[k]) for k in self.keys.irange(RESERVED, _RESERVED_END)]
+    # One by one, a million items would hold the node up for ten seconds; these two take one.
+
+    def _keep_reserved_only(self) -> None:
+        reserved = self.keys.irange(RESERVED, _RESERVED_END, (True, False))
+        kept = [(key, self.store.entries[key]) for key in reserved]
         self.store.clear()
         self.keys.clear()
         self.digest.value = 0
         self.reserved = 0
         observers, self.observers = self.observers, []
         for key, item in kept:
-            item.indexed = None
             self.put(key, item)
         self.observers = observers
+
+    def _remove_run(self, keys: list[str]) -> None:
+        """Take away users' items that follow each other in the order of the keys."""
+        hashes = 0
+        for key in keys:
+            item = self.store.remove(key)
+            assert item is not None
+            hashes += item.hash
+        self.digest.remove(hashes)
+        index = self.keys
+        start, end = index.bisect_left(keys[0]), index.bisect_right(keys[-1])
+        if end - start > len(keys):  # the reserved keys stand between
+            first, last = index.bisect_left(RESERVED), index.bisect_left(_RESERVED_END)
+            del index[last:end]
+            end = first
+        del index[start:end]
 
     def range(self, prefix: str = "", after: str | None = None) -> Iterator[str]:
         """The users' keys that begin with `prefix` and follow `after`, in order."""
@@ -183,7 +212,7 @@ class Items:
 
     def _gone(self, key: str, item: Item) -> None:
         self.keys.remove(key)
-        self.reserved -= is_reserved(key)
+        self.reserved -= item.size == 0
         self.digest.remove(item.hash)
 
     def check(self) -> None:
@@ -193,6 +222,9 @@ class Items:
         assert list(self.keys) == sorted(entries)
         assert self.reserved == sum(map(is_reserved, entries))
         assert self.bytes == sum(item.size for item in entries.values())
+        for key, item in entries.items():
+            assert item.size == size_of(key, item.value, item.rev, item.mime)
+            assert item.hash == Item(*item.fields(key)).hash
 
 
 def over(item: Item, at: int) -> bool:

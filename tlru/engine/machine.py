@@ -17,13 +17,12 @@ from typing import Any
 import msgpack
 
 from peers.core.entry import Dot, Entry
-from tlru.engine.conditions import allowed
+from tlru.engine.conditions import allowed, latest
 from tlru.engine.events import Event, EventType
 from tlru.engine.items import Item, is_reserved, over
-from tlru.engine.locks import Held, Turn, Waiter
-from tlru.engine.once import SKEW_MS, Verdict
+from tlru.engine.locks import Held, Turn
+from tlru.engine.once import Verdict
 from tlru.engine.operations import (
-    NAMEABLE,
     Checkpoint,
     Clear,
     Delete,
@@ -48,7 +47,15 @@ from tlru.engine.state import State
 
 EXPIRE_MAX = 1_000  # items, and ends of locks and waits, in one entry
 
+LOOK_SHIFT = 8  # stale records are looked for when 2^8 ms of cluster time begin
+
 INT64_MIN, INT64_MAX = -(1 << 63), (1 << 63) - 1
+
+# How msgpack begins an integer: small ones by themselves, others with a tag.
+_INTEGER_TAGS = frozenset(
+    bytes([tag])
+    for tag in (*range(0x80), *range(0xCC, 0xD0), *range(0xD0, 0xD4), *range(0xE0, 0x100))
+)
 
 Result = dict[str, Any]
 """The fields of a reply, msgpack's types only; with `error` and `message` where it was refused."""
@@ -74,72 +81,91 @@ class Machine(State):
     # -- changes
 
     def apply(self, entries: Iterable[Entry]) -> Applied:
-        """Carry out entries, in order."""
+        """Carry out entries, in order. UnknownOperationError, before anything has changed, where
+        one of them is above this release's feature level."""
+        work = [(entry, decode(entry.operation) if entry.operation else None) for entry in entries]
         out = self._out = Applied([], [])
-        for entry in entries:
-            result = self._apply(entry)
+        for entry, ordered in work:
+            result = self._apply(entry, ordered)
             if result is not None and entry.dot is not None:
                 out.replies.append((entry.dot, result))
         return out
 
-    def _apply(self, entry: Entry) -> Result | None:
-        index, term, at, dot, until, data = entry
-        # First of all: an operation of a later release is met before anything has changed.
-        operation, once = decode(data) if data else (None, None)
-        assert index == self.index + 1 or self.index == 0, f"{index} does not follow {self.index}"
+    def _apply(self, entry: Entry, ordered: tuple[Operation, Once | None] | None) -> Result | None:
+        index, term, at, dot, until, _ = entry
+        assert index == self.index + 1, f"{index} does not follow {self.index}"
         assert at >= self.at, f"time went back from {self.at} to {at}"
+        fresh = dot is not None and self.vector.admit(dot)
         self.index, self.term = index, term
-        if at > self.at:  # entries of one batch share their time: one look at the old is enough
-            self.at = at
-            self.tombstones.drop_before(at - self.settings["tombstone_ms"])
-            self.once.drop_before(at - self.settings["once_ms"] - SKEW_MS)
-        if dot is None or operation is None:
-            return None  # a leader's own first entry
-        if not self.vector.admit(dot):
-            return None  # applied before, or of a life that has ended
-        if until is not None and at > until:
-            return _refusal("timeout", "its time was over before it came in order: it was not done")
+        if at > self.at:
+            self._advance(at)
+        if dot is None or not fresh:
+            return None  # a leader's own first entry; or applied before, or of a life that is over
         self._dot = dot
-        if once is not None and isinstance(operation, NAMEABLE):
-            return self._apply_named(operation, once)
+        if dot.sequence == 1:
+            self.locks.abandon(dot.origin, dot.incarnation)
+        if ordered is None:
+            return _not_done()  # a void, which its origin wrote under this dot
+        operation, once = ordered
+        if once is not None:
+            return self._apply_named(operation, once, until)
+        if until is not None and at > until:
+            return _not_done()
         return _HANDLERS[type(operation)](self, operation)
 
-    def _apply_named(self, operation: Operation, once: Once) -> Result | None:
+    def _advance(self, at: int) -> None:
+        looked, self.at = self.at, at
+        self.follow_time()
+        # Each look passes over what was dropped before, so it is not for every millisecond.
+        if at >> LOOK_SHIFT != looked >> LOOK_SHIFT:
+            self.tombstones.drop_stale()
+            self.once.drop_stale()
+
+    # -- named operations
+
+    def _apply_named(self, operation: Operation, once: Once, until: int | None) -> Result | None:
         known = self.once.find(once)
         if known is not None:
             return dict(known)
-        match self.once.judge(once, self.at, self.settings["once_ms"]):
-            case Verdict.AHEAD:
-                return _refusal("bad_request", "`once.at` is ahead of the cluster's time")
-            case Verdict.TOO_OLD:
-                return _refusal(
-                    "too_old", "its result is no longer kept: whether it was done is not known"
-                )
-            case Verdict.FULL:
-                return _refusal("overloaded", "too many named operations are remembered; try later")
-            case Verdict.APPLY:
-                self.once.note(once, self.at)
+        late = until is not None and self.at > until
+        if isinstance(operation, Lock) and self.locks.waits(operation.name, once):
+            return (
+                _refusal("too_old", "an earlier try still waits")
+                if late
+                else self._lock(operation, once)
+            )
+        refusal = _REFUSED[self.once.judge(once, self.at, self.locks.named)]
+        if refusal is not None:
+            return _refusal(*refusal)
+        # Only now is it certain that no earlier try was applied either.
+        return _not_done() if late else self._apply_first(operation, once)
+
+    def _apply_first(self, operation: Operation, once: Once) -> Result | None:
+        self.once.note(once, self.at)
         if isinstance(operation, Lock):
             return self._lock(operation, once)
         result = _HANDLERS[type(operation)](self, operation)
         assert result is not None, "only a lock can wait for its turn"
-        self.once.keep(once, result, self.at)
+        if result.get("error") != "overloaded":  # that one may be tried again
+            self.once.keep(once, result, self.at)
         return result
 
     # -- data operations
 
     def _set(self, op: Set) -> Result:
-        item = self._live(op.key)
-        if not allowed(op.key, item, op.condition, op.rev, self.tombstones):
+        key, value, ttl, keep_ttl, condition, rev, mime, old = op
+        item = self._live(key)
+        if (condition is not None or rev is not None) and not allowed(
+            key, item, condition, rev, self.tombstones
+        ):
             return {"applied": False, **_what_is_there(item)}
-        expires = self._expiry(op.ttl)
-        if op.keep_ttl and item is not None:
+        expires = None if ttl is None else self.at + ttl
+        if keep_ttl and item is not None:
             expires = item.expires
-        self._write(op.key, op.value, item, expires, op.rev, op.mime)
-        result: Result = {"applied": True, "version": self.index}
-        if op.old and item is not None:
-            result["old"] = item.value
-        return result
+        self._write(key, value, item, expires, rev, mime)
+        if old and item is not None:
+            return {"applied": True, "version": self.index, "old": item.value}
+        return {"applied": True, "version": self.index}
 
     def _set_many(self, op: SetMany) -> Result:
         current = {row[0]: self._live(row[0]) for row in op.items}
@@ -156,8 +182,13 @@ class Machine(State):
             (key,) = op.keys
             if not allowed(key, current[key], op.condition, op.rev, self.tombstones):
                 return {"deleted": 0, **_what_is_there(current[key])}
-        revs = {key: _later(op.rev, item) for key, item in current.items()}
-        if not all(rev is None or self.tombstones.room_for_rev(key) for key, rev in revs.items()):
+        # What a delete leaves: the greatest of its own revision, the item's, and what an earlier
+        # delete left. No older one is let in for as long as that is remembered.
+        revs = {
+            key: latest(op.rev, None if item is None else item.rev, self.tombstones.rev_of(key))
+            for key, item in current.items()
+        }
+        if not self.tombstones.room_for_revs(revs):
             return _refusal("overloaded", "too many deleted revisions are remembered; try later")
         deleted = 0
         for key, item in current.items():
@@ -215,22 +246,30 @@ class Machine(State):
     # -- locks
 
     def _lock(self, op: Lock, once: Once | None = None) -> Result | None:
-        self._take_turns(self.locks.settle(op.name, self.at))
-        held = self.locks.holder(op.name)
-        if self.locks.full(op.name, wait=op.wait > 0):
-            return _refusal("overloaded", "too many locks are held or waited for; try later")
+        locks, at = self.locks, self.at
+        self._take_turns(locks.settle(op.name, at))
+        if once is not None and (known := self.once.find(once)) is not None:
+            return dict(known)  # it waited, and its turn has come just now
+        held = locks.holder(op.name)
         if held is None:
-            result = self._held_reply(self.locks.take(op.name, op.ttl, self.at), op.ttl)
-            if once is not None:
-                self.once.keep(once, result, self.at)
-            return result
-        if op.wait <= 0:
-            return {"held": False, "ttl": held.expires - self.at}
+            return self._hold(op, once) if locks.room_to_hold() else _too_many_locks()
         assert self._dot is not None
-        waiter = Waiter(self._dot, self.at + op.wait, op.ttl, once)
-        if (previous := self.locks.wait(op.name, waiter)) is not None:
+        if once is not None and locks.waits(op.name, once):
+            previous = locks.wait_on(op.name, self._dot, at + op.wait, op.ttl, once)
             self._out.replies.append((previous, {"held": False}))
+            return None
+        if op.wait <= 0:
+            return {"held": False, "ttl": held.expires - at}
+        if not locks.room_to_wait(op.name):
+            return _too_many_locks()
+        locks.wait(op.name, self._dot, at + op.wait, op.ttl, once)
         return None
+
+    def _hold(self, op: Lock, once: Once | None) -> Result:
+        result = self._held_reply(self.locks.take(op.name, op.ttl, self.at), op.ttl)
+        if once is not None:
+            self.once.keep(once, result, self.at)
+        return result
 
     def _unlock(self, op: Unlock) -> Result:
         self._take_turns(self.locks.settle(op.name, self.at))
@@ -262,7 +301,7 @@ class Machine(State):
     # -- what the leader writes
 
     def _expire(self, op: Expire) -> Result:
-        up_to = min(op.up_to, self.at)
+        up_to = min(op.up_to, self.at)  # a leader whose clock runs ahead ends nobody's life early
         for key, item in self.items.due(up_to, EXPIRE_MAX):
             self._passed(key, item, EventType.EXPIRE)
         self._take_turns(self.locks.end_due(up_to, self.at, EXPIRE_MAX))
@@ -285,7 +324,8 @@ class Machine(State):
 
     def _change_settings(self, op: Settings) -> Result:
         self.settings = effective(self.settings, op.changes)
-        return {"settings": dict(self.settings)}
+        self.follow_time()
+        return {"settings": dict(sorted(self.settings.items()))}
 
     # -- inside
 
@@ -299,8 +339,7 @@ class Machine(State):
         return item
 
     def _passed(self, key: str, item: Item, how: EventType) -> None:
-        horizon_ms = self.settings["tombstone_ms"]
-        self.tombstones.passed(key, item.version, item.at, self.at, horizon_ms)
+        self.tombstones.passed(key, item.version, item.at, self.at)
         self._emit(how, key)
 
     def _write(
@@ -315,7 +354,7 @@ class Machine(State):
         created = self.at if previous is None else previous.created
         item = Item(key, value, self.index, self.index, self.at, created, expires, rev, mime)
         if previous is None:
-            self.tombstones.forget(key)
+            self.tombstones.there_again(key)
         self.items.put(key, item)
         self._emit(EventType.SET, key, value, expires, rev, mime)
 
@@ -339,6 +378,25 @@ def _refusal(code: str, message: str) -> Result:
     return {"error": code, "message": message}
 
 
+def _not_done() -> Result:
+    return _refusal("timeout", "its time was over before it came in order: it was not done")
+
+
+def _too_many_locks() -> Result:
+    return _refusal("overloaded", "too many locks are held or waited for; try later")
+
+
+_REFUSED: dict[Verdict, tuple[str, str] | None] = {
+    Verdict.APPLY: None,
+    Verdict.AHEAD: ("bad_request", "`once.at` is ahead of the cluster's time"),
+    Verdict.TOO_OLD: (
+        "too_old",
+        "its result is no longer kept: whether it was done is not known",
+    ),
+    Verdict.FULL: ("overloaded", "too many named operations are remembered; try later"),
+}
+
+
 def _what_is_there(item: Item | None) -> Result:
     if item is None:
         return {}
@@ -348,20 +406,15 @@ def _what_is_there(item: Item | None) -> Result:
     return there
 
 
-def _later(rev: int | str | None, item: Item | None) -> int | str | None:
-    """The revision that a delete leaves: its own, or else that of what it deletes."""
-    return item.rev if rev is None and item is not None else rev
-
-
 def _integer(value: bytes) -> int | None:
     """The integer that a value is, or None. No other value is decoded, however it is made."""
-    first = value[0]
-    if first <= 0x7F or first >= 0xE0 or 0xCC <= first <= 0xCF or 0xD0 <= first <= 0xD3:
-        try:
-            return int(msgpack.unpackb(value))
-        except ValueError:
-            return None
-    return None
+    # Nine bytes are the longest integer; a value is any bytes at all, even none.
+    if value[:1] not in _INTEGER_TAGS or len(value) > 9:
+        return None
+    try:
+        return int(msgpack.unpackb(value))
+    except ValueError:
+        return None
 
 
 _HANDLERS: dict[type[Any], Callable[[Machine, Any], Result | None]] = {

@@ -1,31 +1,40 @@
 """Named operations: at most once, also when a client repeats one through another node.
 
 Pure. A client names an operation by its session and a number. The first result is kept, and given
-again, until `once_ms` and the allowed skew have passed; a repeat that comes later is `too_old`.
-Results up to a number that the client says it is `done` with are dropped at once; what remains of
-them is that number.
+again, until `once_ms` after the operation came in order, or after the time that it claims for its
+first try, whichever is later; a try whose first came longer ago is `too_old`. Results up to a
+number that the client says it is `done` with are dropped at once; what remains is that number.
 
-The table is bounded in records and in bytes. A record is never dropped early, since a forgotten one
-could be applied again: when the table is full, a new named operation is refused.
+The table is bounded in records and in bytes, with a place kept for the results that are still owed
+to named requests that wait for a lock. A record is never dropped early, since a forgotten one could
+be applied again: when the table is full, a new named operation is refused.
+
+Invariant: what was dropped is `too_old` for ever. `horizon` never goes back, even where `once_ms`
+grows, and no first try from before it is accepted.
 """
 
 from __future__ import annotations
 
 import enum
-from collections import OrderedDict
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections import deque
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 import msgpack
 
-from tlru.engine.digest import Digest, record_hash
+from tlru.engine.digest import Digest
 from tlru.engine.operations import Once
+from tlru.engine.sizes import text_bytes
+from tlru.engine.table import AgingTable
 
 RECORDS_MAX = 131_072  # results and sessions together
-BYTES_MAX = 32 << 20
+BYTES_MAX = 64 << 20
 SKEW_MS = 5_000  # how far a first try may be ahead of the entry's time
-RECORD_OVERHEAD_BYTES = 256
-DROPPED_AT_ONCE = 256
+RECORD_OVERHEAD_BYTES = 512  # tests/benchmarks/memory.py
+SESSION_OVERHEAD_BYTES = 1_280
+DROPPED_AT_ONCE = 1_024
+
+Name = tuple[str, int]
 
 
 class Verdict(enum.Enum):
@@ -40,6 +49,8 @@ class Verdict(enum.Enum):
 class Record(NamedTuple):
     """A result, as msgpack, and when it was made."""
 
+    session: str
+    n: int
     result: bytes
     at: int
 
@@ -47,131 +58,149 @@ class Record(NamedTuple):
 class Session(NamedTuple):
     """A client session: results up to `done` are dropped; `at` is that of its latest operation."""
 
+    name: str
     done: int
     at: int
-    numbers: dict[int, None]
+
+
+_at: Final = attrgetter("at")
+
+
+def _record_bytes(record: Record) -> int:
+    return RECORD_OVERHEAD_BYTES + len(record.result)
+
+
+def _session_bytes(session: Session) -> int:
+    return SESSION_OVERHEAD_BYTES + text_bytes(session.name)
 
 
 class OnceTable:
     """The results of named operations."""
 
     def __init__(self, digest: Digest) -> None:
-        self._digest = digest
-        self._records: OrderedDict[tuple[str, int], Record] = OrderedDict()
-        self._sessions: OrderedDict[str, Session] = OrderedDict()
-        self.bytes = 0
+        self._records: AgingTable[Name, Record] = AgingTable("once", digest, _record_bytes, _at)
+        self._sessions: AgingTable[str, Session] = AgingTable(
+            "session", digest, _session_bytes, _at
+        )
+        # The numbers of each session's records, as they came. They are dropped from the left only:
+        # by age in the order of time, and by `done` as far as they are in order. Where a client
+        # numbers out of order some stay until they are old, and are not found all the same.
+        self._numbers: dict[str, deque[int]] = {}
+        self.horizon = 0
 
     def __len__(self) -> int:
         return len(self._records) + len(self._sessions)
 
+    @property
+    def bytes(self) -> int:
+        """What the records take, estimated."""
+        return self._records.bytes + self._sessions.bytes
+
     def find(self, once: Once) -> Any | None:
         """The result that was given the first time, or None."""
-        record = self._records.get((once.session, once.n))
-        return None if record is None else msgpack.unpackb(record.result)
+        record = self._records.records.get((once.session, once.n))
+        if record is None or once.n <= self._done(once):
+            return None
+        return msgpack.unpackb(record.result)
 
-    def judge(self, once: Once, at: int, once_ms: int) -> Verdict:
-        """Whether an operation that `find` does not know may be applied."""
+    def judge(self, once: Once, at: int, owed: int) -> Verdict:
+        """Whether an operation that `find` does not know may be applied.
+
+        `owed` is the number of named requests that wait: each will have a result of its own.
+        """
         if once.at > at + SKEW_MS:
             return Verdict.AHEAD
-        session = self._sessions.get(once.session)
-        if once.at + once_ms < at or (session is not None and once.n <= session.done):
+        if once.at < self.horizon or once.n <= self._done(once):
             return Verdict.TOO_OLD
-        if len(self) + 2 > RECORDS_MAX or self.bytes > BYTES_MAX:
-            return Verdict.FULL
+        if self._is_full(owed):
+            self.drop_stale()
+            if self._is_full(owed):
+                return Verdict.FULL
         return Verdict.APPLY
+
+    def _is_full(self, owed: int) -> bool:
+        # Two places for each result that is owed, since its session may be gone by then; and for a
+        # newcomer its session at once, and those two if it has to wait.
+        size = self.bytes + owed * (RECORD_OVERHEAD_BYTES + SESSION_OVERHEAD_BYTES)
+        return len(self) + 2 * owed + 3 > RECORDS_MAX or size > BYTES_MAX
+
+    def _done(self, once: Once) -> int:
+        session = self._sessions.records.get(once.session)
+        # What is stale counts as forgotten, whether its turn to be dropped has come or not.
+        return -1 if session is None or session.at < self.horizon - SKEW_MS else session.done
 
     def note(self, once: Once, at: int) -> None:
         """Take up what an operation says of its session: it lives, and `done` is done."""
-        known = self._sessions.pop(once.session, None)
-        done, numbers = (-1, {}) if known is None else (known.done, known.numbers)
+        done = max(self._done(once), -1 if once.done is None else once.done)
+        name = once.session
+        known = self._sessions.discard(name)
         if known is not None:
-            self._digest.remove(_hash_session(once.session, known))
-        else:
-            self.bytes += RECORD_OVERHEAD_BYTES
-        if once.done is not None and once.done > done:
-            done = once.done
-            for n in [n for n in numbers if n <= done]:
-                del numbers[n]
-                self._drop_record(once.session, n)
-        session = Session(done, at, numbers)
-        self._sessions[once.session] = session
-        self._digest.add(_hash_session(once.session, session))
+            name = known.name  # one copy of the text for all its records
+        self._sessions.add(name, Session(name, done, at))
+        numbers = self._numbers.get(name)
+        while numbers and numbers[0] <= done:
+            self._drop(name, numbers)
+            numbers = self._numbers.get(name)
 
     def keep(self, once: Once, result: Any, at: int) -> None:
         """Keep the result of an operation that was just applied."""
-        if once.session not in self._sessions:  # a waiter's turn can come long after its session
+        session = self._sessions.records.get(once.session)
+        if session is None or session.at < at:
+            # A waiter's turn comes after its session's latest operation, which may be forgotten.
+            # A session is never older than its records, so that it is not forgotten before them.
             self.note(once, at)
-        session = self._sessions[once.session]
+            session = self._sessions.records[once.session]
         if once.n <= session.done:
             return
-        record = Record(msgpack.packb(result), at)
-        session.numbers[once.n] = None
-        self._records[once.session, once.n] = record
-        self.bytes += len(record.result) + RECORD_OVERHEAD_BYTES
-        self._digest.add(_hash_record(once.session, once.n, record))
+        self._add(Record(session.name, once.n, msgpack.packb(result), at))
 
-    def drop_before(self, at: int) -> None:
-        """Forget what no accepted repeat can ask for any more, a bounded number for each call."""
-        for _ in range(DROPPED_AT_ONCE):
-            if not self._records or next(iter(self._records.values())).at >= at:
-                break
-            session, n = next(iter(self._records))
-            self._sessions[session].numbers.pop(n)
-            self._drop_record(session, n)
-        for _ in range(DROPPED_AT_ONCE):
-            if not self._sessions:
-                break
-            name, oldest = next(iter(self._sessions.items()))
-            if oldest.at >= at or oldest.numbers:
-                break
-            del self._sessions[name]
-            self.bytes -= RECORD_OVERHEAD_BYTES
-            self._digest.remove(_hash_session(name, oldest))
+    def _add(self, record: Record) -> None:
+        name = (record.session, record.n)
+        # One name for two requests, of which one waited for a lock: the first result stays.
+        if name not in self._records.records:
+            self._records.add(name, record)
+            self._numbers.setdefault(record.session, deque()).append(record.n)
 
-    def _drop_record(self, session: str, n: int) -> None:
-        record = self._records.pop((session, n))
-        self.bytes -= len(record.result) + RECORD_OVERHEAD_BYTES
-        self._digest.remove(_hash_record(session, n, record))
+    def drop_stale(self) -> None:
+        """Forget what no accepted try can ask for, a bounded number for each call."""
+        before = self.horizon - SKEW_MS
+        for record in self._records.remove_stale(before, DROPPED_AT_ONCE):
+            self._unlist(record)
+        self._sessions.remove_stale(before, DROPPED_AT_ONCE)
+
+    def _drop(self, name: str, numbers: deque[int]) -> None:
+        self._unlist(self._records.remove((name, numbers[0])))
+
+    def _unlist(self, record: Record) -> None:
+        numbers = self._numbers[record.session]
+        first = numbers.popleft()
+        assert first == record.n, "a session's results are dropped in the order in which they came"
+        if not numbers:
+            del self._numbers[record.session]
 
     # -- snapshots
 
-    def copy(self) -> tuple[list[Any], list[Any]]:
-        """Sessions and records in their order, exact now."""
-        sessions = [(name, s.done, s.at) for name, s in self._sessions.items()]
-        records = [(name, n, *record) for (name, n), record in self._records.items()]
-        return sessions, records
+    def tables(self) -> tuple[AgingTable[Any, Any], ...]:
+        """What a snapshot copies."""
+        return self._sessions, self._records
 
-    def restore_session(self, name: str, done: int, at: int) -> None:
-        """Take up one session; all of them before the first record."""
-        session = self._sessions[name] = Session(done, at, {})
-        self.bytes += RECORD_OVERHEAD_BYTES
-        self._digest.add(_hash_session(name, session))
+    def restore_session(self, *row: Any) -> None:
+        """Take up one session; all of them come before the first record."""
+        session = Session(*row)
+        self._sessions.add(session.name, session)
 
-    def restore_record(self, name: str, n: int, result: bytes, at: int) -> None:
+    def restore_record(self, *row: Any) -> None:
         """Take up one record."""
-        record = self._records[name, n] = Record(result, at)
-        self._sessions[name].numbers[n] = None
-        self.bytes += len(result) + RECORD_OVERHEAD_BYTES
-        self._digest.add(_hash_record(name, n, record))
+        record = Record(*row)
+        session = self._sessions.records.get(record.session)
+        self._add(record if session is None else record._replace(session=session.name))
 
-    def check(self) -> None:
+    def check(self, owed: int) -> None:
         """Assert that the tables agree with each other and keep their bounds."""
-        assert len(self) <= RECORDS_MAX
-        listed = {(name, n) for name, s in self._sessions.items() for n in s.numbers}
-        assert listed == set(self._records)
-        assert all(n > self._sessions[name].done for name, n in self._records)
-        sizes = sum(len(record.result) for record in self._records.values())
-        assert self.bytes == sizes + RECORD_OVERHEAD_BYTES * len(self)
-
-    def hashes(self) -> Iterator[int]:
-        """The hash of every record, for checking the digest."""
-        yield from (_hash_session(name, session) for name, session in self._sessions.items())
-        yield from (_hash_record(name, n, record) for (name, n), record in self._records.items())
-
-
-def _hash_session(name: str, session: Session) -> int:
-    return record_hash("session", name, session.done, session.at)
-
-
-def _hash_record(session: str, n: int, record: Record) -> int:
-    return record_hash("once", session, n, record.at, value=record.result)
+        for table in self.tables():
+            table.check()
+        assert len(self) + owed <= RECORDS_MAX
+        numbers: dict[str, deque[int]] = {}
+        for session, n in self._records.records:
+            numbers.setdefault(session, deque()).append(n)
+        assert numbers == self._numbers

@@ -4,14 +4,21 @@ Pure data. An operation is written as one msgpack array: its code, its name for 
 its fields in the order of the class. Codes are for ever: a new field is added at the end, with a
 default, and belongs to a feature level.
 
+What `decode` gives is well formed: each field is of the type that its class says, so that applying
+it cannot fail half way. Whatever is not belongs to a later release, or to nobody.
+
 All times are milliseconds: lives are lengths, deadlines are cluster time.
 """
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Any, Final, NamedTuple
 
 import msgpack
+
+from peers.errors import OutdatedError
+from tlru.engine.settings import is_valid
 
 Rev = int | str
 """A source's own revision: any integer counts below any string, strings compare by their bytes."""
@@ -21,6 +28,21 @@ Rev = int | str
 Condition = tuple[Any, ...] | None
 
 
+_INT = (int, NoneType)
+_STR = (str, NoneType)
+_REV = (int, str, NoneType)
+
+
+def _is_condition(found: object) -> bool:
+    match found:
+        case None | ("absent" | "present",):
+            return True
+        case ("version" | "unchanged", number):
+            return type(number) is int
+        case _:
+            return False
+
+
 class Once(NamedTuple):
     """A client's own name for an operation, so that it is applied at most once."""
 
@@ -28,6 +50,14 @@ class Once(NamedTuple):
     n: int
     at: int  # cluster time of the first try
     done: int | None = None  # results up to this number are no longer asked for
+
+    def well_formed(self) -> bool:
+        return (
+            type(self.session) is str
+            and type(self.n) is int
+            and type(self.at) is int
+            and type(self.done) in _INT
+        )
 
 
 class Set(NamedTuple):
@@ -40,9 +70,34 @@ class Set(NamedTuple):
     mime: str | None = None
     old: bool = False
 
+    def well_formed(self) -> bool:
+        key, value, ttl, keep_ttl, condition, rev, mime, old = self
+        return (
+            type(key) is str
+            and type(value) is bytes
+            and type(ttl) in _INT
+            and type(keep_ttl) is bool
+            and (condition is None or _is_condition(condition))
+            and type(rev) in _REV
+            and type(mime) in _STR
+            and type(old) is bool
+        )
+
 
 class SetMany(NamedTuple):
     items: tuple[tuple[str, bytes, int | None, Rev | None, str | None], ...]
+
+    def well_formed(self) -> bool:
+        return type(self.items) is tuple and all(
+            type(row) is tuple
+            and len(row) == 5
+            and type(row[0]) is str
+            and type(row[1]) is bytes
+            and type(row[2]) in _INT
+            and type(row[3]) in _REV
+            and type(row[4]) in _STR
+            for row in self.items
+        )
 
 
 class Delete(NamedTuple):
@@ -50,10 +105,23 @@ class Delete(NamedTuple):
     condition: Condition = None
     rev: Rev | None = None
 
+    def well_formed(self) -> bool:
+        keys, condition, rev = self
+        return (
+            type(keys) is tuple
+            and all(type(key) is str for key in keys)
+            and _is_condition(condition)
+            and type(rev) in _REV
+            and (len(keys) == 1 or (condition is None and rev is None))
+        )
+
 
 class Touch(NamedTuple):
     key: str
     ttl: int | None = None
+
+    def well_formed(self) -> bool:
+        return type(self.key) is str and type(self.ttl) in _INT
 
 
 class Incr(NamedTuple):
@@ -61,14 +129,23 @@ class Incr(NamedTuple):
     by: int = 1
     ttl: int | None = None
 
+    def well_formed(self) -> bool:
+        return type(self.key) is str and type(self.by) is int and type(self.ttl) in _INT
+
 
 class Clear(NamedTuple):
     prefix: str = ""
+
+    def well_formed(self) -> bool:
+        return type(self.prefix) is str
 
 
 class Publish(NamedTuple):
     channel: str
     value: bytes
+
+    def well_formed(self) -> bool:
+        return type(self.channel) is str and type(self.value) is bytes
 
 
 class Lock(NamedTuple):
@@ -76,16 +153,25 @@ class Lock(NamedTuple):
     ttl: int
     wait: int = 0
 
+    def well_formed(self) -> bool:
+        return type(self.name) is str and type(self.ttl) is int and type(self.wait) is int
+
 
 class Unlock(NamedTuple):
     name: str
     fence: int
+
+    def well_formed(self) -> bool:
+        return type(self.name) is str and type(self.fence) is int
 
 
 class Renew(NamedTuple):
     name: str
     fence: int
     ttl: int
+
+    def well_formed(self) -> bool:
+        return type(self.name) is str and type(self.fence) is int and type(self.ttl) is int
 
 
 class GiveUpWait(NamedTuple):
@@ -95,17 +181,31 @@ class GiveUpWait(NamedTuple):
     incarnation: int
     sequence: int
 
+    def well_formed(self) -> bool:
+        return (
+            type(self.name) is str and type(self.incarnation) is int and type(self.sequence) is int
+        )
+
 
 class Expire(NamedTuple):
     """Remove what is over at `up_to`; never ahead of the entry's own time."""
 
     up_to: int
 
+    def well_formed(self) -> bool:
+        return type(self.up_to) is int
+
 
 class Evict(NamedTuple):
     """Remove victims, unless they changed since the index that is named with each."""
 
     victims: tuple[tuple[str, int], ...]
+
+    def well_formed(self) -> bool:
+        return type(self.victims) is tuple and all(
+            type(row) is tuple and len(row) == 2 and type(row[0]) is str and type(row[1]) is int
+            for row in self.victims
+        )
 
 
 class Checkpoint(NamedTuple):
@@ -114,11 +214,20 @@ class Checkpoint(NamedTuple):
     index: int  # type: ignore[assignment]  # our word for it; tuple.index is of no use here
     digest: int | None
 
+    def well_formed(self) -> bool:
+        return type(self.index) is int and type(self.digest) in _INT
+
 
 class Settings(NamedTuple):
-    """Change cluster settings; a value of nil takes the default back."""
+    """Change cluster settings."""
 
     changes: tuple[tuple[str, Any], ...]
+
+    def well_formed(self) -> bool:
+        return type(self.changes) is tuple and all(
+            type(row) is tuple and len(row) == 2 and type(row[0]) is str and is_valid(*row)
+            for row in self.changes
+        )
 
 
 Operation = (
@@ -161,26 +270,37 @@ _KINDS: Final[dict[int, Any]] = {code: kind for kind, code in CODES.items()}
 # What a client may name by `once`.
 NAMEABLE: Final = (Set, SetMany, Delete, Touch, Incr, Clear, Publish, Lock, Unlock, Renew)
 
-_packer = msgpack.Packer(autoreset=True)
+_pack = msgpack.Packer(autoreset=True).pack
+_unpack = msgpack.unpackb
 
 
-class UnknownOperationError(Exception):
+class UnknownOperationError(OutdatedError):
     """An entry holds an operation above this release's feature level."""
 
 
 def encode(operation: Operation, once: Once | None = None) -> bytes:
     """The bytes that go into the log."""
-    packed: bytes = _packer.pack((CODES[type(operation)], once, *operation))
+    packed: bytes = _pack((CODES[type(operation)], once, *operation))
     return packed
 
 
 def decode(data: bytes) -> tuple[Operation, Once | None]:
-    """What `encode` was given. The log's own bytes: anything unreadable is a later release's."""
+    """What `encode` was given. UnknownOperationError where it is not known, or not well formed."""
     try:
-        code, once, *fields = msgpack.unpackb(data, use_list=False, strict_map_key=False)
-        operation = _KINDS[code](*fields)
-        return operation, None if once is None else Once(*once)
+        code, once, *fields = _unpack(data, use_list=False, strict_map_key=False)
+        operation: Operation = _KINDS[code](*fields)
+        name = None if once is None else Once(*once)
     except (ValueError, TypeError, KeyError) as exc:
-        raise UnknownOperationError(
-            f"cannot read an operation of {len(data)} bytes: {exc}"
-        ) from exc
+        raise _unknown(data) from exc
+    if not operation.well_formed():
+        raise _unknown(data)
+    if name is not None and not (isinstance(operation, NAMEABLE) and name.well_formed()):
+        raise _unknown(data)
+    return operation, name
+
+
+def _unknown(data: bytes) -> UnknownOperationError:
+    return UnknownOperationError(
+        f"this release does not know the operation of {len(data)} bytes that begins "
+        f"{data[:8].hex(' ')}; upgrade the node to the release that the others run"
+    )

@@ -14,12 +14,16 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "once_ms": 120_000,
     "tombstone_ms": 120_000,
 }
+_BUDGETS: Final = ("max_entries", "max_bytes")
+
+
+def is_valid(name: object, value: object) -> bool:
+    """Whether there is such a setting, and it can have that value."""
+    if name in _BUDGETS and value is None:
+        return True
+    return name in DEFAULTS and type(value) is int and value >= 0
 
 
 def effective(current: Mapping[str, Any], changes: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """The settings after changes. A name that this release does not know changes nothing."""
-    settings = dict(current)
-    for name, value in changes:
-        if name in DEFAULTS:
-            settings[name] = value
-    return settings
+    """The settings after changes, each of which is valid."""
+    return {**current, **dict(changes)}

@@ -1,34 +1,41 @@
 """Snapshots: the state in chunks, exact at one index, while the machine goes on.
 
-Pure. The tables with small bounds are copied when the capture begins. The items are walked in the
-order of their keys; the first change to a key that was not walked yet sets its old state, or the
-fact that it was absent, aside for the walk. So the chunks show the state at the index where the
-capture began, whatever happens meanwhile, and no step takes longer than a chunk.
+Pure. When a capture begins, the tables are copied, which is a copy of pointers to records that
+never change (`table.py`). The items, of which there may be millions, are walked in the order of
+their keys; the first change to one that was not walked yet sets it aside for the walk as it was.
+What came after the capture began is known by its index, and passed over. So the chunks show the
+state at the index where the capture began, whatever happens meanwhile, and no step takes longer
+than a chunk.
 
-The last chunk holds the digest; what is read back must have it, or nothing is taken up.
+Chunks are numbered. The last one holds the digest of the state, and a checksum of the chunks before
+it, since the order of records matters too and no digest shows it. What is read back must have both,
+or nothing is taken up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
+import xxhash
 from sortedcontainers import SortedDict
 
 from tlru.engine.items import Item
+from tlru.engine.sizes import text_bytes
 
 if TYPE_CHECKING:
     from tlru.engine.state import State
 
-FORMAT = 1
+FORMAT: Final = 2
 CHUNK_RECORDS = 512
 CHUNK_BYTES = 256 << 10
+ASIDE_OVERHEAD_BYTES = 640  # the item that would be gone by now, and its place in the walk
 
 
 class SnapshotError(Exception):
-    """A snapshot that cannot be taken up: damaged, incomplete, or of a later format."""
+    """A snapshot that cannot be taken up: damaged, incomplete, or of another format."""
 
 
 class Capture:
@@ -37,143 +44,174 @@ class Capture:
     def __init__(self, state: State) -> None:
         self.index = state.index
         self._items = state.items
-        self._head = state.head()
+        self._head = {"format": FORMAT, **state.head()}
         self._digest = state.digest()
-        self._stones = state.tombstones.copy()
-        self._sessions, self._records = state.once.copy()
-        self._held, self._waiting = state.locks.copy()
+        self._tables = [(kind, table.rows()) for kind, table in state.tables().items()]
+        # What follows the last key came later; a walk with an end of its own always ends.
+        self._last_key = state.items.keys[-1] if state.items.keys else None
         self._walked: str | None = None  # up to this key nothing is set aside any more
-        self._done = False
-        self._aside: SortedDict[str, Item | None] = SortedDict()
+        self._aside: SortedDict[str, Item] = SortedDict()
         self.aside_bytes = 0
+        self._watching = True
+        self._closed = False
         self._items.observers.append(self._set_aside)
 
     def close(self) -> None:
         """Stop watching the items; owed by whoever does not walk to the end."""
-        self._done = True
-        if self._set_aside in self._items.observers:
-            self._items.observers.remove(self._set_aside)
-        self._aside.clear()
-        self.aside_bytes = 0
+        self._closed = True
+        self._stop_watching()
 
     def chunks(self) -> Iterator[bytes]:
         """The state in pieces. The machine may change between two of them."""
-        floor, stones, clears = self._stones
-        yield _pack("head", {**self._head, "format": FORMAT, "floor": floor, "clears": clears})
-        for rows in self._item_rows():
-            yield _pack("items", rows)
-        yield from _pack_table("stones", [(key, *stone) for key, stone in stones])
-        yield from _pack_table("sessions", self._sessions)
-        yield from _pack_table("once", self._records)
-        yield from _pack_table("held", self._held)
-        yield from _pack_table("waiting", self._waiting)
-        yield _pack("end", self._digest)
+        checksum = xxhash.xxh3_64()
+        number = 0
+        for number, (kind, content) in enumerate(self._contents()):
+            if self._closed:
+                raise RuntimeError("a snapshot that was closed cannot be walked to its end")
+            chunk: bytes = msgpack.packb((number, kind, content))
+            checksum.update(chunk)
+            yield chunk
+        yield msgpack.packb((number + 1, "end", (self._digest, checksum.intdigest())))
+
+    def _contents(self) -> Iterator[tuple[str, Any]]:
+        yield "head", self._head
+        while self._watching:
+            yield "items", self._next_rows()
+        for kind, records in self._tables:
+            yield from ((kind, rows) for rows in _pieces(records))
+
+    # -- the walk
 
     def _set_aside(self, key: str, item: Item | None) -> None:
-        if key in self._aside or self._was_walked(key):
-            return
-        self._aside[key] = item
-        self.aside_bytes += len(key) if item is None else item.size
+        if item is None or item.changed > self.index:
+            return  # it was not there
+        if key not in self._aside and not (self._walked is not None and key <= self._walked):
+            self._aside[key] = item
+            self.aside_bytes += _aside_bytes(key, item)
 
-    def _was_walked(self, key: str) -> bool:
-        return self._done or (self._walked is not None and key <= self._walked)
-
-    def _item_rows(self) -> Iterator[list[tuple[Any, ...]]]:
-        while not self._done:
-            keys, more = self._next_keys()
-            rows: list[tuple[Any, ...]] = []
-            size = 0
-            for key in keys:
-                item = self._as_it_was(key)
-                self._walked = key
-                if item is not None:
-                    rows.append(item.fields(key))
-                    size += item.size
+    def _next_rows(self) -> list[tuple[Any, ...]]:
+        """The next items as they were; none where only new ones stand."""
+        rows: list[tuple[Any, ...]] = []
+        size = 0
+        keys, more = self._next_keys()
+        for key in keys:
+            item = self._as_it_was(key)
+            self._walked = key
+            if item is not None:
+                rows.append(item.fields(key))
+                size += len(item.value)
                 if size >= CHUNK_BYTES:
-                    break
-            else:
-                if not more:
-                    self.close()
-            if rows:
-                yield rows
+                    return rows
+        if not more:
+            self._stop_watching()
+        return rows
 
     def _as_it_was(self, key: str) -> Item | None:
-        if key in self._aside:
-            item = self._aside.pop(key)
-            self.aside_bytes -= len(key) if item is None else item.size
+        item: Item | None = self._aside.pop(key, None)
+        if item is not None:
+            self.aside_bytes -= _aside_bytes(key, item)
             return item
-        return self._items.store.entries[key]
+        item = self._items.store.entries[key]
+        return item if item.changed <= self.index else None
 
     def _next_keys(self) -> tuple[list[str], bool]:
         """The next keys to walk, live ones and those set aside; whether more follow."""
-        inclusive = (self._walked is None, True)
-        live = list(islice(self._items.keys.irange(self._walked, None, inclusive), CHUNK_RECORDS))
-        aside = list(islice(self._aside.irange(self._walked, None, inclusive), CHUNK_RECORDS))
+        if self._last_key is None:
+            return [], False
+        after, inclusive = self._walked, (self._walked is None, True)
+        live = list(
+            islice(self._items.keys.irange(after, self._last_key, inclusive), CHUNK_RECORDS)
+        )
+        aside = list(islice(self._aside.irange(after, None, inclusive), CHUNK_RECORDS))
         # Beyond the end of a cut list, the other may hold keys that come later than ones unseen.
         ends = [keys[-1] for keys in (live, aside) if len(keys) == CHUNK_RECORDS]
         keys = sorted({*live, *aside})
         return [key for key in keys if not ends or key <= min(ends)], bool(ends)
 
+    def _stop_watching(self) -> None:
+        if self._watching:
+            self._watching = False
+            self._items.observers.remove(self._set_aside)
+            self._aside.clear()
+            self.aside_bytes = 0
 
-def _pack(kind: str, content: Any) -> bytes:
-    packed: bytes = msgpack.packb((kind, content))
-    return packed
+
+def _aside_bytes(key: str, item: Item) -> int:
+    return text_bytes(key) + len(item.value) + ASIDE_OVERHEAD_BYTES
 
 
-def _pack_table(kind: str, rows: list[Any]) -> Iterator[bytes]:
+def _pieces(records: list[Any]) -> Iterator[list[Any]]:
     start, size = 0, 0
-    for end, row in enumerate(rows, 1):
-        size += sum(len(field) for field in row if isinstance(field, bytes)) + 64
+    for end, record in enumerate(records, 1):
+        size += sum(len(field) for field in record if isinstance(field, bytes | str))
         if end - start == CHUNK_RECORDS or size >= CHUNK_BYTES:
-            yield _pack(kind, rows[start:end])
+            yield records[start:end]
             start, size = end, 0
-    if start < len(rows):
-        yield _pack(kind, rows[start:])
+    if start < len(records):
+        yield records[start:]
 
 
-def load(state: State, chunks: Iterable[bytes]) -> None:
-    """Fill a blank state from chunks. SnapshotError where they are not whole and true."""
-    takers: dict[str, Callable[[Any], Any]] = {
-        "items": lambda row: state.items.put(row[0], Item(*row)),
-        "stones": lambda row: state.tombstones.restore_stone(row[0], row[1:]),
-        "sessions": lambda row: state.once.restore_session(*row),
-        "once": lambda row: state.once.restore_record(*row),
-        "held": lambda row: state.locks.restore_held(*row),
-        "waiting": lambda row: state.locks.restore_waiter(*row),
-    }
-    ended = False
-    for chunk in chunks:
+class Loader:
+    """Fills a blank state from the chunks of a snapshot, one at a time.
+
+    The state is good for nothing before `finish`. SnapshotError, with a sentence, where a chunk is
+    not what it should be.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._takers: dict[str, Callable[..., object]] = {
+            "items": lambda *row: state.items.put(row[0], Item(*row)),
+            **state.takers(),
+        }
+        self._number = 0
+        self._checksum = xxhash.xxh3_64()
+        self._ended = False
+
+    def take(self, chunk: bytes) -> None:
+        """Take up the next chunk."""
+        if self._ended:
+            raise SnapshotError("the snapshot goes on after its end")
         try:
-            kind, content = msgpack.unpackb(chunk, use_list=False, strict_map_key=False)
-            if ended:
-                raise SnapshotError("the snapshot goes on after its end")
-            if kind == "head":
-                _take_head(state, content)
-            elif kind == "end":
-                ended = True
-                if state.digest() != content:
-                    raise SnapshotError("the snapshot's content does not have its digest")
-            else:
-                for row in content:
-                    takers[kind](row)
-        except (ValueError, TypeError, KeyError) as exc:
-            raise SnapshotError(f"the snapshot cannot be read: {exc!r}") from exc
-    if not ended:
-        raise SnapshotError("the snapshot ends early")
-    _restore_recency(state)
+            number, kind, content = msgpack.unpackb(chunk, use_list=False, strict_map_key=False)
+            if number != self._number:
+                raise SnapshotError(f"chunk {number} of the snapshot came as chunk {self._number}")
+            self._number += 1
+            self._take(kind, content)
+        except SnapshotError:
+            raise
+        except Exception as exc:  # a damaged record may break anything that it is put into
+            raise SnapshotError(f"chunk {self._number} cannot be read: {exc!r}") from exc
+        self._checksum.update(chunk)
 
+    def finish(self) -> None:
+        """All chunks have come: the state is that of the snapshot."""
+        if not self._ended:
+            raise SnapshotError("the snapshot ends early")
+        # Who was read when is not replicated; the order of the last change is the nearest to it.
+        entries = self._state.items.store.entries
+        for key in sorted(entries, key=lambda key: entries[key].changed):
+            entries.move_to_end(key)
 
-def _restore_recency(state: State) -> None:
-    # Who was read when is not replicated; the order of the last change is the nearest to it.
-    entries = state.items.store.entries
-    for key in sorted(entries, key=lambda key: entries[key].changed):
-        entries.move_to_end(key)
+    def _take(self, kind: str, content: Any) -> None:
+        if (kind == "head") != (self._number == 1):
+            raise SnapshotError("the snapshot does not begin with its head")
+        if kind == "head":
+            if content["format"] != FORMAT:
+                raise SnapshotError(
+                    f"the snapshot has format {content['format']}, this release reads {FORMAT}"
+                )
+            self._state.take_head(content)
+        elif kind == "end":
+            self._end(*content)
+        else:
+            take = self._takers[kind]
+            for row in content:
+                take(*row)
 
-
-def _take_head(state: State, head: dict[str, Any]) -> None:
-    if head["format"] != FORMAT:
-        raise SnapshotError(
-            f"the snapshot has format {head['format']}, this release reads {FORMAT}"
-        )
-    state.tombstones.restore(head["floor"], head["clears"])
-    state.take_head(head)
+    def _end(self, digest: int, checksum: int) -> None:
+        if self._checksum.intdigest() != checksum:
+            raise SnapshotError("the snapshot is not as it was written: its checksum differs")
+        if self._state.digest() != digest:
+            raise SnapshotError("the snapshot's content does not have its digest")
+        self._ended = True

@@ -6,20 +6,19 @@ Pure. Here is what there is and what one can ask of it; what an entry does to it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from peers.core.entry import Origin
 from peers.core.vector import Vector
-from tlru.engine import snapshot
 from tlru.engine.digest import MASK, Digest, record_hash
 from tlru.engine.items import Item, Items, is_reserved, over
 from tlru.engine.locks import Locks
 from tlru.engine.once import OnceTable
 from tlru.engine.settings import DEFAULTS
+from tlru.engine.snapshot import Capture, Loader
+from tlru.engine.table import Table
 from tlru.engine.tombstones import Tombstones
-
-EVICT_MAX = 1_000  # victims that are chosen for one entry
 
 
 class State:
@@ -71,13 +70,13 @@ class State:
         size = 0 if max_bytes is None else max(0, self.items.bytes - max_bytes)
         return entries, size
 
-    def victims(self) -> Sequence[tuple[str, int]]:
-        """The least recently used items that would have to go to keep the budget, at most
-        EVICT_MAX, each with the index of its last change."""
+    def victims(self) -> list[tuple[str, int]]:
+        """The least recently used items that would have to go to keep the budget, each with the
+        index of its last change. O(k) for k victims."""
         entries, size = self.over_budget()
         chosen: list[tuple[str, int]] = []
         for key, item in self.items.store.entries.items():
-            if (entries <= 0 and size <= 0) or len(chosen) == EVICT_MAX:
+            if entries <= 0 and size <= 0:
                 break
             if not is_reserved(key):
                 chosen.append((key, item.changed))
@@ -85,23 +84,24 @@ class State:
                 size -= item.size
         return chosen
 
+    # -- time
+
+    def follow_time(self) -> None:
+        """Let the horizons follow the time and the settings that are in force.
+
+        Beyond them the tables forget. A horizon never goes back, even where a setting grows: what
+        was forgotten stays so, and an operation that was applied long ago is not taken for new.
+        """
+        gone, once = self.tombstones, self.once
+        gone.horizon = max(gone.horizon, self.at - self.settings["tombstone_ms"])
+        once.horizon = max(once.horizon, self.at - self.settings["once_ms"])
+
     # -- digest, snapshots, checks
 
     def digest(self) -> int:
         """64 bits that two machines at the same index share if and only if their state is equal."""
-        head = record_hash("head", *self._head_fields())
+        head = record_hash("head", *self.head().values())
         return (self.items.digest.value + self._tables.value + head) & MASK
-
-    def _head_fields(self) -> tuple[Any, ...]:
-        return (
-            self.index,
-            self.at,
-            self.tombstones.floor,
-            self.locks.last_fence,
-            self.locks.last_ticket,
-            sorted(self.settings.items()),
-            list(self.vector.places()),
-        )
 
     def head(self) -> dict[str, Any]:
         """The state that is in no table."""
@@ -109,38 +109,76 @@ class State:
             "index": self.index,
             "term": self.term,
             "at": self.at,
+            "floor": self.tombstones.floor,
+            "gone_horizon": self.tombstones.horizon,
+            "once_horizon": self.once.horizon,
             "last_fence": self.locks.last_fence,
             "last_ticket": self.locks.last_ticket,
-            "settings": dict(self.settings),
+            "settings": sorted(self.settings.items()),
             "vector": list(self.vector.places()),
         }
 
-    def take_head(self, head: dict[str, Any]) -> None:
+    def take_head(self, head: Mapping[str, Any]) -> None:
         """Take up what `head` gave."""
         self.index, self.term, self.at = head["index"], head["term"], head["at"]
+        self.tombstones.floor = head["floor"]
+        self.tombstones.horizon = head["gone_horizon"]
+        self.once.horizon = head["once_horizon"]
         self.locks.last_fence = head["last_fence"]
         self.locks.last_ticket = head["last_ticket"]
         self.settings = dict(head["settings"])
         self.vector = Vector((Origin(*o), i, s) for o, i, s in head["vector"])
 
-    def capture(self) -> snapshot.Capture:
+    def tables(self) -> dict[str, Table[Any, Any]]:
+        """Everything but the head and the items, in the order in which it is to be restored."""
+        gone, revs, clears = self.tombstones.tables()
+        sessions, results = self.once.tables()
+        held, waiters = self.locks.tables()
+        return {
+            "gone": gone,
+            "revs": revs,
+            "clears": clears,
+            "sessions": sessions,
+            "results": results,
+            "held": held,
+            "waiters": waiters,
+        }
+
+    def takers(self) -> dict[str, Callable[..., None]]:
+        """Who takes up a row of each of the tables."""
+        return {
+            "gone": self.tombstones.restore_gone,
+            "revs": self.tombstones.restore_rev,
+            "clears": self.tombstones.restore_clear,
+            "sessions": self.once.restore_session,
+            "results": self.once.restore_record,
+            "held": self.locks.restore_held,
+            "waiters": self.locks.restore_waiter,
+        }
+
+    def capture(self) -> Capture:
         """Begin a snapshot, exact at this index."""
-        return snapshot.Capture(self)
+        return Capture(self)
 
     @classmethod
     def from_snapshot(cls, chunks: Iterable[bytes]) -> Self:
         """The state that the chunks hold; SnapshotError where they are not whole."""
         state = cls()
-        snapshot.load(state, chunks)
+        loader = Loader(state)
+        for chunk in chunks:
+            loader.take(chunk)
+        loader.finish()
         return state
 
     def check(self) -> None:
         """Walk everything and assert that it holds together, the digest above all."""
         self.items.check()
         self.tombstones.check()
-        self.once.check()
+        self.once.check(self.locks.named)
         self.locks.check()
         items = sum(item.hash for item in self.items.store.entries.values()) & MASK
         assert items == self.items.digest.value
-        tables = (self.tombstones, self.once, self.locks)
-        assert sum(h for table in tables for h in table.hashes()) & MASK == self._tables.value
+        hashes = (each for table in self.tables().values() for each in table.hashes())
+        assert sum(hashes) & MASK == self._tables.value
+        assert self.tombstones.horizon >= self.at - self.settings["tombstone_ms"]
+        assert self.once.horizon >= self.at - self.settings["once_ms"]

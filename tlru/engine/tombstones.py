@@ -2,35 +2,50 @@
 
 Pure. Two questions are answered, for `tombstone_ms` after the fact:
 - was the key set, deleted or cleared after this position? (`changed_after`; `if: unchanged`)
-- which revision did a delete leave? (`rev_of`; an older one must not come back)
+- which revision did a delete leave? (`rev_of`; an older one must not come in, not even after the
+  key was set and has gone again)
 
-Both tables are bounded. A plain tombstone that must go early raises `floor`: below it the answer
-to the first question is "perhaps", which counts as yes, so a race is never missed, only a fill
-repeated. A revision cannot be forgotten early without letting an older one in, so `room_for_rev`
-says when no more can be kept, and the delete is refused instead.
+The tables are bounded, in records and in bytes. A plain tombstone, or a clear, that goes early
+raises `floor`: below it the answer to the first question is "perhaps", which counts as yes, so a
+race is never missed, only a fill repeated. A revision cannot be forgotten early without letting an
+older one in, so `room_for_revs` says when no more can be kept, and the delete is refused instead.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
-from tlru.engine.digest import Digest, record_hash
+from tlru.engine.digest import Digest
 from tlru.engine.operations import Rev
+from tlru.engine.sizes import text_bytes
+from tlru.engine.table import AgingTable
 
-TOMBSTONES_MAX = 131_072
-REV_TOMBSTONES_MAX = 131_072
+GONE_MAX = 131_072
+GONE_BYTES_MAX = 64 << 20
+REVS_MAX = 131_072
+REVS_BYTES_MAX = 64 << 20
 CLEARS_MAX = 128
-DROPPED_AT_ONCE = 256  # so that no single entry pays for a long quiet time
+STONE_OVERHEAD_BYTES = 320  # the objects and their places; tests/benchmarks/memory.py
+DROPPED_AT_ONCE = 1_024  # so that no single entry pays for a long quiet time
 
 
 class Tombstone(NamedTuple):
-    """A key that is gone: the entry that last set, deleted or cleared it; kept since `at`."""
+    """A key that is gone, and the entry that last set, deleted or cleared it."""
 
+    key: str
     version: int
     at: int
-    rev: Rev | None
+
+
+class RevStone(NamedTuple):
+    """A key that was deleted, the entry that did it, and the revision that it left."""
+
+    key: str
+    version: int
+    at: int
+    rev: Rev
 
 
 class Cleared(NamedTuple):
@@ -41,18 +56,44 @@ class Cleared(NamedTuple):
     prefix: str
 
 
+_at: Final = attrgetter("at")
+
+
+def _gone_bytes(stone: Tombstone) -> int:
+    return STONE_OVERHEAD_BYTES + text_bytes(stone.key)
+
+
+def _rev_bytes(stone: RevStone) -> int:
+    rev = stone.rev
+    return (
+        STONE_OVERHEAD_BYTES
+        + text_bytes(stone.key)
+        + (text_bytes(rev) if isinstance(rev, str) else 0)
+    )
+
+
+def _clear_bytes(cleared: Cleared) -> int:
+    return STONE_OVERHEAD_BYTES + text_bytes(cleared.prefix)
+
+
 class Tombstones:
     """The bounded memory of what is gone."""
 
     def __init__(self, digest: Digest) -> None:
-        self._digest = digest
-        self._plain: OrderedDict[str, Tombstone] = OrderedDict()
-        self._revs: OrderedDict[str, Tombstone] = OrderedDict()
-        self._clears: deque[Cleared] = deque()
+        self._gone: AgingTable[str, Tombstone] = AgingTable("gone", digest, _gone_bytes, _at)
+        self._revs: AgingTable[str, RevStone] = AgingTable("rev", digest, _rev_bytes, _at)
+        self._clears: AgingTable[int, Cleared] = AgingTable("clear", digest, _clear_bytes, _at)
         self.floor = 0
+        # What is from before this moment is forgotten; it follows the entries' time.
+        self.horizon = 0
 
     def __len__(self) -> int:
-        return len(self._plain) + len(self._revs)
+        return len(self._gone) + len(self._revs)
+
+    @property
+    def bytes(self) -> int:
+        """What the tombstones take, estimated."""
+        return self._gone.bytes + self._revs.bytes
 
     # -- questions
 
@@ -60,10 +101,10 @@ class Tombstones:
         """True if the absent `key` was, or may have been, set, deleted or cleared after `pos`."""
         if pos < self.floor:
             return True
-        stone = self._plain.get(key) or self._revs.get(key)
-        if stone is not None and stone.version > pos:
+        gone, rev = self._gone.records.get(key), self._revs.records.get(key)
+        if (gone is not None and gone.version > pos) or (rev is not None and rev.version > pos):
             return True
-        for cleared in reversed(self._clears):
+        for cleared in reversed(self._clears.records.values()):
             if cleared.version <= pos:
                 break
             if key.startswith(cleared.prefix):
@@ -72,109 +113,98 @@ class Tombstones:
 
     def rev_of(self, key: str) -> Rev | None:
         """The revision that a delete of `key` left, while it is remembered."""
-        stone = self._revs.get(key)
-        return None if stone is None else stone.rev
-
-    def room_for_rev(self, key: str) -> bool:
-        """Whether one more deleted key can have its revision remembered."""
-        return key in self._revs or len(self._revs) < REV_TOMBSTONES_MAX
+        stone = self._revs.records.get(key)
+        return None if stone is None or stone.at < self.horizon else stone.rev
 
     # -- changes
 
-    def bury(self, key: str, version: int, at: int, rev: Rev | None = None) -> None:
-        """Remember that `key` is gone, and that the entry `version` was the last to write it."""
-        self.forget(key)
-        stone = Tombstone(version, at, rev)
-        table = self._plain if rev is None else self._revs
-        table[key] = stone
-        self._digest.add(_hash(key, stone))
-        if len(self._plain) > TOMBSTONES_MAX:
-            self._drop_oldest(self._plain)
+    def room_for_revs(self, revs: Mapping[str, Rev | None]) -> bool:
+        """Whether deletes of these keys can have the revisions remembered that they leave."""
+        if self._fits(revs):
+            return True
+        # What is stale makes room at once; nobody can tell that it was still there.
+        self._drop_revs(len(revs) + DROPPED_AT_ONCE)
+        return self._fits(revs)
 
-    def passed(self, key: str, version: int, written_at: int, at: int, horizon_ms: int) -> None:
+    def _fits(self, revs: Mapping[str, Rev | None]) -> bool:
+        records, size = len(self._revs), self._revs.bytes
+        for key, rev in revs.items():
+            if rev is not None:
+                known = self._revs.records.get(key)
+                records += known is None
+                size += _rev_bytes(RevStone(key, 0, 0, rev))
+                size -= 0 if known is None else _rev_bytes(known)
+        return records <= REVS_MAX and size <= REVS_BYTES_MAX
+
+    def bury(self, key: str, version: int, at: int, rev: Rev | None = None) -> None:
+        """Remember that `key` is gone, and that the entry `version` was the last to write it.
+
+        With a revision, `room_for_revs` was asked before.
+        """
+        self._gone.discard(key)
+        if rev is not None:
+            self._revs.discard(key)
+            self._revs.add(key, RevStone(key, version, at, rev))
+            return
+        self._gone.add(key, Tombstone(key, version, at))
+        if len(self._gone) > GONE_MAX or self._gone.bytes > GONE_BYTES_MAX:
+            # Many at a time; whoever asks for one of them is told "perhaps".
+            self._raise_floor(self._gone.remove_oldest(DROPPED_AT_ONCE))
+
+    def passed(self, key: str, version: int, written_at: int, at: int) -> None:
         """An item expired or was evicted: neither counts as a change, but its last write does."""
-        if written_at < at - horizon_ms:
-            self._raise_floor(version)  # nobody holds a position that old; no record is owed
+        if written_at < self.horizon:
+            self.floor = max(self.floor, version)  # nobody holds a position that old
         else:
             self.bury(key, version, at)
 
-    def forget(self, key: str) -> None:
-        """The key is there again (its item says what a tombstone would), or gets a newer one."""
-        stone = self._plain.pop(key, None) or self._revs.pop(key, None)
-        if stone is not None:
-            self._digest.remove(_hash(key, stone))
+    def there_again(self, key: str) -> None:
+        """The key was set: its item says what a plain tombstone would."""
+        self._gone.discard(key)
 
     def clear(self, prefix: str, version: int, at: int) -> None:
         """Remember that all keys with `prefix` were cleared."""
-        cleared = Cleared(version, at, prefix)
-        self._clears.append(cleared)
-        self._digest.add(_hash_cleared(cleared))
+        self._clears.add(version, Cleared(version, at, prefix))
         if len(self._clears) > CLEARS_MAX:
-            self._drop_oldest_clear()
+            self._raise_floor(self._clears.remove_oldest(CLEARS_MAX // 4))
 
-    def drop_before(self, at: int) -> None:
-        """Forget what is older than `at`, a bounded number for each call."""
-        for table in (self._plain, self._revs):
-            for _ in range(DROPPED_AT_ONCE):
-                if not table or next(iter(table.values())).at >= at:
-                    break
-                self._drop_oldest(table)
-        while self._clears and self._clears[0].at < at:
-            self._drop_oldest_clear()
+    def drop_stale(self) -> None:
+        """Forget what is from before the horizon, a bounded number for each call."""
+        self._raise_floor(self._gone.remove_stale(self.horizon, DROPPED_AT_ONCE))
+        self._raise_floor(self._clears.remove_stale(self.horizon, DROPPED_AT_ONCE))
+        self._drop_revs(DROPPED_AT_ONCE)
 
-    def _drop_oldest(self, table: OrderedDict[str, Tombstone]) -> None:
-        key, stone = table.popitem(last=False)
-        self._raise_floor(stone.version)
-        self._digest.remove(_hash(key, stone))
+    def _drop_revs(self, limit: int) -> None:
+        self._raise_floor(self._revs.remove_stale(self.horizon, limit))
 
-    def _drop_oldest_clear(self) -> None:
-        cleared = self._clears.popleft()
-        self._raise_floor(cleared.version)
-        self._digest.remove(_hash_cleared(cleared))
-
-    def _raise_floor(self, version: int) -> None:
-        self.floor = max(self.floor, version)
+    def _raise_floor(self, forgotten: Iterable[Tombstone | RevStone | Cleared]) -> None:
+        for each in forgotten:
+            self.floor = max(self.floor, each.version)
 
     # -- snapshots
 
-    def copy(self) -> list[Any]:
-        """All of it, exact now: the floor, the tombstones in their order, the clears."""
-        stones = [*self._plain.items(), *self._revs.items()]
-        return [self.floor, stones, list(self._clears)]
+    def tables(self) -> tuple[AgingTable[Any, Any], ...]:
+        """What a snapshot copies."""
+        return self._gone, self._revs, self._clears
 
-    def restore(self, floor: int, clears: list[Any]) -> None:
-        """Take up the floor and the clears of `copy`; `restore_stone` takes the tombstones."""
-        self.floor = floor
-        for cleared in (Cleared(*fields) for fields in clears):
-            self._clears.append(cleared)
-            self._digest.add(_hash_cleared(cleared))
+    def restore_gone(self, *row: Any) -> None:
+        """Take up one plain tombstone."""
+        self._gone.add(row[0], Tombstone(*row))
 
-    def restore_stone(self, key: str, fields: tuple[Any, ...]) -> None:
-        """Take up one tombstone."""
-        stone = Tombstone(*fields)
-        (self._plain if stone.rev is None else self._revs)[key] = stone
-        self._digest.add(_hash(key, stone))
+    def restore_rev(self, *row: Any) -> None:
+        """Take up one revision."""
+        self._revs.add(row[0], RevStone(*row))
+
+    def restore_clear(self, *row: Any) -> None:
+        """Take up one clear."""
+        self._clears.add(row[0], Cleared(*row))
 
     def check(self) -> None:
         """Assert that every bound and order holds."""
-        assert len(self._plain) <= TOMBSTONES_MAX
-        assert len(self._revs) <= REV_TOMBSTONES_MAX
+        for table in self.tables():
+            table.check()
+        assert len(self._gone) <= GONE_MAX
+        assert self._gone.bytes <= GONE_BYTES_MAX
+        assert len(self._revs) <= REVS_MAX
+        assert self._revs.bytes <= REVS_BYTES_MAX
         assert len(self._clears) <= CLEARS_MAX
-        assert not self._plain.keys() & self._revs.keys()
-        for table in (self._plain, self._revs):
-            times = [stone.at for stone in table.values()]
-            assert times == sorted(times)
-
-    def hashes(self) -> Iterator[int]:
-        """The hash of every record, for checking the digest."""
-        for table in (self._plain, self._revs):
-            yield from (_hash(key, stone) for key, stone in table.items())
-        yield from map(_hash_cleared, self._clears)
-
-
-def _hash(key: str, stone: Tombstone) -> int:
-    return record_hash("tombstone", key, *stone)
-
-
-def _hash_cleared(cleared: Cleared) -> int:
-    return record_hash("cleared", *cleared)

@@ -1,0 +1,36 @@
+"""Cluster time runs on evenly, whatever the wall clock does."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peers.core.clock import ClusterClock, resume_from
+
+moments = st.integers(0, 2**53)
+
+
+def test_it_runs_on_from_the_reading_that_it_was_given() -> None:
+    clock = ClusterClock(1_000_000, now=50)
+    assert clock.read(50) == 1_000_000
+    assert clock.read(75) == 1_000_025
+
+
+@given(moments, moments, st.lists(moments, min_size=1))
+def test_it_never_goes_back(started: int, now: int, readings: list[int]) -> None:
+    clock = ClusterClock(started, now)
+    times = [clock.read(reading) for reading in readings]
+    assert times == sorted(times)
+    assert times[0] >= started
+
+
+def test_the_time_that_the_cluster_was_down_counts() -> None:
+    assert resume_from(stored_cluster_ms=500, stored_wall_ms=1_000, wall_ms=61_000) == 60_500
+
+
+@given(moments, moments, moments)
+def test_a_wall_clock_that_was_set_back_adds_nothing_and_takes_nothing(
+    cluster_ms: int, stored: int, wall: int
+) -> None:
+    resumed = resume_from(cluster_ms, stored, wall)
+    assert resumed == cluster_ms + max(0, wall - stored)

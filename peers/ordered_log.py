@@ -117,6 +117,10 @@ class OrderedLog(Protocol):
     def propose(self, operation: bytes, ack: Ack = Ack.QUORUM, until: int | None = None) -> Dot:
         """Put an operation in order. Raises `RefusedError` if that is impossible here and now."""
 
+    def flush(self) -> None:
+        """The caller has proposed all that it has at the moment: a log that gains nothing by
+        waiting for more may order it at once, before this returns."""
+
     async def read_barrier(self) -> int:
         """The index that a linearizable read must wait for."""
 

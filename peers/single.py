@@ -25,6 +25,7 @@ from peers.core.clock import ClusterClock, resume_from
 from peers.core.entry import Dot, Entry, Epoch, Origin
 from peers.errors import OutdatedError, RefusedError, StorageError
 from peers.ordered_log import Ack, Application, LogStatus, NodeStatus, Settled
+from peers.snapshots import SnapshotKeeper
 from peers.storage import Mark, State, StateDirectory, next_life
 
 logger = logging.getLogger(__name__)
@@ -70,10 +71,10 @@ class SingleLog:
         self._pending: list[_Pending] = []
         self._pending_bytes = 0
         self._scheduled = False
+        self._flushing = False
         self._index = 0
-        self._kept: Mark | None = None  # of the snapshot on the disk
         self._sequence = 0
-        self._snapshots: asyncio.Task[None] | None = None
+        self._snapshots: SnapshotKeeper | None = None
 
     # -- coming up and going down
 
@@ -81,35 +82,42 @@ class SingleLog:
         """Restore what is kept, if anything, and serve."""
         self._application = application
         self._loop = asyncio.get_running_loop()
-        previous = self._directory.open() if self._directory is not None else None
+        directory = self._directory
+        previous = None if directory is None else directory.open()
         try:
-            self._state = next_life(previous)
             self._begin(previous)
         except BaseException:
-            if self._directory is not None:
-                self._directory.close()
+            if directory is not None:
+                directory.close()
             raise
-        self._origin = Origin(self._id, self._state.birth)
         self._status = NodeStatus.ACTIVE
-        if self._directory is not None:
-            self._stopping = asyncio.Event()
-            self._snapshots = self._loop.create_task(self._keep_snapshots(self._directory))
+        if self._snapshots is not None:
+            self._snapshots.start()
 
     def _begin(self, previous: State | None) -> None:
         """Find the epoch, the index and the time from which the log goes on."""
         wall = wall_ms()
-        epoch, started = Epoch(1, secrets.token_hex(4)), wall
+        epoch, started, mark = Epoch(1, secrets.token_hex(4)), wall, None
         if self._directory is not None and previous is not None:
             mark = self._restore(self._directory)
             epoch = _epoch_after(previous, mark)
             # The snapshot's clock may be ahead of the state's, which is written more rarely.
             latest = max((each.cluster_ms, each.wall_ms) for each in (previous, mark or previous))
             started = resume_from(*latest, wall)
-        self._clock = ClusterClock(started, boot_ms())
         self._epoch = epoch
-        self._state = replace(self._state, epoch=epoch, cluster_ms=started, wall_ms=wall)
+        self._clock = ClusterClock(started, boot_ms())
+        self._state = replace(next_life(previous), epoch=epoch, cluster_ms=started, wall_ms=wall)
+        self._origin = Origin(self._id, self._state.birth)
         if self._directory is not None:
             self._directory.write_state(self._state)
+            self._snapshots = SnapshotKeeper(
+                self._directory,
+                self._application,
+                self._snapshot_interval_s,
+                here=lambda: Mark(self._epoch, self._index, self.now(), wall_ms()),
+                may_keep=lambda: self._status is NodeStatus.ACTIVE,
+                kept=mark,
+            )
 
     def _restore(self, directory: StateDirectory) -> Mark | None:
         """Hand the kept snapshot to the application; where it was taken."""
@@ -132,26 +140,42 @@ class SingleLog:
                 f"{directory.path} holds a snapshot of entry {self._index} that says it is of "
                 f"entry {stored.mark.index}; restore it from a copy, or move it away"
             )
-        self._kept = stored.mark
         return stored.mark
 
     async def stop(self) -> None:
         """Apply what was proposed, keep a last snapshot, and release the directory."""
         if self._status in (NodeStatus.STARTING, NodeStatus.DRAINING):
             return
-        self._flush()
+        self.flush()
         intact = self._status is NodeStatus.ACTIVE
         self._status = NodeStatus.DRAINING
         self._settle_pending()
         if self._directory is None or self._snapshots is None:
             return
         try:
-            self._stopping.set()
-            await self._snapshots
+            await self._snapshots.stop()
             if intact:
-                await self._keep_last_snapshot(self._directory)
+                await self._say_last_word(self._directory, self._snapshots)
         finally:
             self._directory.close()
+
+    async def _say_last_word(self, directory: StateDirectory, snapshots: SnapshotKeeper) -> None:
+        """A last snapshot, and the promise that it is the last: the epoch goes on from it."""
+        if await snapshots.keep_last():
+            now, wall = self.now(), wall_ms()
+            last = replace(self._state, clean=True, index=self._index, cluster_ms=now, wall_ms=wall)
+            try:
+                await asyncio.to_thread(directory.write_state, last)
+                return
+            except StorageError as exc:
+                logger.error("%s", exc)
+        logger.error(
+            "node %s could not keep its last word in %s; its next start begins a new epoch, and "
+            "what came after entry %d is lost",
+            self._id,
+            directory.path,
+            0 if snapshots.kept is None else snapshots.kept.index,
+        )
 
     # -- the ordered log
 
@@ -175,7 +199,7 @@ class SingleLog:
         return self._index
 
     def propose(self, operation: bytes, ack: Ack = Ack.QUORUM, until: int | None = None) -> Dot:
-        """Put an operation in order; it is applied at the end of this turn of the loop."""
+        """Put an operation in order; it is applied at `flush`, or when this turn ends."""
         self._refuse_unless_active()
         size = len(operation) + OPERATION_OVERHEAD_BYTES
         if self._pending_bytes + size > BACKLOG_BYTES_MAX:
@@ -188,16 +212,29 @@ class SingleLog:
         self._pending.append((dot, until, operation, ack))
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._end_turn)
         return dot
+
+    def flush(self) -> None:
+        """Apply what was proposed so far. There is nobody to share a batch with, so waiting for
+        the end of the turn would only cost a lone caller two turns of the loop."""
+        if not self._flushing:
+            self._flushing = True
+            try:
+                self._flush()
+            finally:
+                self._flushing = False
+
+    def _end_turn(self) -> None:
+        self._scheduled = False
+        self.flush()
 
     def _refuse_unless_active(self) -> None:
         if self._status is not NodeStatus.ACTIVE:
             raise RefusedError(str(self._status), f"node {self._id} is {self._status}")
 
     def _flush(self) -> None:
-        """One turn's operations become one batch: appended, committed, applied, answered."""
-        self._scheduled = False
+        """What was proposed becomes one batch: appended, committed, applied, answered."""
         if self._status is not NodeStatus.ACTIVE:
             self._settle_pending()
             return
@@ -267,66 +304,6 @@ class SingleLog:
             clock_error_ms=0,
             members=() if self._member is None else (self._member(),),
         )
-
-    # -- snapshots
-
-    async def _keep_snapshots(self, directory: StateDirectory) -> None:
-        while not await self._stop_within(self._snapshot_interval_s):
-            if self._kept_all() or self._status is not NodeStatus.ACTIVE:
-                continue
-            try:
-                await self._keep_snapshot(directory, lambda: self._status is NodeStatus.ACTIVE)
-            except StorageError as exc:
-                logger.error("keeping a snapshot failed, the one before stays: %s", exc)
-            except Exception:
-                logger.exception("keeping a snapshot failed, the one before stays")
-
-    def _kept_all(self) -> bool:
-        kept = self._kept
-        return kept is not None and (kept.epoch, kept.index) == (self._epoch, self._index)
-
-    async def _stop_within(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._stopping.wait()
-        except TimeoutError:
-            return False
-
-    async def _keep_snapshot(self, directory: StateDirectory, wanted: Callable[[], bool]) -> None:
-        """The walk runs here, a chunk at a time; the disk is waited for in a thread."""
-        snapshot = self._application.capture()
-        try:
-            mark = Mark(self._epoch, snapshot.index, self.now(), wall_ms())
-            with directory.replace_snapshot(mark) as draft:
-                for chunk in snapshot.chunks():
-                    await asyncio.to_thread(draft.write, chunk)
-                    if not wanted():
-                        return
-                await asyncio.to_thread(draft.keep)
-            self._kept = mark
-        finally:
-            snapshot.close()
-
-    async def _keep_last_snapshot(self, directory: StateDirectory) -> None:
-        """The log's last word: the next start goes on from it in the same epoch."""
-        try:
-            if not self._kept_all():
-                await self._keep_snapshot(directory, lambda: True)
-            self._state = replace(
-                self._state,
-                clean=True,
-                index=self._index,
-                cluster_ms=self.now(),
-                wall_ms=wall_ms(),
-            )
-            await asyncio.to_thread(directory.write_state, self._state)
-        except StorageError as exc:
-            logger.error(
-                "the last snapshot could not be kept: %s; the next start begins a new epoch from "
-                "entry %d, and what came after it is lost",
-                exc,
-                0 if self._kept is None else self._kept.index,
-            )
 
 
 def _epoch_after(previous: State, mark: Mark | None) -> Epoch:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -132,6 +133,10 @@ class Link:
         self.protocol.send_close(code, reason)
         self._write_out()
 
+    def finish(self) -> None:
+        """Send what there is and end the TCP connection, without a close frame."""
+        self._writer.close()
+
     def cut(self) -> None:
         """End the TCP connection without a word, what is unread included."""
         self._writer.transport.abort()
@@ -217,11 +222,13 @@ class Scripted:
 
 
 @asynccontextmanager
-async def scripted(script: Script) -> AsyncIterator[Scripted]:
+async def scripted(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[Scripted]:
     """Such a server; what its script raises is raised at the end."""
     at_work = Scripted(script)
-    server = await asyncio.start_server(at_work.handle, "127.0.0.1", 0)
-    at_work.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws"
+    server = await asyncio.start_server(at_work.handle, "127.0.0.1", 0, ssl=tls)
+    at_work.url = (
+        f"{'ws' if tls is None else 'wss'}://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws"
+    )
     try:
         yield at_work
     finally:
@@ -241,10 +248,16 @@ def client(
     timeout: float = 5.0,
     token: Token = None,
     exactly_once: bool | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Cache[Any]:
     """A cache with the patience that a test needs."""
     settings = Settings(
-        urls=urls, timing=timing, timeout=timeout, token=token, exactly_once=exactly_once
+        urls=urls,
+        timing=timing,
+        timeout=timeout,
+        token=token,
+        exactly_once=exactly_once,
+        ssl=tls,
     )
     return Cache(Client(settings), Msgpack(), timeout=timeout)
 

@@ -17,6 +17,7 @@ class Load:
         self.started = 0
         self.cancelled = 0
         self.go = asyncio.Event()
+        self.tidied = asyncio.Event()
         self.result: Any = "value"
 
     async def __call__(self) -> Any:
@@ -25,6 +26,7 @@ class Load:
             await self.go.wait()
         except asyncio.CancelledError:
             self.cancelled += 1
+            await self.tidied.wait()
             raise
         if isinstance(self.result, Exception):
             raise self.result
@@ -94,6 +96,8 @@ def test_when_the_last_one_goes_the_task_goes_too() -> None:
         late = asyncio.create_task(flights.join("k", load))
         await settle()
         assert (load.started, load.cancelled) == (2, 1)
+        load.tidied.set()
+        await settle()
         load.go.set()
         assert await late == "value"
 
@@ -112,6 +116,7 @@ def test_what_is_launched_goes_on_without_anybody_until_cancelled() -> None:
         assert (load.started, load.cancelled) == (1, 0)
         assert "k" in flights
         flights.cancel_unattended()
+        load.tidied.set()
         await settle()
         assert load.cancelled == 1
         assert "k" not in flights

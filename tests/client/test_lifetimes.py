@@ -90,6 +90,19 @@ def test_a_loop_that_was_closed_is_forgotten(url: str) -> None:
         asyncio.run(_ping(cache))
     assert len(cache._client._exchanges) == 0, "each ended with its loop"
 
+    async def left_open() -> None:
+        """Nobody ended what was on this loop; it was simply closed."""
+        exchange = cache._client.exchange()
+        cache._client._exchanges = {closed: exchange}
+        cache._client._current = None
+        await cache.ping()
+        assert closed not in cache._client._exchanges
+        await exchange.close()
+
+    closed = asyncio.new_event_loop()
+    closed.close()
+    asyncio.run(left_open())
+
 
 async def _ping(cache: Cache[Any]) -> None:
     await cache.ping()
@@ -115,10 +128,11 @@ def test_a_program_that_never_closes_its_client_ends_without_a_word(url: str) ->
     assert printed == "1\n1\n"
 
 
-def test_the_cache_can_be_used_while_a_program_is_being_cancelled(url: str) -> None:
+@pytest.mark.parametrize("end", ["await cache.close()", "pass"])
+def test_the_cache_can_be_used_while_a_program_is_being_cancelled(url: str, end: str) -> None:
     """A task tidies up after Ctrl-C: its own connection was cancelled together with it."""
     printed = script(
-        """
+        f"""
         import asyncio, sys
         from tlru.client import connect
 
@@ -128,7 +142,7 @@ def test_the_cache_can_be_used_while_a_program_is_being_cancelled(url: str) -> N
             finally:
                 await cache.set("tidied", True)
                 print(await cache.get("tidied"))
-                await cache.close()
+                {end}
 
         async def main():
             cache = connect(sys.argv[1])

@@ -151,6 +151,20 @@ def test_a_lock_that_is_granted_to_nobody_is_given_back() -> None:
     run(main)
 
 
+def test_who_is_cancelled_while_letting_go_lets_go() -> None:
+    async def test(cache: Cache[Any]) -> None:
+        lock = cache.lock("job", ttl=60)
+        assert await lock.acquire()
+        releasing = asyncio.create_task(lock.release())
+        await asyncio.sleep(0)
+        releasing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await releasing
+        assert await cache.lock("job", wait=30).acquire()
+
+    with_cache(test)
+
+
 def test_a_long_wait_is_asked_for_in_parts() -> None:
     """Each under a new name: a name that is older than the node remembers is worth nothing."""
     asked: list[dict[str, Any]] = []

@@ -146,7 +146,7 @@ def test_a_request_under_which_connections_keep_dying_is_given_up() -> None:
 
     async def main() -> None:
         async with scripted(script) as server, client(server.url) as cache:
-            with pytest.raises(Unavailable, match="get 'k' was sent again and again in vain"):
+            with pytest.raises(Unavailable, match=r"get 'k' was sent, .*, as others before it"):
                 await cache.get("k")
             assert len(server.links) == 1 + LOST_MAX
 
@@ -197,6 +197,25 @@ def test_however_a_connection_ends_the_read_is_answered_by_the_next(
     async def main() -> None:
         async with scripted(script) as server, client(server.url) as cache:
             assert await cache.get("k") == "well"
+
+    run(main)
+
+
+@pytest.mark.parametrize("end", ["close", "cut"])
+def test_a_server_that_ends_in_its_greeting_is_passed_over(end: str) -> None:
+    """The greeting and the end arrive together, before anybody could take the connection up."""
+
+    async def script(link: Link, number: int) -> None:
+        await link.greet()
+        if number == 0:
+            link.close(1012) if end == "close" else link.finish()
+            return
+        async for request in link.requests():
+            link.found(request, "well")
+
+    async def main() -> None:
+        async with scripted(script) as server, client(server.url) as cache:
+            assert await asyncio.gather(*(cache.get(str(n)) for n in range(5))) == ["well"] * 5
 
     run(main)
 
@@ -316,5 +335,22 @@ def test_what_was_too_large_for_somebody_on_the_way_is_split() -> None:
             sizes.extend(len(frame) for frame in server.links[1].frames[1:])
         assert sum(sizes) == 20
         assert max(sizes) <= 10
+
+    run(main)
+
+
+def test_a_write_whose_fate_the_node_did_not_know_is_not_called_undone() -> None:
+    """It was told that nothing is known, wanted to ask again, and then there was nobody to ask."""
+
+    async def script(link: Link, number: int) -> None:
+        if number == 0:
+            await link.greet()
+            link.refuse(await link.next(), "timeout", "unknown")
+            link.finish()
+
+    async def main() -> None:
+        async with scripted(script) as server, client(server.url, timeout=0.2) as cache:
+            with pytest.raises(UnknownOutcome, match="incr 'n' was sent, and its result never"):
+                await cache.incr("n")
 
     run(main)

@@ -118,7 +118,11 @@ def test_a_read_says_how_far_it_must_be_only_where_that_is_not_known() -> None:
     with bench() as b:
         b.session.saw("1-a", pos=5, time=50, now=0)
         b.ask()
-        assert b.take()[0]["min"] == {"epoch": "1-a", "pos": 5, "time": 50}
+        (asked,) = b.take()
+        assert asked["min"] == {"epoch": "1-a", "pos": 5, "time": 50}
+        assert asked["timeout"] == 3600
+        b.ask().deadline = 3.0
+        assert b.take()[0]["timeout"] == 1.5, "the other half is for asking elsewhere"
         b.connection.pos, b.connection.time = 5, 50
         b.ask()
         b.ask(kind=Kind.ASK)

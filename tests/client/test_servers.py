@@ -117,6 +117,14 @@ def test_a_list_without_use_changes_nothing(told: object) -> None:
     assert len(servers) == 1
 
 
+def test_what_was_wrong_with_a_server_that_left_the_list_is_forgotten() -> None:
+    servers = Servers([A], "default")
+    for index in range(10):
+        servers.learn([{"url": f"ws://n{index}"}])
+        servers.failed(f"ws://n{index}/ws", "x")
+    assert list(servers.problems) == ["ws://n9/ws"]
+
+
 def test_a_list_is_bounded() -> None:
     servers = Servers([A], "default")
     servers.learn([{"url": f"ws://n{index}"} for index in range(1000)])

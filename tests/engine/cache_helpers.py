@@ -7,8 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from hypothesis import HealthCheck, settings
+
 from tlru.engine import expiry
 from tlru.engine.removal import Removal
+
+# A test may take as long as the machine needs that day.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class Clock:

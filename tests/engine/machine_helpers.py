@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
@@ -47,8 +47,8 @@ class Writer:
         self, operation: Operation | None, once: Once | None = None, until: int | None = None
     ) -> Result | None:
         """Apply an operation; its own reply, None where it waits."""
-        entry = self.entry(operation, once, until)
-        return dict(self.apply(entry).replies).get(entry.dot)
+        replies = self.apply(self.entry(operation, once, until)).replies
+        return dict(replies).get(self.dot())
 
     def pass_time(self, ms: int) -> None:
         """Let the next entry be later."""
@@ -98,5 +98,7 @@ def messages_left_out(applied: Applied) -> tuple[list[tuple[Dot, Result]], list[
 @contextmanager
 def bounds(module: ModuleType, **values: int) -> Iterator[None]:
     """Let the bounds of a module be small for a while."""
-    with patch.multiple(module, **values):
+    with ExitStack() as patches:
+        for name, value in values.items():
+            patches.enter_context(patch.object(module, name, value))
         yield

@@ -271,7 +271,8 @@ class Model:
 
     def _unchanged(self, key: str, kept: Kept | None, pos: int, refused: Reply) -> bool:
         met = [self.changes.get(key, 0)]
-        met += [index for index, prefix in self.clears if key.startswith(prefix)]
+        if not key.startswith("_tlru/"):
+            met += [index for index, prefix in self.clears if key.startswith(prefix)]
         if max(met) > pos:
             return False
         # An answer about a time that nobody is promised anything of may be "perhaps".

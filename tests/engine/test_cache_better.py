@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.engine.cache_helpers import Clock, Listener
+from tests.engine.cache_helpers import Clock, Listener, unhurried
 from tlru.cache import LRUCache, Removal, TLRUCache, TTLCache
 
 
@@ -126,6 +126,7 @@ def test_a_value_that_grows_does_not_evict_itself() -> None:
     assert dict(cache) == {"c": "22", "a": "333"}
 
 
+@unhurried
 @given(
     st.lists(st.tuples(st.integers(0, 6), st.floats(0, 1)), max_size=60),
     st.floats(0, 1, exclude_min=True),

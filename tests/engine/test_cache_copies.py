@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.engine.cache_helpers import Clock, Listener, buckets_of
+from tests.engine.cache_helpers import Clock, Listener, buckets_of, unhurried
 from tlru.cache import LRUCache, TLRUCache, TTLCache
 
 
@@ -92,6 +92,7 @@ def test_a_copy_made_while_the_time_is_held_has_a_time_that_runs(duplicate: Copy
         assert (cache.timer(), other.timer()) == (0, 4)
 
 
+@unhurried
 @given(
     st.lists(st.tuples(st.sampled_from("abcdefgh"), st.none() | st.integers(1, 3)), max_size=30),
     st.integers(2, 4),

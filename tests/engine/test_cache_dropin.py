@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tlru.cache
-from tests.engine.cache_helpers import Clock
+from tests.engine.cache_helpers import Clock, unhurried
 
 KEYS = st.sampled_from("abcdef")
 SIZES = st.integers(0, 6)
@@ -110,6 +110,7 @@ def second(value: tuple[str, int]) -> int:
     return value[1]
 
 
+@unhurried
 @given(STEPS, st.integers(0, 9), st.booleans())
 def test_an_lru_cache_does_what_theirs_does(steps: list[Any], maxsize: int, measured: bool) -> None:
     class TheirLRUCache(Logged, cachetools.LRUCache[str, Any]):
@@ -123,6 +124,7 @@ def test_an_lru_cache_does_what_theirs_does(steps: list[Any], maxsize: int, meas
     compare(TheirLRUCache(*arguments), LRUCache(*arguments), Clock(), 1, timeless)
 
 
+@unhurried
 @given(STEPS, st.integers(0, 9), st.integers(1, 9), st.booleans(), st.booleans())
 def test_a_ttl_cache_does_what_theirs_does(
     steps: list[Any], maxsize: int, ttl: int, measured: bool, dated: bool
@@ -140,6 +142,7 @@ def test_a_ttl_cache_does_what_theirs_does(
     compare(theirs, TTLCache(maxsize, ttl * unit, clock, measure), clock, unit, steps)
 
 
+@unhurried
 @given(STEPS, st.integers(0, 9), st.booleans(), st.booleans())
 def test_a_tlru_cache_does_what_theirs_does(
     steps: list[Any], maxsize: int, measured: bool, dated: bool

@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.engine.cache_helpers import Clock, Listener, buckets_of
+from tests.engine.cache_helpers import Clock, Listener, buckets_of, unhurried
 from tlru.engine.cache import TLRUCache
 from tlru.engine.removal import Removal
 from tlru.engine.stats import CacheStats
@@ -378,5 +378,5 @@ class CacheAgainstModel(RuleBasedStateMachine):
         self.patch.__exit__(None, None, None)
 
 
-CacheAgainstModel.TestCase.settings = settings(max_examples=150, stateful_step_count=50)
+CacheAgainstModel.TestCase.settings = settings(unhurried, max_examples=150, stateful_step_count=50)
 TestCacheAgainstModel: Any = CacheAgainstModel.TestCase

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.engine.cache_helpers import buckets_of
+from tests.engine.cache_helpers import buckets_of, unhurried
 from tlru.engine.expiry import BUCKET_MAX, NEAR_MAX, Entry
 from tlru.engine.store import Store
 
@@ -34,6 +34,7 @@ def drain(store: Store[str, Entry], now: Any, limits: list[int]) -> list[tuple[A
     return taken
 
 
+@unhurried
 @given(
     content=st.dictionaries(KEYS, TIMES, max_size=40),
     histories=st.tuples(
@@ -74,6 +75,7 @@ def test_the_order_depends_on_what_is_stored_and_not_on_how_it_came_there(
     assert drained == [expected, expected]
 
 
+@unhurried
 @given(
     st.lists(
         st.tuples(st.sampled_from(["put", "put", "move", "remove", "due", "next"]), KEYS, TIMES),

@@ -126,6 +126,24 @@ def test_what_is_set_aside_is_counted_and_let_go() -> None:
     assert capture.aside_bytes == 0
 
 
+def test_nothing_is_set_aside_of_what_was_walked_already() -> None:
+    write = Writer()
+    write(SetMany(tuple((f"k{n}", b"\x01", None, None, None) for n in range(10))))
+    with bounds(snapshot, CHUNK_RECORDS=4):
+        walk = Walk(write.machine)
+        walk.step()
+        walk.step()
+        for n in range(4):
+            write(Set(f"k{n}", b"\x02"))
+        assert walk.capture.aside_bytes == 0
+        write(Set("k4", b"\x02"))
+        write(Delete(("k4",)))
+        once = walk.capture.aside_bytes
+        write(Set("k4", b"\x03"))
+        assert walk.capture.aside_bytes == once > 0
+        walk.restored()
+
+
 def test_a_walk_ends_even_where_keys_are_added_before_it_all_the_time() -> None:
     """Keys that begin with the time grow at the end, faster than some reader may walk."""
     write = Writer()

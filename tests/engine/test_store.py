@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.engine.cache_helpers import buckets_of
+from tests.engine.cache_helpers import buckets_of, unhurried
 from tlru.engine.expiry import Entry
 from tlru.engine.store import Store
 
@@ -102,6 +102,7 @@ class StoreAgainstDict(RuleBasedStateMachine):
         self.patch.__exit__(None, None, None)
 
 
+StoreAgainstDict.TestCase.settings = unhurried
 TestStoreAgainstDict = StoreAgainstDict.TestCase
 
 
@@ -124,6 +125,7 @@ def test_an_entry_that_is_kept_may_not_be_put_again() -> None:
         store.put("a", entry)
 
 
+@unhurried
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=30))
 def test_an_empty_store_weighs_exactly_nothing(sizes: list[float]) -> None:
     """Sums of fractions drift; what is left must not be taken for something."""

@@ -131,11 +131,23 @@ def test_a_revision_is_forgotten_exactly_when_its_time_is_over() -> None:
     assert write(Set("k", b"\x01", rev=5)) == {"applied": True, "version": 3}
 
 
+def test_a_later_delete_makes_a_revision_be_remembered_for_longer() -> None:
+    write = Writer()
+    write(Delete(("k",), rev=5))
+    write.pass_time(TOMBSTONE_MS - 1)
+    write(Delete(("k",)))
+    write.pass_time(TOMBSTONE_MS)
+    assert write(Set("k", b"\x01", rev=5)) == {"applied": False}
+
+
 def test_what_was_forgotten_stays_forgotten_when_the_time_to_keep_grows() -> None:
     write = Writer()
     write(Delete(("k",), rev=5))
-    write.pass_time(TOMBSTONE_MS + 1)
+    write.pass_time(TOMBSTONE_MS)
     write(Publish("c", b""))
+    write.pass_time(1)  # too little for the table to be looked through: the record still stands
+    write(Publish("c", b""))
+    assert len(write.machine.tombstones) == 1
     write(Settings((("tombstone_ms", 10 * TOMBSTONE_MS),)))
     assert write.machine.tombstones.rev_of("k") is None
     assert through_a_snapshot(write.machine).tombstones.rev_of("k") is None
@@ -194,6 +206,14 @@ def test_a_full_table_of_the_gone_says_perhaps(bound: dict[str, int]) -> None:
     assert not fill(write, "k11", pos - 1)
     assert fill(write, "k11", pos)
     assert fill(write, "never seen", pos - 1)
+
+
+def test_a_clear_says_nothing_of_reserved_keys() -> None:
+    write = Writer()
+    write(Publish("c", b""))
+    write(Clear())
+    write(Clear("_tlru/"))
+    assert fill(write, "_tlru/x", 1)
 
 
 def test_many_clears_say_perhaps() -> None:

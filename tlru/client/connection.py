@@ -158,17 +158,13 @@ class Connection(asyncio.Protocol):
             self._on_end(framing.end)
 
     def eof_received(self) -> None:
-        """The other side will send no more."""
-        self._framing.receive_eof()
+        """The other side will send no more, and takes no more either."""
+        self._end_of_stream(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """TCP is gone."""
         self._disarm()
-        self._framing.receive_eof()
-        if self.alive:
-            end = self._framing.end
-            assert end is not None, "an EOF is an end"
-            self._lose(end if exc is None else End(ABNORMAL, f"the connection broke: {exc}"))
+        self._end_of_stream(exc)
         if not self.gone.done():
             self.gone.set_result(None)
 
@@ -224,6 +220,13 @@ class Connection(asyncio.Protocol):
             self.abort()
         elif self._framing.upgraded:
             self.upgraded.set_result(None)
+
+    def _end_of_stream(self, exc: Exception | None) -> None:
+        self._framing.receive_eof()
+        if self.alive:
+            end = self._framing.end
+            assert end is not None, "the end of the stream is an end"
+            self._lose(end if exc is None else End(ABNORMAL, f"the connection broke: {exc}"))
 
     def _on_end(self, end: End) -> None:
         if self._transport is not None:

@@ -1,26 +1,25 @@
 """What is asked and what is answered, on one event loop.
 
-It decides when requests leave, and what becomes of those that run out of time, are refused, or lose
-their connection. Which connection there is, the keeper decides; what a message holds, the outbox.
+It decides when requests leave. Which connection there is, the keeper decides; what a message holds,
+the outbox; what becomes of requests that get no reply, the aftermath.
 
 All that is asked in one turn of the event loop leaves as one message. Every request ends in exactly
-one way: a reply, an error that says honestly what is known of its outcome, or its caller going
-away. What a connection left unanswered is sent again only if it changes nothing or bears a name.
+one way: a reply, an error, or its caller going away.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import random
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final
 
 from tlru.client import replies
+from tlru.client.aftermath import Aftermath
+from tlru.client.alarm import Alarm
 from tlru.client.connection import Connection, Limits
-from tlru.client.deadlines import Deadlines
 from tlru.client.keeper import Keeper
 from tlru.client.outbox import Outbox
 from tlru.client.requests import Kind, Rare, Request, pack_fields, pack_get
@@ -28,7 +27,7 @@ from tlru.client.results import Reply
 from tlru.client.retrying import Retries
 from tlru.client.session import Session
 from tlru.client.settings import Settings
-from tlru.errors import Timeout, TlruError, Unavailable, UnknownOutcome
+from tlru.errors import Timeout, TlruError, Unavailable
 
 logger = logging.getLogger("tlru.client")
 
@@ -55,11 +54,10 @@ class Exchange:
         self._on_end = on_end
         self._keeper = Keeper(settings, self, loop, chance)
         self._outbox = Outbox(self.session)
-        self._retries = Retries(chance, settings.timing, renewable=callable(settings.token))
-        self._later: dict[Request, asyncio.TimerHandle] = {}
-        self._deadlines = Deadlines()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_due = math.inf
+        retries = Retries(chance, settings.timing, renewable=callable(settings.token))
+        self._aftermath = Aftermath(loop, self._outbox, retries, self._see_to_it)
+        self._alarm = Alarm(loop, self._look)
+        self._deadlines = self._alarm.deadlines
         self._connection: Connection | None = None
         self._retired: set[Connection] = set()
         self._number = 0
@@ -85,11 +83,6 @@ class Exchange:
         rare = Rare(self.session.epoch, bound=True) if bound else None
         return self._enqueue(number, payload, kind, timeout, rare)
 
-    def behind(self) -> bool:
-        """Whether the node in service may lack something that this client has seen."""
-        connection = self._connection
-        return connection is None or self.session.ahead_of(connection.pos, connection.time)
-
     @property
     def limits(self) -> Limits:
         """What the node in service takes; what nodes usually take, where there is none yet."""
@@ -104,7 +97,7 @@ class Exchange:
             self._begin_turn()
         deadline = self._now + timeout
         if deadline < self._deadlines.due:
-            self._watch(deadline)
+            self._alarm.watch(deadline)
         future: asyncio.Future[Reply] = self.loop.create_future()
         self._outbox.queue.append(Request(number, future, payload, deadline, kind, rare))
         return future
@@ -120,6 +113,11 @@ class Exchange:
         self._turn_open = True
         self._now = monotonic()
         self.loop.call_soon(self._flush)
+
+    def _see_to_it(self) -> None:
+        """Send what waits, at the end of this turn."""
+        if not self._turn_open:
+            self._begin_turn()
 
     def _flush(self) -> None:
         self._turn_open = False
@@ -138,8 +136,8 @@ class Exchange:
     def answered(self, connection: Connection) -> None:
         """Replies have come: positions and room may have grown."""
         self.session.saw(connection.epoch, connection.pos, connection.time, connection.heard)
-        if self._outbox.queue and not self._turn_open:
-            self._begin_turn()
+        if self._outbox.queue:
+            self._see_to_it()
         if connection in self._retired and not connection.unanswered:
             connection.close()
         if self._winding_up:
@@ -147,27 +145,18 @@ class Exchange:
 
     def writable(self, connection: Connection) -> None:
         """What was written has drained."""
-        if not self._turn_open:
-            self._begin_turn()
+        self._see_to_it()
 
     def settle(self, request: Request) -> None:
         """A named write has its answer."""
         self._outbox.let_go(request)
 
     def refused(self, connection: Connection, request: Request, error: Any) -> None:
-        """A request was answered with an error: it is asked again, or its caller is told."""
+        """A request was answered with an error."""
         exc = replies.error(error)
         if self._keeper.refused(connection, exc):
             self._retire(connection)
-        delay = None
-        if not request.future.done():
-            now = monotonic()
-            delay = self._retries.delay(request, exc, asked=self._asked, now=now)
-        if delay is None:
-            self._outbox.let_go(request)
-            request.tell(exc)
-        else:
-            self._later[request] = self.loop.call_later(delay, self._again, request)
+        self._aftermath.refused(request, exc, self._asked)
 
     def pushed(self, connection: Connection, message: Reply) -> None:
         """The node tells of its cluster. What is not known is ignored, as the protocol asks."""
@@ -180,49 +169,27 @@ class Exchange:
             logger.warning("%s could not read a request: %s", connection.url, message.get("error"))
 
     def lost(self, connection: Connection) -> None:
-        """A connection has ended: repeat what may be repeated, tell the others."""
+        """A connection has ended."""
         if connection is self._connection:
             self._connection = None
         self._retired.discard(connection)
         if connection.end.code == TOO_LARGE_MESSAGE:
             self._outbox.split(connection.sent_largest)
-        unanswered = list(connection.unanswered.values())
-        connection.unanswered.clear()
         if self.ended is not None:
             return
-        self._outbox.put_back(r for r in unanswered if self._may_repeat(r, connection))
+        self._aftermath.lost(connection, self._asked)
         self._keeper.lost(connection)
         if self._winding_up:
             self._end_when_idle()
-        if self._outbox.queue and not self._turn_open:
-            self._begin_turn()
+        if self._outbox.queue:
+            self._see_to_it()
 
-    def _may_repeat(self, request: Request, connection: Connection) -> bool:
-        why = f"{connection.url}: {connection.end.problem}"
-        if request.future.done():
-            self._outbox.let_go(request)
-            return False
-        if request.kind is Kind.PLAIN:
-            request.fail(UnknownOutcome, f"was sent, and never answered: {why}")
-            return False
-        if self._retries.repeat(request, asked=self._asked, now=monotonic()):
-            return True
-        self._outbox.let_go(request)
-        kind = UnknownOutcome if request.is_write else Unavailable
-        request.fail(kind, f"was sent again and again in vain: {why}")
-        return False
+    # What the keeper reports.
 
     @property
     def _asked(self) -> int:
+        """How many requests callers have made."""
         return self._number - self._own
-
-    def _again(self, request: Request) -> None:
-        del self._later[request]
-        self._outbox.queue.append(request)
-        if not self._turn_open:
-            self._begin_turn()
-
-    # What the keeper reports.
 
     def next_number(self) -> int:
         """A number for a request of the keeper's own."""
@@ -239,13 +206,12 @@ class Exchange:
         self.session.saw(connection.epoch, connection.pos, connection.time, connection.heard)
         connection.keep_alive(pack_fields({"id": self.next_number(), "op": "ping"}))
         self._connection = connection
-        if not self._turn_open:
-            self._begin_turn()
+        self._see_to_it()
 
     def give_up(self, error: TlruError) -> None:
         """Nobody will open a connection for those who wait."""
         while self._outbox.queue:
-            self._end_unsent(self._outbox.queue.popleft(), error)
+            self._aftermath.unsent(self._outbox.queue.popleft(), error)
 
     def _retire(self, connection: Connection) -> None:
         if connection in self._retired:
@@ -260,31 +226,24 @@ class Exchange:
 
     # Time.
 
-    def _watch(self, deadline: float) -> None:
-        due = self._deadlines.watch(deadline)
-        if due == math.inf or (self._timer is not None and self._timer_due <= due):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_due = due
-        self._timer = self.loop.call_later(max(0.0, due - monotonic()), self._look)
-
-    def _look(self) -> None:
+    def _look(self, now: float) -> None:
         """Tell those whose time is up."""
-        self._timer = None
-        now = monotonic()
-        self._deadlines.look(now)
+        deadlines = self._deadlines
         for connection in self._connections():
-            overdue = self._deadlines.overdue(now, connection.unanswered.values())
+            overdue = deadlines.overdue(now, connection.unanswered.values())
             for request in overdue:
-                self._end_late(request, connection)
+                self._aftermath.late(request, connection)
             if overdue:
                 self._doubt(connection)
-        for request in self._deadlines.overdue(now, self._outbox.queue):
-            self._end_unsent(request)
-        self._watch(self._deadlines.due)
+        for request in deadlines.overdue(now, self._outbox.queue):
+            self._aftermath.unsent(request, self._why_unsent())
         if self._winding_up:
             self._end_when_idle()
+
+    def _why_unsent(self) -> TlruError:
+        if self._connection is None:
+            return Unavailable(f"no server in time; {self._keeper.servers.told()}")
+        return Timeout("there was no room for it in time", outcome_known=True)
 
     def _doubt(self, connection: Connection) -> None:
         """Somebody waited in vain; is it the node as a whole?"""
@@ -302,17 +261,9 @@ class Exchange:
             return
         self.ended = problem
         self._task.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
-        for request, handle in self._later.items():
-            handle.cancel()
-            self._end_unsent(request, Unavailable(problem))
-        for connection in self._connections():
-            for request in connection.unanswered.values():
-                kind = UnknownOutcome if request.is_write else Unavailable
-                request.fail(kind, f"was sent, and not answered yet: {problem}")
+        self._alarm.stop()
+        self._aftermath.end(self._connections(), problem)
         self.give_up(Unavailable(problem))
-        self._later.clear()
         self._on_end(self)
 
     async def close(self) -> None:
@@ -340,7 +291,7 @@ class Exchange:
 
     def _end_when_idle(self) -> None:
         connections = self._connections()
-        waiting = [*self._outbox.queue, *self._later]
+        waiting = [*self._outbox.queue, *self._aftermath.pausing]
         for connection in connections:
             waiting += connection.unanswered.values()
         if connections and not all(request.settled() for request in waiting):
@@ -348,28 +299,6 @@ class Exchange:
         self.end("the event loop is shutting down")
         for connection in connections:
             connection.abort()
-
-    def _end_late(self, request: Request, connection: Connection) -> None:
-        """Its time is up, and it was sent. It stays known, since its reply may still come."""
-        known = not request.is_write
-        request.fail(Timeout, f"was not answered in time by {connection.url}", outcome_known=known)
-
-    def _end_unsent(self, request: Request, error: TlruError | None = None) -> None:
-        """Its time is up (or nobody will send it), and it is on no connection."""
-        self._outbox.let_go(request)
-        refusal = None if request.rare is None else request.rare.refusal
-        if request.is_write and request.was_sent:
-            why = error or "no connection in time to send it again"
-            request.fail(UnknownOutcome, f"was sent, and never answered: {why}")
-        elif error is not None:
-            request.fail(type(error), f"was not done: {error}")
-        elif refusal is not None:
-            request.tell(refusal)
-        elif self._connection is None:
-            told = self._keeper.servers.told()
-            request.fail(Unavailable, f"was not done: no server in time; {told}")
-        else:
-            request.fail(Timeout, "was not sent in time; too much was asked", outcome_known=True)
 
     def _connections(self) -> list[Connection]:
         current = [] if self._connection is None else [self._connection]

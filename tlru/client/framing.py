@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import urandom
 from typing import Any, Final
 
 import msgpack
@@ -22,6 +23,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from tlru.client.results import Reply
+from tlru.wire import frames
 
 SUBPROTOCOL: Final = Subprotocol("tlru.v1.msgpack")
 NIL: Final = b"\xc0"
@@ -46,7 +48,9 @@ class Framing:
         self._unpacker = msgpack.Unpacker(
             max_buffer_size=message_bytes_max + len(NIL), strict_map_key=False
         )
+        self._message_bytes_max = message_bytes_max
         self._parts: list[bytes] = []
+        self._out: list[bytes] = []
         self.upgraded = False
         self.end: End | None = None
         self._frames.send_request(self._frames.connect())
@@ -59,6 +63,11 @@ class Framing:
     def receive(self, data: bytes) -> list[Reply]:
         """The maps that are complete with these bytes."""
         replies: list[Reply] = []
+        if self.upgraded and self.end is None and frames.between_frames(self._frames):
+            message = frames.whole(data, frames.BINARY, masked=False)
+            if message is not None and len(message) <= self._message_bytes_max:
+                self._on_message(message, replies)
+                return replies
         self._frames.receive_data(data)
         for event in self._frames.events_received():
             if self.end is not None:
@@ -80,7 +89,9 @@ class Framing:
     def message(self, parts: Sequence[bytes]) -> int:
         """Put these maps into one WebSocket message; gives its length."""
         message = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._frames.send_binary(message)
+        if self._frames.state is not State.OPEN:
+            raise InvalidState("the connection is closing")
+        self._out.append(frames.frame(message, frames.BINARY, urandom(4)))
         return len(message)
 
     def close(self, code: int, reason: str) -> bool:
@@ -93,7 +104,10 @@ class Framing:
 
     def to_send(self) -> bytes:
         """The bytes that are to go out now."""
-        return b"".join(self._frames.data_to_send())
+        # What the protocol says by itself, the handshake above all, goes first.
+        out = self._frames.data_to_send() + self._out
+        self._out.clear()
+        return out[0] if len(out) == 1 else b"".join(out)
 
     def _on_upgrade(self) -> None:
         if self._frames.subprotocol != SUBPROTOCOL:

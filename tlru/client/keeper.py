@@ -16,6 +16,7 @@ from time import monotonic
 from typing import Final, Protocol
 
 from peers.resilience import Backoff
+from tlru.client import replies
 from tlru.client.connection import Connection
 from tlru.client.opening import Opened, open_connection
 from tlru.client.results import Reply
@@ -111,7 +112,7 @@ class Keeper:
         """
         self._asked_for.set()
         if self.refusal is not None:
-            raise _again(self.refusal)
+            raise replies.retold(self.refusal, self.refusal.message)
         if self.down_since is None or not self.servers.problems:
             return
         if (lasted := monotonic() - self.down_since) >= patience:
@@ -213,10 +214,3 @@ class Keeper:
         self._asked_for.clear()
         await self._asked_for.wait()
         self.refusal = None
-
-
-def _again(error: TlruError) -> TlruError:
-    """The same error for one more caller: an exception that is shared grows a traceback."""
-    copy = type(error)(error.message, **error.facts)
-    copy.code, copy.retry = error.code, error.retry
-    return copy

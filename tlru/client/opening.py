@@ -128,6 +128,8 @@ async def _open(
     connection.unanswered[own] = Request(own, hello, payload, math.inf, Kind.ASK, None)
     connection.send([payload])
     greeting = await hello
+    if not connection.alive:
+        raise Unavailable(connection.end.problem)  # between its greeting and this very moment
     _take_note(connection, greeting)
     return greeting
 

@@ -20,6 +20,7 @@ from tlru.errors import TooLarge, UnknownOutcome, WrongEpoch
 
 MESSAGE_BYTES_MIN: Final = 4096  # messages are not split below this, whatever a proxy objects to
 COMPACT_AT: Final = 1024  # from this length on, requests whose callers have gone are cleared out
+WAIT_MAX_S: Final = 3600.0  # the longest that a node waits until it is where it has to be
 READ: Final = Kind.READ
 
 
@@ -56,7 +57,7 @@ class Outbox:
         behind = self._session.ahead_of(connection.pos, connection.time)
         parts: list[bytes] = []
         size = 0
-        while queue and len(parts) < room:
+        while queue and room > 0:
             request = queue[0]
             if request.future.done():
                 self.let_go(queue.popleft())
@@ -64,13 +65,15 @@ class Outbox:
             payload = request.payload
             if behind or request.kind is not READ:
                 payload = self._complete(request, now)
-            if size + len(payload) > most:
+            length = len(payload)
+            if size + length > most:
                 if parts:
                     break
                 payload = self._alone(request, payload, limits.message_bytes)
             queue.popleft()
             if payload:
-                size += len(payload)
+                size += length
+                room -= 1
                 unanswered[request.number] = request
                 parts.append(payload)
         return parts
@@ -90,7 +93,10 @@ class Outbox:
     def _complete(self, request: Request, now: float) -> bytes:
         """Its bytes with what is known only when it leaves; none where it must not leave."""
         if request.kind is READ:
-            return with_field(request.payload, "min", self._session.minimum())
+            told = with_field(request.payload, "min", self._session.minimum())
+            # Half of the caller's time: the other half is for asking elsewhere.
+            patience = min((request.deadline - now) / 2, WAIT_MAX_S)
+            return with_field(told, "timeout", max(0.0, patience))
         if request.kind is Kind.NAMED:
             request.history()
         if request.rare is not None and not self._fits_epoch(request, request.rare):
@@ -108,11 +114,12 @@ class Outbox:
     def _fits_epoch(self, request: Request, rare: Rare) -> bool:
         """Whether it may go to the present epoch; if not, its caller is told why."""
         epoch = self._session.epoch
-        if rare.epoch is None or (rare.epoch != epoch and not rare.bound and not rare.lost):
+        unsure = request.may_be_done
+        if rare.epoch is None or (rare.epoch != epoch and not rare.bound and not unsure):
             rare.epoch = epoch
         if rare.epoch == epoch:
             return True
-        if request.is_write and rare.lost:
+        if unsure:
             request.fail(UnknownOutcome, "was sent, and then the cache began another life")
         else:
             request.fail(WrongEpoch, "speaks of another life of the cache; it was not sent")

@@ -80,6 +80,13 @@ def error(told: Any) -> TlruError:
         return Internal(f"the node refused, and how it says why makes no sense: {told!r}")
 
 
+def retold(told: TlruError, message: str) -> TlruError:
+    """The same error in other words, for one more caller: one that is shared grows a traceback."""
+    copy = type(told)(message, **told.facts)
+    copy.code, copy.retry = told.code, told.retry
+    return copy
+
+
 def _part(reply: Reply, name: str) -> Any:
     try:
         return reply[name]

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgpack
 
 from tlru.client.results import Reply
-from tlru.errors import BadRequest, TlruError
+from tlru.errors import BadRequest, Retry, TlruError
 
 _FIXMAP: Final = 0x80  # a msgpack map of up to 15 members says how many in its first byte
 FIELDS_MAX: Final = 15
@@ -83,9 +83,12 @@ class Request:
         return self.kind is Kind.PLAIN or self.kind is Kind.NAMED
 
     @property
-    def was_sent(self) -> bool:
-        """Whether it was on a connection that died."""
-        return self.rare is not None and self.rare.lost > 0
+    def may_be_done(self) -> bool:
+        """Whether it is a write that has left, and nobody has said that it was not done."""
+        rare = self.rare
+        if rare is None or not self.is_write:
+            return False
+        return rare.lost > 0 or (rare.refusal is not None and rare.refusal.retry is Retry.UNKNOWN)
 
     def tell(self, error: TlruError) -> None:
         """End it with this error, if its caller still waits."""

@@ -61,6 +61,8 @@ class Servers:
                 found[url] = None
         if found:
             self._learned = tuple(url for url in found if url not in self._named)
+            known = {*self._all(), self._at}
+            self.problems = {url: told for url, told in self.problems.items() if url in known}
 
     def told(self) -> str:
         """What is wrong with each, for a message to the user."""

@@ -59,7 +59,10 @@ class Item(Entry):
         self.expires = expires
         self.rev = rev
         self.mime = mime
-        self.size = size_of(key, value, rev, mime)
+        if rev is None and mime is None and key.isascii() and not key.startswith(RESERVED):
+            self.size = len(key) + len(value) + ITEM_OVERHEAD_BYTES  # nearly every item
+        else:
+            self.size = size_of(key, value, rev, mime)
         self.indexed = None
         self.hash = value_hash(value, key, version, changed, at, created, expires, rev, mime)
 

@@ -57,6 +57,8 @@ _INTEGER_TAGS = frozenset(
     for tag in (*range(0x80), *range(0xCC, 0xD0), *range(0xD0, 0xD4), *range(0xE0, 0x100))
 )
 
+_SET = EventType.SET
+
 Result = dict[str, Any]
 """The fields of a reply, msgpack's types only; with `error` and `message` where it was refused."""
 
@@ -168,12 +170,20 @@ class Machine(State):
         return {"applied": True, "version": self.index}
 
     def _set_many(self, op: SetMany) -> Result:
-        current = {row[0]: self._live(row[0]) for row in op.items}
+        entries, at = self.items.store.entries, self.at
+        current: dict[str, Item | None] = {}
+        for row in op.items:
+            key = row[0]
+            item = entries.get(key)
+            if item is not None and item.expires is not None and item.expires <= at:
+                item = self._live(key)
+            current[key] = item
         for key, _, _, rev, _ in op.items:
-            if not allowed(key, current[key], None, rev, self.tombstones):
+            if rev is not None and not allowed(key, current[key], None, rev, self.tombstones):
                 return {"applied": False, "key": key, **_what_is_there(current[key])}
         for key, value, ttl, rev, mime in op.items:
-            self._write(key, value, current[key], self._expiry(ttl), rev, mime)
+            expires = None if ttl is None else at + ttl
+            self._write(key, value, current[key], expires, rev, mime)
         return {"applied": True, "version": self.index}
 
     def _delete(self, op: Delete) -> Result:
@@ -351,12 +361,15 @@ class Machine(State):
         rev: int | str | None,
         mime: str | None,
     ) -> None:
-        created = self.at if previous is None else previous.created
-        item = Item(key, value, self.index, self.index, self.at, created, expires, rev, mime)
+        index, at = self.index, self.at
         if previous is None:
+            created = at
             self.tombstones.there_again(key)
+        else:
+            created = previous.created
+        item = Item(key, value, index, index, at, created, expires, rev, mime)
         self.items.put(key, item)
-        self._emit(EventType.SET, key, value, expires, rev, mime)
+        self._out.events.append(Event(_SET, key, index, at, value, expires, rev, mime))
 
     def _expiry(self, ttl: int | None) -> int | None:
         return None if ttl is None else self.at + ttl

@@ -201,6 +201,9 @@ class OnceTable:
             table.check()
         assert len(self) + owed <= RECORDS_MAX
         numbers: dict[str, deque[int]] = {}
-        for session, n in self._records.records:
-            numbers.setdefault(session, deque()).append(n)
+        for name, n in self._records.records:
+            numbers.setdefault(name, deque()).append(n)
         assert numbers == self._numbers
+        for record in self._records.records.values():
+            session = self._sessions.records.get(record.session)
+            assert session is None or session.at >= record.at, "a result outlives its session"

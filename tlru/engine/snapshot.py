@@ -84,8 +84,8 @@ class Capture:
 
     def _set_aside(self, key: str, item: Item | None) -> None:
         if item is None or item.changed > self.index:
-            return  # it was not there
-        if key not in self._aside and not (self._walked is not None and key <= self._walked):
+            return  # it came later, or what was there before it is aside already
+        if self._walked is None or key > self._walked:
             self._aside[key] = item
             self.aside_bytes += _aside_bytes(key, item)
 

@@ -18,6 +18,7 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from tlru.engine.digest import Digest
+from tlru.engine.items import is_reserved
 from tlru.engine.operations import Rev
 from tlru.engine.sizes import text_bytes
 from tlru.engine.table import AgingTable
@@ -107,7 +108,7 @@ class Tombstones:
         for cleared in reversed(self._clears.records.values()):
             if cleared.version <= pos:
                 break
-            if key.startswith(cleared.prefix):
+            if key.startswith(cleared.prefix) and not is_reserved(key):
                 return True
         return False
 

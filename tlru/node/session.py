@@ -92,7 +92,9 @@ class Session:
         self._pumping = True
         try:
             while self._take_some():
+                self.service.log.flush()
                 self._write_out()
+            self.service.log.flush()
         except FramingError as exc:
             self._write_out()
             self._wire.close(exc.close_code, exc.reason)

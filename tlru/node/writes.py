@@ -11,7 +11,7 @@ from typing import Any
 
 from peers.ordered_log import Ack
 from tlru import errors
-from tlru.engine.items import is_reserved
+from tlru.engine.items import RESERVED, is_reserved
 from tlru.engine.machine import Result
 from tlru.engine.operations import (
     Clear,
@@ -70,7 +70,8 @@ def _set(args: Args) -> Set:
 
 def _set_many(args: Args) -> SetMany:
     for row in args["items"]:
-        _writable(row[0])
+        if row[0].startswith(RESERVED):
+            _writable(row[0])
     return SetMany(args["items"])
 
 

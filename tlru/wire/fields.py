@@ -264,16 +264,29 @@ def once(found: Any, name: str, reading: Reading) -> Once:
     )
 
 
+_NOTHING: Any = object()
+
 Row = tuple[str, bytes, int | None, Rev | None, str | None]
 
 
 def rows(found: Any, name: str, reading: Reading) -> tuple[Row, ...]:
     """The items of `set_many`; no key twice."""
     _check_list(found, name, reading)
-    taken = tuple(_row(each, f"{name}[{i}]", reading) for i, each in enumerate(found))
+    limits, take_value = reading.limits, reading.take_value
+    taken: list[Row] = []
+    for i, each in enumerate(found):
+        # The usual row, a short ASCII key and a value alone, is told at a glance.
+        if type(each) is dict and len(each) == 2:
+            key_, found_value = each.get("key"), each.get("value", _NOTHING)
+            if type(key_) is str and key_.isascii() and 0 < len(key_) <= limits.key_bytes:
+                taken_value = _NOTHING if found_value is _NOTHING else take_value(found_value)
+                if taken_value is not _NOTHING and len(taken_value) <= limits.value_bytes:
+                    taken.append((key_, taken_value, None, None, None))
+                    continue
+        taken.append(_row(each, f"{name}[{i}]", reading))
     if len({row[0] for row in taken}) != len(taken):
         raise errors.BadRequest(f"`{name}` has a key twice; which value should stay?")
-    return taken
+    return tuple(taken)
 
 
 def _row(found: Any, name: str, reading: Reading) -> Row:

@@ -119,7 +119,7 @@ def test_every_field_of_every_operation_has_a_schema_that_takes_what_is_taken(
 def test_a_check_takes_nothing_that_its_schema_refuses(op: str, name: str) -> None:
     validator = OAS31Validator(schema_of(op, name))
 
-    @settings(max_examples=30)  # for each of some thirty fields
+    @settings(max_examples=30, deadline=None)  # for each of some thirty fields
     @given(anything | st.sampled_from(TAKEN[name]))
     def law(found: Any) -> None:
         if is_taken(op, name, found):

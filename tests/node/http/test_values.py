@@ -8,7 +8,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.node.http.visiting import get, put, visit
@@ -33,6 +33,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(json_values)
 def test_any_json_that_is_put_is_got_again(value: Any) -> None:
     async def scenario() -> None:
@@ -43,6 +44,7 @@ def test_any_json_that_is_put_is_got_again(value: Any) -> None:
     run(scenario())
 
 
+@settings(deadline=None)
 @given(json_values)
 def test_what_http_put_a_websocket_reads_and_the_other_way_round(value: Any) -> None:
     async def scenario() -> None:
@@ -59,6 +61,7 @@ def test_what_http_put_a_websocket_reads_and_the_other_way_round(value: Any) -> 
     run(scenario())
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(["image/png", "text/html; charset=utf-8", "x/y"]))
 def test_bytes_are_given_back_with_their_content_type(data: bytes, mime: str) -> None:
     async def scenario() -> None:

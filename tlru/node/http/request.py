@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from tlru import errors
 from tlru.node.http.asking import Asking, Fields
@@ -159,7 +160,7 @@ class Request:
             raise SlowBody(
                 f"the body did not come within {BODY_WITHIN_S:g} s", outcome_known=True
             ) from exc
-        except web.RequestPayloadError as exc:
+        except (web.RequestPayloadError, HttpProcessingError) as exc:
             raise errors.BadRequest("the body is not framed as its headers say") from exc
 
     async def _read(self, bound: int) -> bytes:

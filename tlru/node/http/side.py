@@ -119,10 +119,10 @@ class HttpSide:
         """Refuse what no request may be, or what somebody else's page makes a browser send."""
         if len(raw.headers) > HEADERS_MAX:
             raise HeadTooLarge(f"a request has at most {HEADERS_MAX} headers")
-        if raw.version < (1, 0):
-            raise errors.BadRequest("HTTP/0.9 is not spoken here; send HTTP/1.1")
+        if raw.version not in ((1, 0), (1, 1)):
+            raise errors.BadRequest("HTTP/1.1 is spoken here, and 1.0; no other version")
         hosts = raw.headers.getall("Host", ())
-        if len(hosts) > 1 or (not hosts and raw.version >= (1, 1)):
+        if len(hosts) > 1 or (not hosts and raw.version == (1, 1)):
             raise errors.BadRequest("a request has exactly one Host header")
         refusal = self._origins.refusal(
             hosts[0] if hosts else None, raw.headers.get("Origin"), safe=raw.method in SAFE

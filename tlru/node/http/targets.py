@@ -30,6 +30,8 @@ class Target(NamedTuple):
 
 def split(raw: str) -> Target:
     """The parts of a target as it stands in a request line, without scheme and host."""
+    if not raw.isascii():
+        raise BadRequest("a request target is ASCII; other letters are percent-encoded UTF-8")
     if "#" in raw:
         raise BadRequest("a request target has no fragment; a # in a key is written %23")
     absolute = _ABSOLUTE.match(raw)
@@ -37,27 +39,18 @@ def split(raw: str) -> Target:
     return Target(path or "/", query)
 
 
-def decode(text: str) -> str:
-    """Part of a path, decoded once; a plus sign is a plus sign."""
-    return _decode(_bytes(text))
+def decode(part: str) -> str:
+    """Part of a path that `split` gave, decoded once; a plus sign is a plus sign."""
+    return _decode(part.encode("ascii"))
 
 
 def fields(query: str) -> dict[str, str]:
-    """The fields of a query or a form, decoded once; a plus sign is a space."""
-    return _fields(_bytes(query))
+    """The fields of a query that `split` gave, decoded once; a plus sign is a space."""
+    return form(query.encode("ascii"))
 
 
-def form(body: bytes) -> dict[str, str]:
+def form(data: bytes) -> dict[str, str]:
     """The fields of a body that is `application/x-www-form-urlencoded`."""
-    return _fields(body)
-
-
-def _bytes(text: str) -> bytes:
-    # Bytes beyond ASCII reach us as the characters that they are in UTF-8, or else as surrogates.
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _fields(data: bytes) -> dict[str, str]:
     if data.count(b"&") >= QUERY_FIELDS_MAX:
         raise BadRequest(f"a request has at most {QUERY_FIELDS_MAX} fields in its query or form")
     found: dict[str, str] = {}

@@ -105,6 +105,10 @@ class OrderedLog(Protocol):
         """The life of the log that positions belong to."""
 
     @property
+    def node_status(self) -> NodeStatus:
+        """Which status this node has; asked for with every request, so it costs nothing."""
+
+    @property
     def leads(self) -> bool:
         """True where this node is to write the leader's entries (expiry, eviction, checkpoints)."""
 

@@ -185,6 +185,11 @@ class SingleLog:
         return self._epoch
 
     @property
+    def node_status(self) -> NodeStatus:
+        """Which status this node has."""
+        return self._status
+
+    @property
     def leads(self) -> bool:
         """A cluster of one is led by its member."""
         return self._status is NodeStatus.ACTIVE

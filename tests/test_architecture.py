@@ -20,10 +20,11 @@ LINES_MAX = 500
 
 # What a pure module may use of the standard library: nothing that tells the time, rolls dice, or
 # reaches outside the process.
-PURE = frozenset(
-    ("__future__", "abc", "bisect", "collections", "dataclasses", "datetime", "enum", "functools")
-    + ("heapq", "itertools", "math", "operator", "reprlib", "struct", "types", "typing")
-)
+PURE = {
+    *("__future__", "abc", "bisect", "collections", "dataclasses", "datetime", "enum"),
+    *("functools", "heapq", "itertools", "math", "operator", "reprlib", "struct", "types"),
+    "typing",
+}
 # Built in, and other in every process, or every moment; or a way around the imports.
 IMPURE = frozenset(("hash", "id", "__import__", "open", "input", "print", "eval", "exec"))
 CLOCKS = frozenset(("now", "utcnow", "today"))

@@ -352,7 +352,7 @@ def test_the_cluster_can_be_asked_about_itself() -> None:
         assert "id" not in status
         nodes = await cache.nodes()
         assert [each["id"] for each in nodes["nodes"]] == [status["node"]]
-        assert (await cache.node(status["node"]))["node"] == status["node"]
+        assert (await cache.node(status["node"]))["id"] == status["node"]
         assert 0 < await cache.ping() < 20
 
     with_cache(test)

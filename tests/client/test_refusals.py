@@ -289,6 +289,42 @@ def test_goaway_costs_no_request() -> None:
     run(main)
 
 
+def test_goaway_is_obeyed_even_right_after_another_move() -> None:
+    """Moves keep a distance, so that a client does not run in circles; but this one was asked for.
+
+    Nobody asks for anything meanwhile, so no refusal could make it move instead.
+    """
+    moved = asyncio.Event()
+
+    async def draining(link: Link, number: int) -> None:
+        await link.greet()
+        async for request in link.requests():
+            link.refuse(request, "draining", "other")
+
+    async def going(link: Link, number: int) -> None:
+        await link.greet()
+        link.found(await link.next(), "going")
+        link.send({"push": "goaway", "reason": "restart", "within": 0})
+        await link.until_gone()
+
+    async def staying(link: Link, number: int) -> None:
+        await link.greet()
+        moved.set()
+        await link.until_gone()
+
+    async def main() -> None:
+        async with (
+            scripted(draining) as first,
+            scripted(going) as second,
+            scripted(staying) as third,
+            client(first.url, second.url, third.url) as cache,
+        ):
+            assert await cache.get("k") == "going"
+            await moved.wait()
+
+    run(main)
+
+
 def test_a_node_that_cannot_serve_yet_is_passed_over() -> None:
     async def syncing(link: Link, number: int) -> None:
         await link.greet(status="syncing")

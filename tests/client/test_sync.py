@@ -49,7 +49,7 @@ def test_the_calls_are_those_of_the_asyncio_client(cache: Cache[Any]) -> None:
     assert cache.publish("news", "x") is not None
     assert cache.delete("b", "z") == 1
     assert cache.status()["status"] == "active"
-    assert cache.nodes()["nodes"][0]["node"] == cache.node(cache.status()["node"])["node"]
+    assert cache.nodes()["nodes"][0]["id"] == cache.node(cache.status()["node"])["id"]
     assert cache.ping() > 0
     assert cache.clear() == 3
 

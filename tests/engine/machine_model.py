@@ -174,7 +174,10 @@ class Model:
             if self._kept(made) or result == self.said:
                 return result
         if isinstance(operation, Lock) and self._place(operation.name, once) is not None:
-            return {"error": "too_old"} if late else self._carry_out(operation, once)
+            if late:
+                return {"error": "too_old"}
+            self._see(once)
+            return self._carry_out(operation, once)
         if once.at > self.at + AHEAD_MS:
             return {"error": "bad_request"}
         if once.at < self.unaccepted_before or once.n <= self._done_with(once):
@@ -204,7 +207,7 @@ class Model:
         return reply
 
     def _remember(self, once: Once, reply: Reply) -> None:
-        self._see(once._replace(done=None))
+        self._see(once)
         if once.n > self._done_with(once):
             self.results[once.session, once.n] = (reply, self.at)
 

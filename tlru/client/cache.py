@@ -187,7 +187,7 @@ class Cache(Reading[T], Writing[T]):
 
     async def node(self, id: str, *, timeout: float | None = None) -> dict[str, Any]:
         """One member of the cluster."""
-        return replies.facts(await self._ask({"op": "node", "node": id}, timeout, Kind.ASK))
+        return replies.member(await self._ask({"op": "node", "node": id}, timeout, Kind.ASK))
 
     async def ping(self, *, timeout: float | None = None) -> float:
         """The seconds that the way to the node and back takes."""

@@ -4,8 +4,6 @@ It decides what all calls have in common on their way to the exchange: which wri
 how a call's time is shared between the client and the node.
 """
 
-# ruff: noqa: ASYNC109 - a call's time goes to the node with it, so a timeout around the call, which
-# would only cancel it, cannot take its place.
 from __future__ import annotations
 
 import asyncio
@@ -60,13 +58,15 @@ class Face(Generic[T]):
         """The seconds that an item is to live: as given, or as this part of the cache says."""
         return self._ttl if isinstance(ttl, Unset) else seconds(ttl)
 
-    async def _ask(
-        self, fields: dict[str, Any], timeout: float | None, kind: Kind = Kind.READ
-    ) -> Reply:
-        given = self._timeout if timeout is None else timeout
-        return await self._exchange().ask(fields, given, kind)
+    # Both give the exchange's own future: one coroutine less on the way of every call.
 
-    async def _write(
+    def _ask(
+        self, fields: dict[str, Any], timeout: float | None, kind: Kind = Kind.READ
+    ) -> asyncio.Future[Reply]:
+        given = self._timeout if timeout is None else timeout
+        return self._exchange().ask(fields, given, kind)
+
+    def _write(
         self,
         fields: dict[str, Any],
         *,
@@ -75,14 +75,14 @@ class Face(Generic[T]):
         exactly_once: bool | None,
         named: bool,
         bound: bool = False,
-    ) -> Reply:
+    ) -> asyncio.Future[Reply]:
         """Ask for a write. `named`: a repeat of it could do harm, so by default it has a name."""
         given = self._timeout if timeout is None else timeout
         fields["ack"] = ack
         fields["timeout"] = min(given * NODES_SHARE, NODES_TIME_MAX_S)
         asked = self._client.settings.exactly_once if exactly_once is None else exactly_once
         kind = Kind.NAMED if (named if asked is None else asked) else Kind.PLAIN
-        return await self._exchange().ask(fields, given, kind, bound=bound)
+        return self._exchange().ask(fields, given, kind, bound=bound)
 
     async def _in_parts(
         self, keys: Sequence[str], ask: Callable[[Sequence[str]], Awaitable[R]]

@@ -151,8 +151,13 @@ class Keeper:
     # Leaving.
 
     def _leave_politely(self, connection: Connection) -> None:
-        if connection is self._current and self._leave(connection):
+        if connection is not self._current:
+            return
+        if self._leave(connection):
             self.servers.failed(connection.url, "it asked to be left")
+        else:
+            moment = max(0.0, self._leave_again_at - monotonic())
+            self._loop.call_later(moment, self._leave_politely, connection)
 
     def _leave(self, connection: Connection) -> bool:
         now = monotonic()

@@ -94,6 +94,12 @@ def _part(reply: Reply, name: str) -> Any:
         raise Internal(f"the node's reply lacks {name!r}") from None
 
 
+def member(reply: Reply) -> dict[str, Any]:
+    """What the cluster tells of one member."""
+    told: dict[str, Any] = _part(reply, "node")
+    return told
+
+
 def paired(keys: Sequence[str], reply: Reply) -> Iterable[tuple[str, Reply]]:
     """The keys asked for, each with what `get` says of it."""
     values = _part(reply, "values")

@@ -131,18 +131,16 @@ class Machine(State):
             return dict(known)
         late = until is not None and self.at > until
         if isinstance(operation, Lock) and self.locks.waits(operation.name, once):
-            return (
-                _refusal("too_old", "an earlier try still waits")
-                if late
-                else self._lock(operation, once)
-            )
+            if late:
+                return _refusal("too_old", "an earlier try still waits for the lock")
+            return self._apply_noted(operation, once)  # it keeps its place
         refusal = _REFUSED[self.once.judge(once, self.at, self.locks.named)]
         if refusal is not None:
             return _refusal(*refusal)
         # Only now is it certain that no earlier try was applied either.
-        return _not_done() if late else self._apply_first(operation, once)
+        return _not_done() if late else self._apply_noted(operation, once)
 
-    def _apply_first(self, operation: Operation, once: Once) -> Result | None:
+    def _apply_noted(self, operation: Operation, once: Once) -> Result | None:
         self.once.note(once, self.at)
         if isinstance(operation, Lock):
             return self._lock(operation, once)

@@ -26,8 +26,11 @@ def read(message: dict[Any, Any], reading: Reading) -> tuple[str, Op, dict[str, 
     if not isinstance(command, str) or command not in _OPS:
         raise errors.UnknownOp("`command` must be one of GET, SET, DELETE")
     found = message.get("attributes")
+    beside = {k: v for k, v in message.items() if k not in ("command", "attributes", "id")}
     if found is None:
-        found = {k: v for k, v in message.items() if k not in ("command", "attributes", "id")}
+        found = beside
+    elif beside:
+        raise errors.BadRequest(f"{command} has both `attributes` and {listed(list(beside))}")
     if not isinstance(found, dict):
         raise errors.BadRequest(f"`attributes` is {shown(found)}; it must be an object")
     if unknown := [name for name in found if name not in _FIELDS[command]]:

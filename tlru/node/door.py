@@ -28,11 +28,18 @@ class Door(asyncio.Protocol):
     """A connection that has not yet said what it wants."""
 
     def __init__(
-        self, websocket: Factory, http: Factory, first_request_s: float, *, full: Callable[[], bool]
+        self,
+        websocket: Factory,
+        http: Factory,
+        first_request_s: float,
+        *,
+        full: Callable[[], bool],
+        waiting: set[Door],
     ) -> None:
         self._websocket, self._http = websocket, http
         self._first_request_s = first_request_s
         self._full = full
+        self._waiting = waiting
         self._head = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -40,13 +47,15 @@ class Door(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         loop = asyncio.get_running_loop()
         self._patience = loop.call_later(self._first_request_s, self._transport.abort)
-
-    def data_received(self, data: bytes) -> None:
-        """Gather the head of the first request."""
+        self._waiting.add(self)
         if self._full():
             self._transport.write(_TURNED_AWAY)
             self._transport.close()
-            return
+
+    def data_received(self, data: bytes) -> None:
+        """Gather the head of the first request."""
+        if self._transport.is_closing():
+            return  # turned away
         self._head += data
         end = self._head.find(b"\r\n\r\n", max(0, len(self._head) - len(data) - 3))
         if end >= 0:
@@ -60,10 +69,18 @@ class Door(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """He is gone."""
+        self._leave()
+
+    def close(self) -> None:
+        """Nobody is at home any more."""
+        self._transport.abort()
+
+    def _leave(self) -> None:
         self._patience.cancel()
+        self._waiting.discard(self)
 
     def _hand_over(self, factory: Factory) -> None:
-        self._patience.cancel()
+        self._leave()
         taker = factory()
         self._transport.set_protocol(taker)
         taker.connection_made(self._transport)

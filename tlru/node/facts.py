@@ -164,6 +164,7 @@ def session_ops(node: Node) -> dict[str, NodeOp]:
         "hello": lambda session, args: hello(node, session, args),
         "status": lambda session, args: status(node, session.service),
         "nodes": lambda session, args: nodes(node, session.service),
-        "node": lambda session, args: one_node(node, session.service, args.get("node")),
+        # Nested: a member's own `id` would be taken for the request's.
+        "node": lambda session, args: {"node": one_node(node, session.service, args.get("node"))},
         "ping": lambda session, args: {"time": session.service.log.now()},
     }

@@ -70,17 +70,22 @@ class Health:
             self._task = None
 
     async def _run(self) -> None:
+        lag = 0.0
         while True:
-            self._checks = {
-                f"probe_{name}": await self._probe(service)
-                for name, service in self._node.services.items()
-            }
+            checks = {"loop_lag": {"ok": lag < LOOP_LAG_MAX_S, "ms": round(lag * 1000, 1)}}
+            for name, service in self._node.services.items():
+                checks[f"probe_{name}"] = await self._probe(service)
+            self._checks = checks
             self._checked_at = time.monotonic()
-            self._came_up = self._came_up or all(each["ok"] for each in self._checks.values())
-            expected = time.monotonic() + PROBE_EVERY_S
-            await asyncio.sleep(PROBE_EVERY_S)
-            lag = max(0.0, time.monotonic() - expected)
-            self._checks["loop_lag"] = {"ok": lag < LOOP_LAG_MAX_S, "ms": round(lag * 1000, 1)}
+            self._came_up = self._came_up or all(each["ok"] for each in checks.values())
+            lag = await self._rest()
+
+    @staticmethod
+    async def _rest() -> float:
+        """Pause between two checks; how much later than asked the loop went on."""
+        expected = time.monotonic() + PROBE_EVERY_S
+        await asyncio.sleep(PROBE_EVERY_S)
+        return max(0.0, time.monotonic() - expected)
 
     async def _probe(self, service: CacheService) -> dict[str, Any]:
         """Write a probe through the log and read it back."""

@@ -90,11 +90,12 @@ class Read:
 
 
 class Reads:
-    """Waiting reads, by position and by deadline; none stays in either once it is answered."""
+    """Waiting reads, by position, deadline and asker; one that is answered stays in none."""
 
     def __init__(self) -> None:
         self._by_pos: SortedDict[tuple[int, int], Read] = SortedDict()
         self._by_deadline: SortedDict[tuple[int, int], Read] = SortedDict()
+        self._by_asker: dict[Asker, dict[int, Read]] = {}
         self._tickets = itertools.count(1)
 
     def __len__(self) -> int:
@@ -105,21 +106,31 @@ class Reads:
         read.ticket = next(self._tickets)
         self._by_pos[read.pos, read.ticket] = read
         self._by_deadline[read.deadline, read.ticket] = read
+        self._by_asker.setdefault(read.asker, {})[read.ticket] = read
 
     def reached(self, pos: int) -> list[Read]:
         """Take those that waited for `pos` or less."""
-        taken: list[Read] = []
-        while self._by_pos and self._by_pos.peekitem(0)[0][0] <= pos:
-            _, read = self._by_pos.popitem(0)
-            del self._by_deadline[read.deadline, read.ticket]
-            taken.append(read)
-        return taken
+        return self._taken(self._by_pos, pos)
 
     def overdue(self, now: int) -> list[Read]:
         """Take those whose deadline is past."""
-        taken: list[Read] = []
-        while self._by_deadline and self._by_deadline.peekitem(0)[0][0] <= now:
-            _, read = self._by_deadline.popitem(0)
+        return self._taken(self._by_deadline, now)
+
+    def forget(self, asker: Asker) -> None:
+        """Drop those of an asker who is gone."""
+        for read in self._by_asker.pop(asker, {}).values():
             del self._by_pos[read.pos, read.ticket]
+            del self._by_deadline[read.deadline, read.ticket]
+
+    def _taken(self, order: SortedDict[tuple[int, int], Read], bound: int) -> list[Read]:
+        taken: list[Read] = []
+        while order and order.peekitem(0)[0][0] <= bound:
+            read = order.peekitem(0)[1]
+            del self._by_pos[read.pos, read.ticket]
+            del self._by_deadline[read.deadline, read.ticket]
+            mine = self._by_asker[read.asker]
+            del mine[read.ticket]
+            if not mine:
+                del self._by_asker[read.asker]
             taken.append(read)
         return taken

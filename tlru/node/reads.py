@@ -127,6 +127,10 @@ class ReadDesk:
                 ),
             )
 
+    def forget(self, asker: Asker) -> None:
+        """The asker is gone: nothing waits for it any longer."""
+        self._waiting.forget(asker)
+
     def refuse_all(self, error: errors.TlruError) -> None:
         """The node stops: nobody waits any longer."""
         for read in self._waiting.overdue(1 << 62):

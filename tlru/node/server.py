@@ -52,6 +52,7 @@ class Node:
         self.origins = Origins.of(self.config)
         self.draining = False
         self.connections: set[WebSocketConnection] = set()
+        self.doors: set[Door] = set()  # connections that have not said yet what they want
         self.connections_total = 0
         self.services = {name: self._service(name) for name in self.config.caches}
         self.session_ops: dict[str, NodeOp] = facts.session_ops(self)
@@ -129,6 +130,7 @@ class Node:
             self.http.connection,
             self.limits.hello_s,
             full=lambda: self.full,
+            waiting=self.doors,
         )
 
     # -- what it is
@@ -171,7 +173,8 @@ class Node:
     @property
     def full(self) -> bool:
         """Whether no more connections are taken."""
-        return len(self.connections) + self.http.connections >= self.config.connections
+        taken = len(self.connections) + self.http.connections + len(self.doors)
+        return taken > self.config.connections
 
     def _tick(self) -> None:
         now = self._loop.time()
@@ -192,10 +195,11 @@ class Node:
         for service in self.services.values():
             service.draining = True
         server.close()
+        for door in list(self.doors):
+            door.close()
         self._say_goodbye()
-        await self._until_answered(grace)
+        await asyncio.gather(self._until_answered(grace), self.http.stop(grace))
         await self.health.stop()
-        await self.http.stop()
         await self._until_alone()
         if self._ticker is not None:
             self._ticker.cancel()

@@ -15,7 +15,7 @@ from typing import Any
 
 from peers.core.entry import Dot, Entry
 from peers.errors import RefusedError
-from peers.ordered_log import Ack, OrderedLog, Settled
+from peers.ordered_log import Ack, NodeStatus, OrderedLog, Settled
 from tlru import errors
 from tlru.engine.events import Event
 from tlru.engine.items import ITEM_OVERHEAD_BYTES
@@ -106,6 +106,9 @@ class CacheService:
         try:
             if self.draining:
                 raise errors.Unavailable("the node is about to stop", code="draining")
+            if self.log.node_status is not NodeStatus.ACTIVE:
+                status = str(self.log.node_status)
+                raise errors.Unavailable(f"this node is {status}", code=status, servers=[])
             if op.writes:
                 self._write(op.name, args, asker, request)
             elif op.name == "get" and "touch" in args:
@@ -178,10 +181,11 @@ class CacheService:
     # -- locks that are waited for
 
     def forget(self, asker: Asker) -> None:
-        """The asker is gone: its waits are given up. Its writes go on, for they were promised."""
+        """The asker is gone: its waits are given up. Its writes go on, since they are under way."""
         for dot, name in asker.waiting.items():
             self._propose_own(GiveUpWait(name, dot.incarnation, dot.sequence))
         asker.waiting.clear()
+        self.reads.forget(asker)
 
     # -- what the log says
 

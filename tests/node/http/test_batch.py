@@ -90,7 +90,7 @@ def test_a_batch_may_ask_about_the_node() -> None:
             ).json
             assert status["node"] == "me"
             assert [each["id"] for each in nodes["nodes"]] == ["me"]
-            assert one["node"] == other["node"] == "me"
+            assert one["node"]["id"] == other["node"]["id"] == "me"
 
     run(scenario())
 

@@ -114,7 +114,7 @@ class _Run:
             case "nodes":
                 return facts.nodes(node, service)
             case "node":
-                return facts.one_node(node, service, args.get("node"))
+                return {"node": facts.one_node(node, service, args.get("node"))}
             case "ping":
                 return {"time": service.log.now()}
             case _:
@@ -126,8 +126,6 @@ class _Run:
             self._request.node.rates.errors[outcome.code] += 1
             data = encode({**head, "ok": False, "error": outcome.to_wire()})
         else:
-            # A request's id is its sender's, whatever the answer calls by the same name.
-            outcome.pop("id", None)
             data = encode({**head, "ok": True, **outcome})
         self._bytes += len(data)
         return data

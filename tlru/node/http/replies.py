@@ -90,22 +90,22 @@ _STATUS = {
 }
 
 # A member's seat, and with it what its status says, where it can be asked.
-_MEMBER = record(
-    {
-        "addresses": listed(TEXT),
-        "region": TEXT,
-        "zone": TEXT,
-        "labels": _STATUS["labels"],
-        "priority": NATURAL,
-        "role": TEXT,
-        "links": listed(_OBJECT),
-    },
-    **{name: schema for name, schema in _STATUS.items() if name != "role"},
+MEMBER = described(
+    record(
+        {
+            "id": TEXT,
+            "addresses": listed(TEXT),
+            "region": TEXT,
+            "zone": TEXT,
+            "labels": _STATUS["labels"],
+            "priority": NATURAL,
+            "role": TEXT,
+            "links": listed(_OBJECT),
+        },
+        **{name: schema for name, schema in _STATUS.items() if name != "role"},
+    ),
+    "A member.",
 )
-
-# A request's own `id` stands in the reply to `node`, so a member is named there by `node`.
-MEMBER = described({**_MEMBER, "required": ["id", *_MEMBER["required"]]}, "A member.")
-MEMBER["properties"] = {"id": TEXT, **_MEMBER["properties"]}
 
 
 def _at(required: dict[str, Schema], **optional: Schema) -> Schema:
@@ -153,7 +153,7 @@ REPLIES: dict[str, Schema] = {
     "nodes": record(
         {"leader": or_null(TEXT), "term": NATURAL, "epoch": TEXT, "nodes": listed(MEMBER)}
     ),
-    "node": _MEMBER,
+    "node": record({"node": MEMBER}),
     "ping": record({"time": _TIME}),
 }
 

@@ -26,6 +26,7 @@ from tlru.client.cache import Cache
 from tlru.client.client import Client
 from tlru.client.serializers import Msgpack
 from tlru.client.settings import Settings, Timing, Token
+from tlru.errors import Unavailable
 
 LOOK_S, LOOKS_MAX = 0.001, 10_000
 EPOCH = "1-a"
@@ -269,6 +270,24 @@ async def until(condition: Callable[[], Any]) -> None:
             return
         await asyncio.sleep(LOOK_S)
     raise AssertionError("what was waited for did not come about")
+
+
+async def in_service(cache: Cache[Any]) -> None:
+    """Have the cache connected, so that what follows meets a connection and no handshake."""
+    connecting = asyncio.create_task(cache.get("to connect", timeout=60))
+    await until(lambda: cache._client.exchange()._connection)
+    connecting.cancel()
+
+
+async def complaint(cache: Cache[Any]) -> str:
+    """What is wrong with the only server, as its caller is told once it has been tried."""
+    for _ in range(LOOKS_MAX):
+        try:
+            await cache.get("k", timeout=0.02)
+        except Unavailable as error:
+            if "not connected yet" not in str(error):
+                return str(error)
+    raise AssertionError("nothing is wrong with it")
 
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:

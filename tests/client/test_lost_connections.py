@@ -9,9 +9,9 @@ from typing import Any
 import msgpack
 import pytest
 
-from tests.client.scripted import EPOCH, QUICK, Link, client, run, scripted
+from tests.client.scripted import EPOCH, QUICK, Link, client, in_service, run, scripted, until
 from tlru.client.retrying import LOST_MAX
-from tlru.errors import Unavailable, UnknownOutcome
+from tlru.errors import Unavailable, UnknownOutcome, WrongEpoch
 
 
 async def cut_after(link: Link, requests: int) -> list[dict[str, Any]]:
@@ -234,7 +234,7 @@ def test_a_server_that_makes_no_sense_is_told_so(payload: bytes, code: int) -> N
         link.close(1000)
 
     async def main() -> None:
-        async with scripted(script) as server, client(server.url, timeout=0.2) as cache:
+        async with scripted(script) as server, client(server.url) as cache:
             with pytest.raises(Unavailable):
                 await cache.get("k")
             assert server.links[0].close_code == code
@@ -345,12 +345,79 @@ def test_a_write_whose_fate_the_node_did_not_know_is_not_called_undone() -> None
     async def script(link: Link, number: int) -> None:
         if number == 0:
             await link.greet()
-            link.refuse(await link.next(), "timeout", "unknown")
+            link.refuse(await link.next_of("incr"), "timeout", "unknown")
             link.finish()
 
     async def main() -> None:
-        async with scripted(script) as server, client(server.url, timeout=0.2) as cache:
+        async with scripted(script) as server, client(server.url) as cache:
+            await in_service(cache)
             with pytest.raises(UnknownOutcome, match="incr 'n' was sent, and its result never"):
-                await cache.incr("n")
+                await cache.incr("n", timeout=0.2)
+
+    run(main)
+
+
+def test_a_named_write_that_nobody_waits_for_is_not_kept_for_repeating() -> None:
+    """Its caller has gone, and its connection too: the node need not remember it any more."""
+    asked: list[dict[str, Any]] = []
+
+    async def script(link: Link, number: int) -> None:
+        await link.greet()
+        async for request in link.requests():
+            asked.append(request)
+            if number == 0:
+                if len(asked) == 2:
+                    return
+            else:
+                link.reply(request, value=msgpack.packb(1), version=2)
+
+    async def main() -> None:
+        async with scripted(script) as server, client(server.url) as cache:
+            gone = asyncio.create_task(cache.incr("gone"))
+            await until(lambda: asked)
+            gone.cancel()
+            assert await cache.incr("stays") == 1
+            assert await cache.incr("later") == 1
+        assert [(each["key"], each["once"]["n"], each["once"]["done"]) for each in asked] == [
+            ("gone", 1, 0),
+            ("stays", 2, 0),
+            ("stays", 2, 0),
+            ("later", 3, 2),
+        ]
+
+    run(main)
+
+
+def test_a_version_of_another_epoch_is_compared_with_nothing() -> None:
+    """Versions of two lives of a cache may be equal by chance."""
+    go = asyncio.Event()
+    seen: list[str] = []
+
+    async def script(link: Link, number: int) -> None:
+        if number > 0:
+            await go.wait()
+        await link.greet(epoch=f"{number + 1}-x")
+        async for request in link.requests():
+            seen.append(request["op"])
+            link.found(request, number, applied=True)
+            if number == 0:
+                link.close(4410, "another epoch")
+                return
+
+    async def main() -> None:
+        async with scripted(script) as server, client(server.url) as cache:
+            item = await cache.item("a")
+            assert item is not None
+            await until(lambda: cache._client.exchange()._connection is None)
+            conditional = asyncio.create_task(cache.set("a", 2, if_=item.version))
+            plain = asyncio.create_task(cache.set("b", 2))
+            absent = asyncio.create_task(cache.add("c", 2))
+            await asyncio.sleep(0)
+            go.set()
+            with pytest.raises(WrongEpoch, match="set 'a' speaks of another life of the cache"):
+                await conditional
+            assert await plain
+            assert await absent
+        assert seen == ["get", "set", "set"]
 
     run(main)

@@ -139,10 +139,11 @@ class Writing(Face[T]):
         Because of that it is never split: more than the node takes at once is `TooLarge`.
         """
         life = self._life(ttl)
+        more = {} if life is None else {"ttl": life}
+        prefix, serializer = self._prefix, self._serializer
         rows = [
-            {"key": full, "value": dump(self._serializer, full, value)}
-            | ({} if life is None else {"ttl": life})
-            for full, value in ((self._prefix + key, value) for key, value in values.items())
+            {"key": (full := prefix + key), "value": dump(serializer, full, value), **more}
+            for key, value in values.items()
         ]
         if not rows:
             return Written(applied=True)

@@ -14,18 +14,13 @@ import xxhash
 
 MASK: Final = (1 << 64) - 1
 
-_pack = msgpack.Packer(autoreset=True).pack
-_xxh3 = xxhash.xxh3_64_intdigest
+pack = msgpack.Packer(autoreset=True).pack
+xxh3 = xxhash.xxh3_64_intdigest
 
 
 def record_hash(*fields: Any) -> int:
     """The hash of one record: a tag that names its table, and its fields."""
-    return _xxh3(_pack(fields))
-
-
-def value_hash(value: bytes, *fields: Any) -> int:
-    """The hash of a record with a value, which may be large and is not copied for it."""
-    return _xxh3(value, _xxh3(_pack(fields)))
+    return xxh3(pack(fields))
 
 
 class Digest:

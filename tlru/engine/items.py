@@ -15,7 +15,7 @@ from typing import Any
 
 from sortedcontainers import SortedList
 
-from tlru.engine.digest import MASK, Digest, value_hash
+from tlru.engine.digest import MASK, Digest, pack, xxh3
 from tlru.engine.operations import Rev
 from tlru.engine.sizes import text_bytes
 from tlru.engine.store import Entry, Store
@@ -64,7 +64,9 @@ class Item(Entry):
         else:
             self.size = size_of(key, value, rev, mime)
         self.indexed = None
-        self.hash = value_hash(value, key, version, changed, at, created, expires, rev, mime)
+        # The value, which may be large, is hashed where it lies, under the hash of all else.
+        fields = (key, version, changed, at, created, expires, rev, mime)
+        self.hash = xxh3(value, xxh3(pack(fields)))
 
     def fields(self, key: str) -> tuple[Any, ...]:
         """What the constructor was given, for snapshots."""

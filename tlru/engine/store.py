@@ -48,19 +48,21 @@ class Store(Generic[K, E]):
         # Entries first, for the index reads them; it may refuse an expiry that does not compare.
         entries[key] = entry
         if old is None:
-            try:
-                self.index.add(key, entry)
-            except BaseException:
-                del entries[key]
-                raise
+            if entry.expires is not None:
+                try:
+                    self.index.add(key, entry)
+                except BaseException:
+                    del entries[key]
+                    raise
             self.size += entry.size
             return None
         assert old is not entry, f"the entry of {key!r} was put twice; see `reschedule`"
-        try:
-            self.index.replace(key, old, entry)
-        except BaseException:
-            entries[key] = old
-            raise
+        if entry.expires is not None or old.indexed is not None:
+            try:
+                self.index.replace(key, old, entry)
+            except BaseException:
+                entries[key] = old
+                raise
         entries.move_to_end(key)
         self.size += entry.size - old.size
         return old

@@ -24,32 +24,34 @@ class Vector:
     __slots__ = ("_places",)
 
     def __init__(self, places: Iterable[tuple[Origin, int, int]] = ()) -> None:
-        self._places: dict[Origin, tuple[int, int]] = {
-            Origin(*origin): (incarnation, sequence) for origin, incarnation, sequence in places
+        # [incarnation, sequence] of each; changed in place, since every entry advances one.
+        self._places: dict[Origin, list[int]] = {
+            Origin(*origin): [incarnation, sequence] for origin, incarnation, sequence in places
         }
 
     def admit(self, dot: Dot) -> bool:
         """Let `dot` in if it is the next of its origin; False if it, or its life, is past."""
         origin, incarnation, sequence = dot
-        known = self._places.get(origin)
-        if known is None:
-            known_incarnation, last = incarnation, 0
-        else:
-            known_incarnation, last = known
-        if incarnation < known_incarnation:
-            return False
-        if incarnation > known_incarnation:
+        place = self._places.get(origin)
+        known, last = (incarnation, 0) if place is None else place
+        if incarnation != known:
+            if incarnation < known:
+                return False
             last = 0
-        if sequence <= last:
-            return False
         if sequence != last + 1:
+            if sequence <= last:
+                return False
             raise GapError(f"{dot} follows sequence {last}: one in between is missing")
-        self._places[origin] = (incarnation, sequence)
+        if place is None:
+            self._places[origin] = [incarnation, sequence]
+        else:
+            place[:] = incarnation, sequence
         return True
 
     def of(self, origin: Origin) -> tuple[int, int]:
         """(incarnation, sequence) of an origin; (0, 0) where nothing of it was let in."""
-        return self._places.get(origin, (0, 0))
+        incarnation, sequence = self._places.get(origin, (0, 0))
+        return incarnation, sequence
 
     def forget(self, origin: Origin) -> None:
         """Drop the place of a member that was removed for good."""

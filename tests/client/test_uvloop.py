@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import pytest
 import uvloop
@@ -11,6 +12,8 @@ import uvloop
 from tests.client import test_lost_connections as lost
 from tests.client import test_refusals as refusals
 from tests.client import test_time_and_load as load
+
+T = TypeVar("T")
 
 
 @pytest.mark.parametrize(
@@ -30,5 +33,10 @@ from tests.client import test_time_and_load as load
     ids=lambda test: test.__name__.removeprefix("test_"),
 )
 def test_it_is_the_same_there(test: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asyncio, "run", uvloop.run)
+    monkeypatch.setattr(asyncio, "run", run_there)
     test()
+
+
+def run_there(main: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)

@@ -19,7 +19,7 @@ import msgpack
 from peers.core.entry import Dot, Entry
 from tlru.engine.conditions import allowed, latest
 from tlru.engine.events import Event, EventType
-from tlru.engine.items import Item, is_reserved, over
+from tlru.engine.items import Item, is_reserved
 from tlru.engine.locks import Held, Turn
 from tlru.engine.once import Verdict
 from tlru.engine.operations import (
@@ -316,7 +316,7 @@ class Machine(State):
         return {}
 
     def _evict(self, op: Evict) -> Result:
-        entries = self.items.store.entries
+        entries = self._entries
         for key, changed in op.victims:
             item = entries.get(key)
             if item is not None and item.changed == changed and not is_reserved(key):
@@ -339,12 +339,12 @@ class Machine(State):
 
     def _live(self, key: str) -> Item | None:
         """The item under `key`; one whose life is over is taken away first, as expired."""
-        item = self.items.store.entries.get(key)
-        if item is not None and over(item, self.at):
-            self.items.remove(key)
-            self._passed(key, item, EventType.EXPIRE)
-            return None
-        return item
+        item = self._entries.get(key)
+        if item is None or item.expires is None or item.expires > self.at:
+            return item
+        self.items.remove(key)
+        self._passed(key, item, EventType.EXPIRE)
+        return None
 
     def _passed(self, key: str, item: Item, how: EventType) -> None:
         self.tombstones.passed(key, item.version, item.at, self.at)
@@ -373,15 +373,9 @@ class Machine(State):
         return None if ttl is None else self.at + ttl
 
     def _emit(
-        self,
-        kind: EventType,
-        key: str,
-        value: bytes | None = None,
-        expires: int | None = None,
-        rev: int | str | None = None,
-        mime: str | None = None,
+        self, kind: EventType, key: str, value: bytes | None = None, expires: int | None = None
     ) -> None:
-        event = Event(kind, key, self.index, self.at, value, expires, rev, mime)
+        event = Event(kind, key, self.index, self.at, value, expires)
         self._out.events.append(event)
 
 

@@ -265,13 +265,17 @@ CODES: Final[dict[type[Any], int]] = {
     Checkpoint: 14,
     Settings: 15,
 }
-_KINDS: Final[dict[int, Any]] = {code: kind for kind, code in CODES.items()}
+# The class of each code, and how long its array is with all fields.
+_KINDS: Final[dict[int, tuple[Any, int]]] = {
+    code: (kind, 2 + len(kind._fields)) for kind, code in CODES.items()
+}
 
 # What a client may name by `once`.
 NAMEABLE: Final = (Set, SetMany, Delete, Touch, Incr, Clear, Publish, Lock, Unlock, Renew)
 
 _pack = msgpack.Packer(autoreset=True).pack
 _unpack = msgpack.unpackb
+_new = tuple.__new__  # a third of the time that a named tuple takes to check what is right already
 
 
 class UnknownOperationError(OutdatedError):
@@ -287,16 +291,18 @@ def encode(operation: Operation, once: Once | None = None) -> bytes:
 def decode(data: bytes) -> tuple[Operation, Once | None]:
     """What `encode` was given. UnknownOperationError where it is not known, or not well formed."""
     try:
-        code, once, *fields = _unpack(data, use_list=False, strict_map_key=False)
-        operation: Operation = _KINDS[code](*fields)
-        name = None if once is None else Once(*once)
-    except (ValueError, TypeError, KeyError) as exc:
+        row = _unpack(data, use_list=False, strict_map_key=False)
+        kind, length = _KINDS[row[0]]
+        # Nearly all have all their fields; those of an earlier release take the defaults.
+        operation: Operation = _new(kind, row[2:]) if len(row) == length else kind(*row[2:])
+        once = None if row[1] is None else Once(*row[1])
+    except (ValueError, TypeError, KeyError, IndexError) as exc:
         raise _unknown(data) from exc
     if not operation.well_formed():
         raise _unknown(data)
-    if name is not None and not (isinstance(operation, NAMEABLE) and name.well_formed()):
+    if once is not None and not (isinstance(operation, NAMEABLE) and once.well_formed()):
         raise _unknown(data)
-    return operation, name
+    return operation, once
 
 
 def _unknown(data: bytes) -> UnknownOperationError:

@@ -29,6 +29,7 @@ class State:
         self.term = 0
         self.at = 0
         self.items = Items()
+        self._entries = self.items.store.entries  # at hand for what every entry needs
         self._tables = Digest()
         self.tombstones = Tombstones(self._tables)
         self.once = OnceTable(self._tables)
@@ -43,7 +44,7 @@ class State:
 
     def read(self, key: str, now: int) -> Item | None:
         """The item under `key` if it is alive at `now`; it becomes the most recently used. O(1)."""
-        entries = self.items.store.entries
+        entries = self._entries
         item = entries.get(key)
         if item is None or (item.expires is not None and item.expires <= now):
             return None
@@ -52,7 +53,7 @@ class State:
 
     def scan(self, prefix: str, after: str | None, now: int) -> Iterator[tuple[str, Item]]:
         """The users' living items from `after` on, in the order of their keys."""
-        entries = self.items.store.entries
+        entries = self._entries
         for key in self.items.range(prefix, after):
             item = entries[key]
             if not over(item, now):
@@ -75,7 +76,7 @@ class State:
         index of its last change. O(k) for k victims."""
         entries, size = self.over_budget()
         chosen: list[tuple[str, int]] = []
-        for key, item in self.items.store.entries.items():
+        for key, item in self._entries.items():
             if entries <= 0 and size <= 0:
                 break
             if not is_reserved(key):
@@ -176,7 +177,7 @@ class State:
         self.tombstones.check()
         self.once.check(self.locks.named)
         self.locks.check()
-        items = sum(item.hash for item in self.items.store.entries.values()) & MASK
+        items = sum(item.hash for item in self._entries.values()) & MASK
         assert items == self.items.digest.value
         hashes = (each for table in self.tables().values() for each in table.hashes())
         assert sum(hashes) & MASK == self._tables.value

@@ -18,6 +18,9 @@ class Asker(Protocol):
     waiting: dict[Dot, str]
     """Locks that it waits for, by the dot of the request; given up when it goes."""
 
+    push_bytes: int
+    """The largest message that it takes."""
+
     waits: int
     """How many of its requests wait for something."""
 

@@ -59,6 +59,7 @@ class _Answering:
         self._session, self._command, self._args = session, command, args
         self.waiting: dict[Dot, str] = session.waiting
         self.waits = session.waits
+        self.push_bytes = session.push_bytes
 
     def reply(self, request: int | None, fields: dict[str, Any]) -> None:
         """Say it."""

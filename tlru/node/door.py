@@ -16,10 +16,18 @@ HEAD_BYTES_MAX = 16 << 10
 
 _UPGRADE = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
 
+# A node that is full is not a node that is ill: who watches over it is still answered.
+_ALWAYS = (b"GET /health/", b"GET /metrics")
+WAITING_MAX = 64  # connections that may yet turn out to be such ones, while the node is full
+
+_PROBLEM = (
+    b'{"type":"about:blank","title":"Service Unavailable","status":503,"code":"overloaded",'
+    b'"retry":"other","detail":"too many connections; come later"}'
+)
 _TURNED_AWAY = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
-    b"Content-Type: text/plain\r\nContent-Length: 34\r\n\r\nToo many connections; come later.\n"
-)
+    b"Content-Type: application/problem+json\r\nContent-Length: %d\r\n\r\n%b"
+) % (len(_PROBLEM), _PROBLEM)
 
 Factory = Callable[[], asyncio.Protocol]
 
@@ -48,9 +56,8 @@ class Door(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._patience = loop.call_later(self._first_request_s, self._transport.abort)
         self._waiting.add(self)
-        if self._full():
-            self._transport.write(_TURNED_AWAY)
-            self._transport.close()
+        if len(self._waiting) > WAITING_MAX and self._full():
+            self._turn_away()
 
     def data_received(self, data: bytes) -> None:
         """Gather the head of the first request."""
@@ -60,7 +67,10 @@ class Door(asyncio.Protocol):
         end = self._head.find(b"\r\n\r\n", max(0, len(self._head) - len(data) - 3))
         if end >= 0:
             head = bytes(self._head[: end + 4])
-            self._hand_over(self._websocket if _UPGRADE.search(head) else self._http)
+            if self._full() and not head.startswith(_ALWAYS):
+                self._turn_away()
+            else:
+                self._hand_over(self._websocket if _UPGRADE.search(head) else self._http)
         elif len(self._head) > HEAD_BYTES_MAX:
             self._hand_over(self._http)
 
@@ -74,6 +84,10 @@ class Door(asyncio.Protocol):
     def close(self) -> None:
         """Nobody is at home any more."""
         self._transport.abort()
+
+    def _turn_away(self) -> None:
+        self._transport.write(_TURNED_AWAY)
+        self._transport.close()
 
     def _leave(self) -> None:
         self._patience.cancel()

@@ -35,6 +35,7 @@ class _Probe:
     def __init__(self) -> None:
         self.waiting: dict[Dot, str] = {}
         self.waits = 0
+        self.push_bytes = 0
         self.outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def reply(self, request: int | None, fields: dict[str, Any]) -> None:

@@ -26,6 +26,8 @@ from tlru.wire.requests import TIMEOUT_MS
 Args = dict[str, Any]
 Fields = dict[str, Any]
 
+# What a key, and what the other fields of an item, take in an answer beside their own bytes.
+KEY_OVERHEAD_BYTES, ITEM_OVERHEAD_BYTES = 4, 120
 SCAN_LIMIT = 100  # keys in a page where the asker does not say
 
 
@@ -54,22 +56,32 @@ class ReadDesk:
             return
         minimum: Min | None = args.get("min")
         if minimum is None:
-            asker.reply(request, self._answer(name, args, self._log.now()))
+            asker.reply(request, self._answer(name, args, self._log.now(), asker))
         else:
-            self._after(minimum, name, args, asker, request)
+            self._answer_after(minimum, name, args, asker, request)
 
-    def _after(
+    def _answer_after(
         self, minimum: Min, name: str, args: Args, asker: Asker, request: int | None
     ) -> None:
+        def serve() -> None:
+            now = max(self._log.now(), minimum.time or 0)
+            asker.reply(request, self._answer(name, args, now, asker))
+
+        self.after(minimum, args, asker, request, serve)
+
+    def after(
+        self,
+        minimum: Min,
+        args: Args,
+        asker: Asker,
+        request: int | None,
+        serve: Callable[[], None],
+    ) -> None:
+        """Serve as soon as the node has come as far as the asker has been."""
         if minimum.epoch is not None and minimum.epoch != str(self._log.epoch):
             raise errors.WrongEpoch(
                 f"the position is of epoch {minimum.epoch}, this is {self._log.epoch}: ask anew"
             )
-
-        def serve() -> None:
-            now = max(self._log.now(), minimum.time or 0)
-            asker.reply(request, self._answer(name, args, now))
-
         if minimum.pos <= self._machine.index:
             serve()
             return
@@ -94,7 +106,7 @@ class ReadDesk:
                 asker.waits -= 1
             minimum = args.get("min") or Min(0)
             needed = Min(max(index, minimum.pos), minimum.epoch, minimum.time)
-            self._after(needed, name, args, asker, request)
+            self._answer_after(needed, name, args, asker, request)
         except TimeoutError:
             late = errors.Timeout("no word from the leader in time", outcome_known=True)
             asker.refuse(request, late)
@@ -145,11 +157,13 @@ class ReadDesk:
 
     # -- what
 
-    def _answer(self, name: str, args: Args, now: int) -> Fields:
+    def _answer(self, name: str, args: Args, now: int, asker: Asker) -> Fields:
         if name == "get":
             fields = self.fields_of_get(args["key"], now)
+        elif name == "get_many":
+            fields = self._get_many(args, now)
         else:
-            fields = _ANSWERS[name](self, args, now)
+            fields = self._scan(args, now, asker.push_bytes)
         fields["pos"] = self._machine.index
         fields["time"] = now
         return fields
@@ -176,14 +190,17 @@ class ReadDesk:
             values.append(fields)
         return {"values": values}
 
-    def _scan(self, args: Args, now: int) -> Fields:
-        """A page, cut where it would be larger than what the node sends at once."""
-        limit, with_values = args.get("limit", SCAN_LIMIT), args.get("values", False)
+    def _scan(self, args: Args, now: int, bytes_max: int) -> Fields:
+        """A page, cut where it would be larger than what the asker takes at once."""
+        limit = args.get("limit", min(SCAN_LIMIT, self._limits.scan))
+        with_values = args.get("values", False)
         page: list[Any] = []
         size = 0
         for key, item in self._machine.scan(args.get("prefix", ""), args.get("after"), now):
-            size += len(key) + (len(item.value) if with_values else 0)
-            if page and (len(page) == limit or size > self._limits.push_bytes):
+            size += len(key.encode()) + KEY_OVERHEAD_BYTES
+            if with_values:
+                size += len(item.value) + ITEM_OVERHEAD_BYTES
+            if page and (len(page) == limit or size > bytes_max):
                 return {"items" if with_values else "keys": page, "more": True}
             page.append(_shown(item, now, {"key": key}) if with_values else key)
         return {"items" if with_values else "keys": page}
@@ -200,9 +217,3 @@ def _shown(item: Item, now: int, fields: Fields) -> Fields:
     if item.mime is not None:
         fields["mime"] = item.mime
     return fields
-
-
-_ANSWERS: dict[str, Callable[[ReadDesk, Args, int], Fields]] = {
-    "get_many": ReadDesk._get_many,
-    "scan": ReadDesk._scan,
-}

@@ -200,6 +200,8 @@ class Node:
         self._say_goodbye()
         await asyncio.gather(self._until_answered(grace), self.http.stop(grace))
         await self.health.stop()
+        for service in self.services.values():
+            service.send_away()
         await self._until_alone()
         if self._ticker is not None:
             self._ticker.cancel()

@@ -80,6 +80,10 @@ class CacheService:
         if self._ticker is not None:
             self._ticker.cancel()
         await self.log.stop()
+        self.send_away()
+
+    def send_away(self) -> None:
+        """Tell everybody who still waits that the node stops; of a write nothing more is known."""
         for _, write in self._writes.overdue(1 << 62):
             self._time_out(write)
         self.reads.refuse_all(errors.Unavailable("the node stops", code="draining"))
@@ -112,7 +116,7 @@ class CacheService:
             if op.writes:
                 self._write(op.name, args, asker, request)
             elif op.name == "get" and "touch" in args:
-                self._touching_get(args, asker, request)
+                self._get_and_touch(args, asker, request)
             else:
                 self.reads.handle(op.name, args, asker, request)
         except errors.TlruError as error:
@@ -140,6 +144,19 @@ class CacheService:
         dot = self.log.propose(encode(operation))
         deadline = self.log.now() + TIMEOUT_MS
         self._writes.add(dot, Write(asker, None, Ack.QUORUM, deadline, None))
+
+    def _get_and_touch(self, args: Args, asker: Asker, request: int | None) -> None:
+        minimum = args.get("min")
+        if minimum is None:
+            self._touching_get(args, asker, request)
+        else:
+            self.reads.after(
+                minimum,
+                args,
+                asker,
+                request,
+                lambda: self._touching_get(args, asker, request),
+            )
 
     def _touching_get(self, args: Args, asker: Asker, request: int | None) -> None:
         key, ttl = args["key"], args["touch"]

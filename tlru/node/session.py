@@ -32,6 +32,9 @@ OUT_BYTES_MAX = 1 << 20
 # requests a message this more than doubled what a client and a node on two cores do together.
 REPLIES_AT_ONCE = 16
 
+# Of one connection in one turn of the loop; then the others have theirs.
+REQUESTS_A_TURN = 512
+
 NodeOp = Callable[["Session", dict[str, Any]], dict[str, Any]]
 
 
@@ -73,6 +76,7 @@ class Session:
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._pumping = False
+        self._room = 0  # requests that may still be taken in this turn
         self._stalled = False  # the client does not read
         self._reading = True
         self._ended = False
@@ -90,6 +94,7 @@ class Session:
         if self._pumping or self._ended:
             return
         self._pumping = True
+        self._room = REQUESTS_A_TURN
         try:
             while self._take_some():
                 self.service.log.flush()
@@ -102,21 +107,28 @@ class Session:
         finally:
             self._pumping = False
         self._write_out()
-        self._set_reading(not self._full())
+        if self._room <= 0 and not self._full():
+            self._set_reading(False)  # the others have their turn; then we go on
+            self._wire.flush_later()
+        else:
+            self._set_reading(not self._full())
 
     def _take_some(self) -> bool:
         """Take messages until a bound is met; False where there is none left to take now."""
-        while not self._full():
+        while self._room > 0 and not self._full():
             message = self._next()
             if message is None:
                 return False
+            self._room -= 1
             self._take(message)
         return self._out_bytes >= OUT_BYTES_MAX and not self._stalled
 
     def stall(self, stalled: bool) -> None:
         """The client has stopped reading, or reads again."""
         self._stalled = stalled
-        if not stalled:
+        if stalled:
+            self._set_reading(False)  # also its pings stay unread, whose answers would pile up
+        else:
             self.pump()
 
     def end(self) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs, urlsplit
 
+import orjson
 from websockets.datastructures import MultipleValuesError
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
@@ -19,6 +21,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from tlru.errors import BadRequest, Forbidden, Overloaded, TlruError, Unavailable
 from tlru.node.session import Session
 from tlru.wire import codec as codecs
 from tlru.wire import frames
@@ -30,6 +33,7 @@ logger = logging.getLogger(__name__)
 # It tells of every connection that opens and closes: of use to nobody at the usual level.
 logging.getLogger("tlru.websockets").setLevel(logging.WARNING)
 
+BYTES_A_TURN = 64 << 10  # of one connection in one turn of the loop; then it rests
 CLOSE_S = 2.0  # how long a client may take to close its side before the connection is cut
 SILENT_PINGS_MAX = 2
 WRITE_BUFFER_BYTES = 64 << 10  # unread replies beyond this stop the session taking requests
@@ -50,6 +54,10 @@ class WebSocketConnection(asyncio.Protocol):
         self._pinged = 0.0
         self._cut: asyncio.TimerHandle | None = None
         self._flushing = False
+        self._turn_bytes = 0
+        self._resting = False  # it has had its turn
+        self._wanted = True  # the session takes more
+        self._reads = True
         self.gone: asyncio.Future[None] = self._loop.create_future()
 
     # -- asyncio calls
@@ -62,6 +70,12 @@ class WebSocketConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of the client: frames, most of them messages for the session."""
         self._heard = self._loop.time()
+        self._turn_bytes += len(data)
+        if self._turn_bytes > BYTES_A_TURN and not self._resting:
+            # uvloop reads one socket many times in a turn; a flood would hold up all others.
+            self._resting = True
+            self._set_reading()
+            self._loop.call_soon(self._next_turn)
         if self.session is not None and frames.between_frames(self._protocol):
             payload = frames.whole(data, self._first, masked=True)
             if payload is not None and len(payload) <= self._node.limits.message_bytes:
@@ -110,20 +124,20 @@ class WebSocketConnection(asyncio.Protocol):
         try:
             host, origin = request.headers.get("Host"), request.headers.get("Origin")
         except MultipleValuesError as exc:
-            return self._protocol.reject(400, f"The request has the header {exc} more than once.\n")
+            return self._reject(400, BadRequest(f"the request has the header {exc} more than once"))
         if (problem := self._node.origins.refusal(host, origin, safe=False)) is not None:
-            return self._protocol.reject(403, f"{problem}.\n")
+            return self._reject(403, Forbidden(problem))
         url = urlsplit(request.path)
         if url.path != "/ws":
-            return self._protocol.reject(404, f"No WebSocket at {url.path[:80]!r}; it is at /ws.\n")
+            return self._reject(404, BadRequest(f"no WebSocket at {url.path[:80]!r}; it is at /ws"))
         name = parse_qs(url.query).get("cache", ["default"])[0]
         service = self._node.services.get(name)
         if service is None:
-            return self._protocol.reject(404, f"There is no cache {name[:80]!r} here.\n")
+            return self._reject(404, BadRequest(f"there is no cache {name[:80]!r} here"))
         if self._node.full:
-            return self._protocol.reject(503, "Too many connections; come later.\n")
+            return self._reject(503, Overloaded("too many connections; come later"))
         if self._node.draining:
-            return self._protocol.reject(503, "The node is about to stop.\n")
+            return self._reject(503, Unavailable("the node is about to stop", code="draining"))
         offered = [
             word.strip()
             for header in request.headers.get_all("Sec-WebSocket-Protocol")
@@ -132,12 +146,27 @@ class WebSocketConnection(asyncio.Protocol):
         codec = codecs.choose(offered)
         if codec is None:
             known = ", ".join(each.name for each in codecs.CODECS)
-            return self._protocol.reject(400, f"None of the subprotocols is known: {known} are.\n")
+            return self._reject(400, BadRequest(f"none of the subprotocols is known; {known} are"))
         self._codec = codec(self._node.limits)
         self._service = service
         # Offered none: the answer names none either, and JSON is spoken.
         self._protocol.available_subprotocols = [Subprotocol(codec.name)] if offered else None
         return None
+
+    def _reject(self, status: int, error: TlruError) -> Response:
+        """No WebSocket, in the form that errors of the HTTP side have."""
+        problem = {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": error.message,
+            "code": error.code,
+            "retry": str(error.retry),
+        }
+        response = self._protocol.reject(status, orjson.dumps(problem).decode())
+        del response.headers["Content-Type"]
+        response.headers["Content-Type"] = "application/problem+json"
+        return response
 
     def _accept(self, request: Request) -> Response:
         response = self._protocol.accept(request)
@@ -181,7 +210,9 @@ class WebSocketConnection(asyncio.Protocol):
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def close(self, code: int, reason: str) -> None:
-        """Say goodbye; the connection is cut if the client does not answer it."""
+        """Say goodbye, after all that was said; cut it if the client does not answer."""
+        if self.session is not None:
+            self.session.flush()
         try:
             self._protocol.send_close(code, reason[:100])
         except InvalidState:
@@ -196,7 +227,18 @@ class WebSocketConnection(asyncio.Protocol):
 
     def read_on(self, on: bool) -> None:
         """Read from the client, or let TCP make it wait."""
-        if not self._transport.is_closing():
+        self._wanted = on
+        self._set_reading()
+
+    def _next_turn(self) -> None:
+        self._turn_bytes = 0
+        self._resting = False
+        self._set_reading()
+
+    def _set_reading(self) -> None:
+        on = self._wanted and not self._resting
+        if on != self._reads and not self._transport.is_closing():
+            self._reads = on
             if on:
                 self._transport.resume_reading()
             else:

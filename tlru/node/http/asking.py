@@ -26,6 +26,7 @@ class Asking:
         self._open_ones = open_ones  # those that the node answers when it stops
         self.waiting: dict[Dot, str] = {}
         self.waits = 0
+        self.push_bytes = service.limits.push_bytes
         self._asked: list[tuple[Op, asyncio.Future[Fields | TlruError]]] = []
 
     def __enter__(self) -> Self:

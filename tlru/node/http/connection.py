@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 LINE_BYTES_MAX = 8_190  # of the request line, and of each header
 IDLE_S = 75.0  # a connection without a request, or with part of a head, is closed after this
+UNREAD_S = 20.0  # how long an answer may wait for its client to read on
 LINGER_S = 2.0  # how long what follows a refused body is read and dropped, so the answer arrives
 
 
@@ -59,6 +60,24 @@ class HttpConnection(web.RequestHandler):
             logger=logger,
         )
         self._side = side
+        self._stalled: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        """The client does not read: it has so long to go on."""
+        super().pause_writing()
+        if self._stalled is None and self.transport is not None:
+            loop = asyncio.get_running_loop()
+            self._stalled = loop.call_later(UNREAD_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self._read_on()
+        super().resume_writing()
+
+    def _read_on(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection over from the door."""
@@ -69,6 +88,7 @@ class HttpConnection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is gone."""
         self._side.connections -= 1
+        self._read_on()
         super().connection_lost(exc)
 
     def handle_error(

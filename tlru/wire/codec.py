@@ -56,7 +56,9 @@ class MsgpackCodec:
 
     def __init__(self, limits: Limits) -> None:
         self._bytes_max = limits.message_bytes
-        self._array_max = max(limits.keys, 16)
+        # Up to twice what is allowed is read, so that the error can say by how much; beyond, the
+        # framing is given up before anything is allocated for it.
+        self._array_max = max(2 * limits.keys, 16)
         self.reading = Reading(limits, _take_bin)
 
     def decode(self, data: bytes) -> Iterator[Message | errors.BadRequest]:

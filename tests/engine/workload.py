@@ -51,7 +51,7 @@ class Workload:
         self.at = START_MS
         self.index = 0
         self.lives = dict.fromkeys(ORIGINS, (1, 0))
-        # Guesses at what a machine would know, so that evictions, unlocks, ... succeed now and then.
+        # Guesses at what a machine would know, so that evictions and unlocks succeed now and then.
         self.changed: dict[str, int] = {}
         self.fences: dict[str, int] = {}
         self.asked: dict[Origin, tuple[str, int, int]] = dict.fromkeys(ORIGINS, ("", 0, 0))

@@ -18,9 +18,9 @@ pack = msgpack.Packer(autoreset=True).pack
 xxh3 = xxhash.xxh3_64_intdigest
 
 
-def record_hash(*fields: Any) -> int:
-    """The hash of one record: a tag that names its table, and its fields."""
-    return xxh3(pack(fields))
+def record_hash(tag: str, record: tuple[Any, ...]) -> int:
+    """The hash of one record; the tag names its table."""
+    return xxh3(pack((tag, record)))
 
 
 class Digest:

@@ -221,7 +221,9 @@ class InspectableCache(MutableMapping[K, V]):
     def check(self) -> None:
         """Walk all of it and assert that it is consistent; for tests. O(n log n)."""
         self._store.check()
-        assert self._store.size <= self._maxsize, "the items are larger than maxsize"
+        size, most = self._store.size, self._maxsize
+        # A sum of fractions is as exact as floats are.
+        assert size <= most or math.isclose(size, most), "the items are larger than maxsize"
         assert len(self._entries) <= self._maxentries, "there are more items than maxentries"
         assert all(item.size >= 0 for item in self._entries.values()), "a size is negative"
 

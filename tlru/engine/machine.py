@@ -35,6 +35,7 @@ from tlru.engine.operations import (
     Operation,
     Publish,
     Renew,
+    Rev,
     Set,
     SetMany,
     Settings,
@@ -190,11 +191,10 @@ class Machine(State):
             (key,) = op.keys
             if not allowed(key, current[key], op.condition, op.rev, self.tombstones):
                 return {"deleted": 0, **_what_is_there(current[key])}
-        # What a delete leaves: the greatest of its own revision, the item's, and what an earlier
-        # delete left. No older one is let in for as long as that is remembered.
         revs = {
-            key: latest(op.rev, None if item is None else item.rev, self.tombstones.rev_of(key))
+            key: rev
             for key, item in current.items()
+            if (rev := self._rev_left(key, item, op.rev)) is not None
         }
         if not self.tombstones.room_for_revs(revs):
             return _refusal("overloaded", "too many deleted revisions are remembered; try later")
@@ -205,8 +205,17 @@ class Machine(State):
                 self._emit(EventType.DELETE, key)
                 deleted += 1
             # A key that was not there is remembered too: its absence is now what the writer wanted.
-            self.tombstones.bury(key, self.index, self.at, revs[key])
+            self.tombstones.bury(key, self.index, self.at, revs.get(key))
         return {"deleted": deleted, "version": self.index}
+
+    def _rev_left(self, key: str, item: Item | None, rev: Rev | None) -> Rev | None:
+        """What a delete leaves: the greatest of its own revision, the item's, and what an earlier
+        delete left. No older one is let in for as long as that is remembered."""
+        before = self.tombstones.rev_of(key)
+        there = None if item is None else item.rev
+        if rev is None and there is None:
+            return before
+        return latest(rev, there, before)
 
     def _touch(self, op: Touch) -> Result:
         item = self._live(op.key)
@@ -356,7 +365,7 @@ class Machine(State):
         value: bytes,
         previous: Item | None,
         expires: int | None,
-        rev: int | str | None,
+        rev: Rev | None,
         mime: str | None,
     ) -> None:
         index, at = self.index, self.at

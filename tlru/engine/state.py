@@ -101,7 +101,7 @@ class State:
 
     def digest(self) -> int:
         """64 bits that two machines at the same index share if and only if their state is equal."""
-        head = record_hash("head", *self.head().values())
+        head = record_hash("head", tuple(self.head().values()))
         return (self.items.digest.value + self._tables.value + head) & MASK
 
     def head(self) -> dict[str, Any]:

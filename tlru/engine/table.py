@@ -19,7 +19,7 @@ from collections.abc import Callable, Hashable, Iterator
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
-from tlru.engine.digest import Digest, record_hash
+from tlru.engine.digest import MASK, Digest, record_hash
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R", bound=tuple[Any, ...])
@@ -42,9 +42,10 @@ class Table(Generic[K, R]):
 
     def add(self, key: K, record: R) -> None:
         """Keep a record under a key that has none, as the newest."""
-        assert key not in self.records, f"the {self._tag} table has a record of {key!r} already"
-        self.records[key] = record
-        self._digest.add(record_hash(self._tag, record))
+        records, digest = self.records, self._digest
+        assert key not in records, f"the {self._tag} table has a record of {key!r} already"
+        records[key] = record
+        digest.value = (digest.value + record_hash(self._tag, record)) & MASK
         self.bytes += self._size_of(record)
 
     def replace(self, key: K, record: R) -> None:
@@ -57,8 +58,8 @@ class Table(Generic[K, R]):
 
     def remove(self, key: K) -> R:
         """Take a record away."""
-        record = self.records.pop(key)
-        self._digest.remove(record_hash(self._tag, record))
+        record, digest = self.records.pop(key), self._digest
+        digest.value = (digest.value - record_hash(self._tag, record)) & MASK
         self.bytes -= self._size_of(record)
         return record
 

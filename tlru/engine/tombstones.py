@@ -61,7 +61,8 @@ _at: Final = attrgetter("at")
 
 
 def _gone_bytes(stone: Tombstone) -> int:
-    return STONE_OVERHEAD_BYTES + text_bytes(stone.key)
+    key = stone.key
+    return STONE_OVERHEAD_BYTES + (len(key) if key.isascii() else text_bytes(key))
 
 
 def _rev_bytes(stone: RevStone) -> int:
@@ -119,22 +120,21 @@ class Tombstones:
 
     # -- changes
 
-    def room_for_revs(self, revs: Mapping[str, Rev | None]) -> bool:
+    def room_for_revs(self, revs: Mapping[str, Rev]) -> bool:
         """Whether deletes of these keys can have the revisions remembered that they leave."""
-        if self._fits(revs):
+        if not revs or self._fits(revs):
             return True
         # What is stale makes room at once; nobody can tell that it was still there.
         self._drop_revs(len(revs) + DROPPED_AT_ONCE)
         return self._fits(revs)
 
-    def _fits(self, revs: Mapping[str, Rev | None]) -> bool:
+    def _fits(self, revs: Mapping[str, Rev]) -> bool:
         records, size = len(self._revs), self._revs.bytes
         for key, rev in revs.items():
-            if rev is not None:
-                known = self._revs.records.get(key)
-                records += known is None
-                size += _rev_bytes(RevStone(key, 0, 0, rev))
-                size -= 0 if known is None else _rev_bytes(known)
+            known = self._revs.records.get(key)
+            records += known is None
+            size += _rev_bytes(RevStone(key, 0, 0, rev))
+            size -= 0 if known is None else _rev_bytes(known)
         return records <= REVS_MAX and size <= REVS_BYTES_MAX
 
     def bury(self, key: str, version: int, at: int, rev: Rev | None = None) -> None:
@@ -142,15 +142,16 @@ class Tombstones:
 
         With a revision, `room_for_revs` was asked before.
         """
-        self._gone.discard(key)
+        gone = self._gone
+        gone.discard(key)
         if rev is not None:
             self._revs.discard(key)
             self._revs.add(key, RevStone(key, version, at, rev))
             return
-        self._gone.add(key, Tombstone(key, version, at))
-        if len(self._gone) > GONE_MAX or self._gone.bytes > GONE_BYTES_MAX:
+        gone.add(key, Tombstone(key, version, at))
+        if len(gone.records) > GONE_MAX or gone.bytes > GONE_BYTES_MAX:
             # Many at a time; whoever asks for one of them is told "perhaps".
-            self._raise_floor(self._gone.remove_oldest(DROPPED_AT_ONCE))
+            self._raise_floor(gone.remove_oldest(DROPPED_AT_ONCE))
 
     def passed(self, key: str, version: int, written_at: int, at: int) -> None:
         """An item expired or was evicted: neither counts as a change, but its last write does."""

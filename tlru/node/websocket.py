@@ -12,7 +12,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs, urlsplit
 
-import orjson
 from websockets.datastructures import MultipleValuesError
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
@@ -24,7 +23,7 @@ from websockets.typing import Subprotocol
 from tlru.errors import BadRequest, Forbidden, Overloaded, TlruError, Unavailable
 from tlru.node.session import Session
 from tlru.wire import codec as codecs
-from tlru.wire import frames
+from tlru.wire import frames, strict_json
 
 if TYPE_CHECKING:
     from tlru.node.server import Node
@@ -163,7 +162,7 @@ class WebSocketConnection(asyncio.Protocol):
             "code": error.code,
             "retry": str(error.retry),
         }
-        response = self._protocol.reject(status, orjson.dumps(problem).decode())
+        response = self._protocol.reject(status, strict_json.dumps(problem).decode())
         del response.headers["Content-Type"]
         response.headers["Content-Type"] = "application/problem+json"
         return response

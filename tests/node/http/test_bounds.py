@@ -307,7 +307,7 @@ def test_connections_beyond_the_bound_are_turned_away() -> None:
                     writer.write(alive)
                     await reader.readuntil(b"live")
                 assert node.http.connections == 2
-                turned_away = parse(await exchange(node, alive), "GET")
+                turned_away = parse(await exchange(node, request("GET", "/v1/status")), "GET")
                 assert turned_away.status == 503
             await until(lambda: node.http.connections == 0)
             assert (await visit(node, "GET", "/health/live")).status == 200

@@ -68,7 +68,9 @@ class WebSocketConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client: frames, most of them messages for the session."""
-        self._heard = self._loop.time()
+        now = self._loop.time()
+        if now != self._heard:  # uvloop's clock stands still within a turn
+            self._heard, self._turn_bytes = now, 0
         self._turn_bytes += len(data)
         if self._turn_bytes > BYTES_A_TURN and not self._resting:
             # uvloop reads one socket many times in a turn; a flood would hold up all others.

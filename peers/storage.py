@@ -27,7 +27,7 @@ import xxhash
 from peers.core.entry import Epoch
 from peers.errors import StorageError
 
-MAGIC: Final = b"tlru-snapshot 2\n"
+MAGIC: Final = b"tlru-snapshot 1\n"
 FRAME: Final = struct.Struct(">IQ")  # length of the chunk, its xxh3 checksum; (0, 0) ends the file
 CHUNK_BYTES_MAX = 256 << 20
 STATE_BYTES_MAX = 64 << 10

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from peers.core.entry import Dot, Entry, Origin
-from tlru.engine.items import ITEM_OVERHEAD_BYTES
-from tlru.engine.locks import LOCK_OVERHEAD_BYTES
+from tlru.engine.items import EXPIRY_OVERHEAD_BYTES, ITEM_OVERHEAD_BYTES
+from tlru.engine.locks import LOCK_OVERHEAD_BYTES, WAITER_OVERHEAD_BYTES
 from tlru.engine.machine import Machine
 from tlru.engine.once import RECORD_OVERHEAD_BYTES, SESSION_OVERHEAD_BYTES
 from tlru.engine.operations import Clear, Delete, Lock, Once, Operation, Publish, Set, Touch, encode
@@ -81,7 +81,7 @@ def results(count: int) -> Iterator[Named]:
 
 
 def sessions(count: int) -> Iterator[Named]:
-    """Each with a result: that is what makes them large."""
+    """Each with a result, so that it has a list of them."""
     return ((Publish("c", b""), Once(KEY.format(i), 1, START_MS)) for i in range(count))
 
 
@@ -100,20 +100,21 @@ def waiters(count: int) -> Iterator[Named]:
 
 LEN_KEY = len(KEY.format(0))
 ITEM = (LEN_KEY + VALUE, ITEM_OVERHEAD_BYTES)
+EXPIRING = (LEN_KEY + VALUE, ITEM_OVERHEAD_BYTES + EXPIRY_OVERHEAD_BYTES)
 # What makes them; what the bounds count of each as its content, and as overhead.
 KINDS: dict[Callable[[int], Iterator[Named]], tuple[int, int]] = {
     items: ITEM,
-    items_that_end_together: ITEM,
-    items_that_end_at_any_time: ITEM,
-    items_written_three_times: ITEM,
-    items_touched: ITEM,
-    items_after_a_clear: ITEM,
+    items_that_end_together: EXPIRING,
+    items_that_end_at_any_time: EXPIRING,
+    items_written_three_times: EXPIRING,
+    items_touched: EXPIRING,
+    items_after_a_clear: EXPIRING,
     tombstones: (LEN_KEY, STONE_OVERHEAD_BYTES),
     revisions: (LEN_KEY, STONE_OVERHEAD_BYTES),
     results: (14, RECORD_OVERHEAD_BYTES),
     sessions: (LEN_KEY + 14, RECORD_OVERHEAD_BYTES + SESSION_OVERHEAD_BYTES),
     locks: (LEN_KEY, LOCK_OVERHEAD_BYTES),
-    waiters: (0, 2 * LOCK_OVERHEAD_BYTES),
+    waiters: (0, WAITER_OVERHEAD_BYTES),
 }
 
 
@@ -157,7 +158,7 @@ def main() -> None:
     for make, (_, counted) in KINDS.items():
         command = [sys.executable, "-m", "tests.benchmarks.memory", "--kind", make.__name__]
         # Tables of half a bound: beyond it the oldest go, and nothing would be measured.
-        count = arguments.count if "items" in make.__name__ else min(arguments.count, 60_000)
+        count = arguments.count if "items" in make.__name__ else min(arguments.count, 40_000)
         done = subprocess.run(
             [*command, "--count", str(count)], capture_output=True, text=True, check=True
         )

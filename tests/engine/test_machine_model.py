@@ -150,7 +150,7 @@ class Both(RuleBasedStateMachine):
         items, model = self.machine.items.store.entries, self.model.items
         assert items.keys() == model.keys()
         for key, kept in model.items():
-            assert items[key].fields(key) == (key, *vars(kept).values())
+            assert items[key].fields() == (key, *vars(kept).values())
         shown = [key for key, _ in self.machine.scan("", None, self.at)]
         assert shown == sorted(
             key

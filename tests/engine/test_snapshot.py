@@ -21,7 +21,7 @@ seeds = st.integers(0, 2**32)
 
 
 def content(machine: Machine) -> dict[str, tuple[Any, ...]]:
-    return {key: item.fields(key) for key, item in machine.items.store.entries.items()}
+    return {key: item.fields() for key, item in machine.items.store.entries.items()}
 
 
 def machine_after(seed: int, count: int) -> tuple[Machine, Workload]:

@@ -17,6 +17,7 @@ from tlru.engine.operations import (
     Set,
     Settings,
 )
+from tlru.engine.tombstones import STONE_OVERHEAD_BYTES
 
 TOMBSTONE_MS = 120_000
 
@@ -191,7 +192,9 @@ def test_revisions_are_bounded_in_bytes_too() -> None:
         write.machine.check()
 
 
-@pytest.mark.parametrize("bound", [{"GONE_MAX": 10}, {"GONE_BYTES_MAX": 3_500}])
+@pytest.mark.parametrize(
+    "bound", [{"GONE_MAX": 10}, {"GONE_BYTES_MAX": 10 * (STONE_OVERHEAD_BYTES + 3)}]
+)
 def test_a_full_table_of_the_gone_says_perhaps(bound: dict[str, int]) -> None:
     """A race is never missed; a fill is repeated where it need not be."""
     write = Writer()

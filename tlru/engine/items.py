@@ -23,9 +23,10 @@ from tlru.engine.store import Entry, Store
 RESERVED = "_tlru/"
 _RESERVED_END = "_tlru0"  # the least string above every reserved key: "0" follows "/"
 
-# What an item costs beside its key and value: the objects, the tables' places and both indexes,
-# measured by tests/benchmarks/memory.py.
-ITEM_OVERHEAD_BYTES = 600
+# What an item costs beside the letters of its key and the bytes of its value: the objects, and
+# their places in the store and in the order of keys. Measured by tests/benchmarks/memory.py.
+ITEM_OVERHEAD_BYTES = 448
+EXPIRY_OVERHEAD_BYTES = 176  # a time to live: the moment, and its place in the expiry index
 TEXT_OVERHEAD_BYTES = 64  # of a revision or content type: its header and what malloc adds
 
 
@@ -37,7 +38,7 @@ def is_reserved(key: str) -> bool:
 class Item(Entry):
     """What is kept under a key. Times are cluster milliseconds."""
 
-    __slots__ = ("at", "changed", "created", "hash", "mime", "rev", "value", "version")
+    __slots__ = ("at", "changed", "created", "hash", "key", "mime", "rev", "value", "version")
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class Item(Entry):
         rev: Rev | None,
         mime: str | None,
     ) -> None:
+        self.key = key
         self.value = value
         self.version = version  # the entry that last set it
         self.changed = changed  # the entry that last set or touched it
@@ -59,19 +61,16 @@ class Item(Entry):
         self.expires = expires
         self.rev = rev
         self.mime = mime
-        if rev is None and mime is None and key.isascii() and not key.startswith(RESERVED):
-            self.size = len(key) + len(value) + ITEM_OVERHEAD_BYTES  # nearly every item
-        else:
-            self.size = size_of(key, value, rev, mime)
+        self.size = size_of(key, value, expires, rev, mime)
         self.indexed = None
         # The value, which may be large, is hashed where it lies, under the hash of all else.
         fields = (key, version, changed, at, created, expires, rev, mime)
         self.hash = xxh3(value, xxh3(pack(fields)))
 
-    def fields(self, key: str) -> tuple[Any, ...]:
+    def fields(self) -> tuple[Any, ...]:
         """What the constructor was given, for snapshots."""
         return (
-            key,
+            self.key,
             self.value,
             self.version,
             self.changed,
@@ -83,16 +82,24 @@ class Item(Entry):
         )
 
 
-def size_of(key: str, value: bytes, rev: Rev | None = None, mime: str | None = None) -> int:
+def size_of(
+    key: str,
+    value: bytes,
+    expires: int | None = None,
+    rev: Rev | None = None,
+    mime: str | None = None,
+) -> int:
     """What an item takes of `max_bytes`; a reserved one takes nothing of the users' budget."""
     if key.startswith(RESERVED):
         return 0
-    letters = len(key) if key.isascii() else text_bytes(key)
+    size = len(value) + ITEM_OVERHEAD_BYTES + (len(key) if key.isascii() else text_bytes(key))
+    if expires is not None:
+        size += EXPIRY_OVERHEAD_BYTES
     if mime is not None:
-        letters += text_bytes(mime) + TEXT_OVERHEAD_BYTES
+        size += text_bytes(mime) + TEXT_OVERHEAD_BYTES
     if isinstance(rev, str):
-        letters += text_bytes(rev) + TEXT_OVERHEAD_BYTES
-    return letters + len(value) + ITEM_OVERHEAD_BYTES
+        size += text_bytes(rev) + TEXT_OVERHEAD_BYTES
+    return size
 
 
 Observer = Callable[[str, Item | None], None]
@@ -228,8 +235,9 @@ class Items:
         assert self.reserved == sum(map(is_reserved, entries))
         assert self.bytes == sum(item.size for item in entries.values())
         for key, item in entries.items():
-            assert item.size == size_of(key, item.value, item.rev, item.mime)
-            assert item.hash == Item(*item.fields(key)).hash
+            assert item.key == key
+            assert item.size == size_of(key, item.value, item.expires, item.rev, item.mime)
+            assert item.hash == Item(*item.fields()).hash
 
 
 def over(item: Item, at: int) -> bool:

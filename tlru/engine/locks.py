@@ -24,7 +24,8 @@ from tlru.engine.table import Table
 LOCKS_MAX = 65_536
 WAITERS_MAX = 65_536  # in all queues together
 WAITERS_PER_LOCK_MAX = 4_096
-LOCK_OVERHEAD_BYTES = 512  # tests/benchmarks/memory.py
+LOCK_OVERHEAD_BYTES = 384  # tests/benchmarks/memory.py, as the next
+WAITER_OVERHEAD_BYTES = 800
 
 
 class Held(NamedTuple):
@@ -58,7 +59,7 @@ def _held_bytes(held: Held) -> int:
 
 
 def _waiter_bytes(_: Waiter) -> int:
-    return 2 * LOCK_OVERHEAD_BYTES  # it shares the name with the holder
+    return WAITER_OVERHEAD_BYTES  # it shares the name with the holder
 
 
 class Locks:

@@ -169,14 +169,8 @@ class Machine(State):
         return {"applied": True, "version": self.index}
 
     def _set_many(self, op: SetMany) -> Result:
-        entries, at = self.items.store.entries, self.at
-        current: dict[str, Item | None] = {}
-        for row in op.items:
-            key = row[0]
-            item = entries.get(key)
-            if item is not None and item.expires is not None and item.expires <= at:
-                item = self._live(key)
-            current[key] = item
+        at = self.at
+        current = {row[0]: self._live(row[0]) for row in op.items}
         for key, _, _, rev, _ in op.items:
             if rev is not None and not allowed(key, current[key], None, rev, self.tombstones):
                 return {"applied": False, "key": key, **_what_is_there(current[key])}
@@ -223,7 +217,7 @@ class Machine(State):
             return {"found": False}
         expires = self._expiry(op.ttl)
         touched = Item(
-            op.key,
+            item.key,
             item.value,
             item.version,
             self.index,
@@ -233,7 +227,7 @@ class Machine(State):
             item.rev,
             item.mime,
         )
-        self.items.put(op.key, touched)
+        self.items.put(item.key, touched)
         self._emit(EventType.TOUCH, op.key, expires=expires)
         return {"found": True}
 
@@ -374,6 +368,7 @@ class Machine(State):
             self.tombstones.there_again(key)
         else:
             created = previous.created
+            key = previous.key  # one copy of the text for the store and its indexes
         item = Item(key, value, index, index, at, created, expires, rev, mime)
         self.items.put(key, item)
         self._out.events.append(Event(_SET, key, index, at, value, expires, rev, mime))

@@ -30,8 +30,8 @@ from tlru.engine.table import AgingTable
 RECORDS_MAX = 131_072  # results and sessions together
 BYTES_MAX = 64 << 20
 SKEW_MS = 5_000  # how far a first try may be ahead of the entry's time
-RECORD_OVERHEAD_BYTES = 512  # tests/benchmarks/memory.py
-SESSION_OVERHEAD_BYTES = 1_280
+RECORD_OVERHEAD_BYTES = 320  # tests/benchmarks/memory.py, as the next
+SESSION_OVERHEAD_BYTES = 1_024
 DROPPED_AT_ONCE = 1_024
 
 Name = tuple[str, int]

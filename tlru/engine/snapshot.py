@@ -28,7 +28,7 @@ from tlru.engine.sizes import text_bytes
 if TYPE_CHECKING:
     from tlru.engine.state import State
 
-FORMAT: Final = 2
+FORMAT: Final = 1
 CHUNK_RECORDS = 512
 CHUNK_BYTES = 256 << 10
 ASIDE_OVERHEAD_BYTES = 640  # the item that would be gone by now, and its place in the walk
@@ -98,7 +98,7 @@ class Capture:
             item = self._as_it_was(key)
             self._walked = key
             if item is not None:
-                rows.append(item.fields(key))
+                rows.append(item.fields())
                 size += len(item.value)
                 if size >= CHUNK_BYTES:
                     return rows

@@ -28,7 +28,7 @@ GONE_BYTES_MAX = 64 << 20
 REVS_MAX = 131_072
 REVS_BYTES_MAX = 64 << 20
 CLEARS_MAX = 128
-STONE_OVERHEAD_BYTES = 320  # the objects and their places; tests/benchmarks/memory.py
+STONE_OVERHEAD_BYTES = 256  # the objects and their places; tests/benchmarks/memory.py
 DROPPED_AT_ONCE = 1_024  # so that no single entry pays for a long quiet time
 
 

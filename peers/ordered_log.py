@@ -75,7 +75,7 @@ class Snapshot(Protocol):
     index: int
 
     def chunks(self) -> Iterator[bytes]:
-        """The state in pieces; the application may change between two of them."""
+        """The state in pieces, once; the application may change between two of them."""
 
     def close(self) -> None:
         """Stop keeping old state for this snapshot."""
@@ -85,7 +85,9 @@ class Application(Protocol):
     """What the log drives."""
 
     def apply(self, entries: Sequence[Entry]) -> None:
-        """Carry out committed entries."""
+        """Carry out committed entries. `OutdatedError`, before anything has changed, where one is
+        above this release; any other exception means that the state is not to be trusted any more,
+        and the log serves nothing of it from then on."""
 
     def settle(self, dot: Dot, outcome: Settled) -> None:
         """Hear what became of an operation that this node proposed."""
@@ -94,7 +96,8 @@ class Application(Protocol):
         """Begin a snapshot at the last applied index."""
 
     def restore(self, chunks: Iterable[bytes]) -> int:
-        """Replace the state by a snapshot's, and give its index. All or nothing."""
+        """Replace the state by a snapshot's, and give its index. Whatever is raised, the state that
+        there was stays as it was."""
 
 
 class OrderedLog(Protocol):

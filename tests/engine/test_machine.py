@@ -65,6 +65,37 @@ def test_a_set_that_is_not_applied_tells_what_is_there() -> None:
     assert write.last.events == []
 
 
+def test_a_touch_gives_another_life_and_leaves_all_else() -> None:
+    write = Writer()
+    write(Set("k", b"\x01", ttl=500, rev=7, mime="text/plain"))
+    write.pass_time(100)
+    assert write(Touch("k", 1_000)) == {"found": True}
+    expires = START_MS + 1_100
+    assert write.last.events == [Event(EventType.TOUCH, "k", 2, START_MS + 100, None, expires)]
+    item = write.machine.read("k", write.at)
+    assert item is not None
+    assert item.fields() == (
+        *("k", b"\x01", 1, 2),  # the version is that of the set, the last change the touch's
+        *(START_MS, START_MS, expires, 7, "text/plain"),
+    )
+    assert write(Touch("absent", 1_000)) == {"found": False}
+
+
+def test_a_set_again_keeps_the_time_of_the_first() -> None:
+    write = Writer()
+    write(Set("k", b"\x01"))
+    write.pass_time(100)
+    write(Set("k", b"\x02"))
+    item = write.machine.read("k", write.at)
+    assert item is not None
+    assert (item.created, item.at, item.version, item.changed) == (START_MS, write.at, 2, 2)
+    write(Delete(("k",)))
+    write(Set("k", b"\x03"))
+    item = write.machine.read("k", write.at)
+    assert item is not None
+    assert item.created == write.at
+
+
 def test_set_many_is_all_or_nothing() -> None:
     write = Writer()
     write(Set("b", b"\x01", rev=5))

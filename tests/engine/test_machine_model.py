@@ -338,7 +338,7 @@ class Everything(Items, Locks, Names):
 
 
 for each in (Items, Locks, Names, Everything):
-    each.TestCase.settings = settings(max_examples=50, stateful_step_count=50, deadline=None)
+    each.TestCase.settings = settings(max_examples=70, stateful_step_count=50, deadline=None)
 
 TestKeysAreAsInThePlainModel = Items.TestCase
 TestLocksAreAsInThePlainModel = Locks.TestCase

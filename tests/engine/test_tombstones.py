@@ -61,6 +61,18 @@ def test_expiry_and_eviction_by_themselves_do_not_count() -> None:
     assert fill(write, "x", pos)
 
 
+def test_one_key_that_goes_says_nothing_of_the_others() -> None:
+    """Only where the memory is full, or long ago, is the answer "perhaps"."""
+    write = Writer()
+    write(Set("k", b"\x02", ttl=10))
+    write(Set("x", b"\x02"))
+    write.pass_time(10)
+    write(Expire(write.at))
+    write(Evict((("x", 2),)))
+    write(Delete(("y",)))
+    assert fill(write, "other", 0)
+
+
 def test_a_delete_of_what_was_not_there_counts() -> None:
     """An invalidation is meant for the value that somebody is about to bring."""
     write = Writer()

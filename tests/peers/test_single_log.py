@@ -102,6 +102,42 @@ def test_what_is_proposed_in_one_turn_is_one_batch() -> None:
     run(test())
 
 
+def test_whoever_has_no_more_to_propose_need_not_wait_for_the_turn_to_end() -> None:
+    async def test() -> None:
+        async with running() as (log, notebook):
+            write(log, "a", "b")
+            log.flush()
+            assert notebook.story == [[1, 2]]
+            log.flush()
+            write(log, "c")
+            await turn()
+            assert notebook.story == [[1, 2], [3]]
+
+    run(test())
+
+
+def test_what_applying_proposes_and_flushes_comes_after_it_nevertheless() -> None:
+    """An entry is never applied in the midst of another."""
+
+    async def test() -> None:
+        async with running() as (log, notebook):
+
+            def propose_more(entries: Sequence[Entry]) -> None:
+                if entries[-1].index == 1:
+                    log.propose(b"more")
+                    log.flush()
+                    assert notebook.index == 0
+
+            notebook.on_apply = propose_more
+            write(log, "a")
+            log.flush()
+            assert notebook.story == [[1]]
+            await turn()
+            assert notebook.story == [[1], [2]]
+
+    run(test())
+
+
 def test_entries_have_the_clusters_time_and_what_was_proposed() -> None:
     async def test() -> None:
         async with running() as (log, notebook):

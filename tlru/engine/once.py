@@ -133,9 +133,12 @@ class OnceTable:
         """Take up what an operation says of its session: it lives, and `done` is done."""
         done = max(self._done(once), -1 if once.done is None else once.done)
         name = once.session
-        known = self._sessions.discard(name)
+        known = self._sessions.records.get(name)
         if known is not None:
             name = known.name  # one copy of the text for all its records
+            if known.at == at and known.done == done:
+                return
+            self._sessions.remove(name)
         self._sessions.add(name, Session(name, done, at))
         numbers = self._numbers.get(name)
         while numbers and numbers[0] <= done:

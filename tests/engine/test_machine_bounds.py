@@ -256,5 +256,5 @@ def test_ten_times_the_flood_costs_about_ten_times_as_much(
 ) -> None:
     """Linear is 10, with a logarithm 13; what is quadratic would be 100."""
     monkeypatch.setattr(locks, "WAITERS_PER_LOCK_MAX", 10**6)
-    # The machine may be disturbed in the middle of a measurement: one calm try of several is enough.
+    # The machine may be disturbed while it measures: one calm try of several is enough.
     assert any(cost_of(flood, MANY) < 40 * cost_of(flood, FEW) for _ in range(5))

@@ -17,6 +17,7 @@ from tests.engine.machine_helpers import (
 from tlru.engine.events import Event, EventType
 from tlru.engine.machine import EXPIRE_MAX, Applied, Machine
 from tlru.engine.operations import (
+    LIFE_MS_MAX,
     Checkpoint,
     Clear,
     Delete,
@@ -27,6 +28,7 @@ from tlru.engine.operations import (
     Lock,
     Once,
     Publish,
+    Renew,
     Set,
     SetMany,
     Settings,
@@ -122,6 +124,25 @@ def test_incr_keeps_within_64_bits() -> None:
     assert error_of(write(Incr("k"))) == "out_of_range"
     write(Set("k", msgpack.packb(2**63)))
     assert write(Incr("k", by=-1)) == {"value": msgpack.packb(2**63 - 1), "version": 4}
+
+
+def test_the_largest_numbers_that_may_come_are_borne() -> None:
+    """What is reckoned from them is hashed as 64 bits, and packed into snapshots."""
+    write = Writer(at=2**53)
+    most = 2**64 - 1
+    write(Set("k", b"\x01", LIFE_MS_MAX, rev=most), Once("s", most, 0, most - 1))
+    write(Touch("k", LIFE_MS_MAX))
+    write(Lock("l", LIFE_MS_MAX), Once("s", most, write.at))
+    write(Lock("l", LIFE_MS_MAX, LIFE_MS_MAX), Once("t", most, write.at, 0))
+    write(Renew("l", most, LIFE_MS_MAX))
+    write(GiveUpWait("l", most, most))
+    write(Set("k", b"\x01", condition=("unchanged", most)))
+    write(Evict((("k", most),)))
+    write(Expire(most))
+    write(Checkpoint(most, most))
+    write(Settings((("once_ms", most), ("max_bytes", most))))
+    write(Incr("n", -(2**63)))
+    through_a_snapshot(write.machine)
 
 
 def test_an_entry_without_a_dot_changes_nothing_but_the_index_and_the_time() -> None:
@@ -227,6 +248,19 @@ def test_the_reserved_keys_are_no_part_of_budgets_scans_clears_and_evictions() -
     assert write(Clear("_")) == {"deleted": 0, "version": 6}
     assert write(Clear("")) == {"deleted": 1, "version": 7}
     assert machine.read("_tlru/x", write.at) is not None
+
+
+def test_a_clear_around_the_reserved_keys_leaves_them_where_they_are() -> None:
+    """They stand in the midst of what it takes, in the order of the keys."""
+    write = Writer()
+    for key in ("_tl", "_tlru", "_tlru/x", "_tlru/y", "_tlru0", "_tlz", "k"):
+        write(Set(key, b"\x01"))
+    assert write(Clear("_t")) == {"deleted": 4, "version": 8}
+    assert list(write.machine.items.keys) == ["_tlru/x", "_tlru/y", "k"]
+    write.machine.check()
+    assert write(Clear()) == {"deleted": 1, "version": 9}
+    assert list(write.machine.items.keys) == ["_tlru/x", "_tlru/y"]
+    write.machine.check()
 
 
 def test_a_publish_is_an_event_and_nothing_more() -> None:

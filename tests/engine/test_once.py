@@ -94,6 +94,17 @@ def test_results_out_of_order_are_not_found_once_they_are_done_with() -> None:
     write.machine.check()
 
 
+def test_what_a_session_is_done_with_is_forgotten_with_it() -> None:
+    """A client may begin its numbers anew; nobody can repeat what came before any more."""
+    write = Writer()
+    write(Incr("k"), Once("s", 10, write.at, done=9))
+    write.pass_time(ONCE_MS + SKEW_MS)
+    write(Publish("c", b""))
+    assert error_of(write(Incr("k"), Once("s", 1, write.at))) == "too_old"
+    write.pass_time(1)  # too little for the table to be looked through: the record still stands
+    assert write(Incr("k"), Once("s", 1, write.at)) == {"value": b"\x02", "version": 4}
+
+
 def test_a_full_table_refuses_new_names_and_forgets_none() -> None:
     write = Writer()
     with bounds(once_module, RECORDS_MAX=9):

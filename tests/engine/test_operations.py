@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tlru.engine.operations import (
     CODES,
+    LIFE_MS_MAX,
     NAMEABLE,
     Checkpoint,
     Clear,
@@ -37,14 +38,15 @@ from tlru.engine.operations import (
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 ints = st.integers(-(2**63), 2**63 - 1)
 naturals = st.integers(0, 2**53)
-maybe_ints = st.none() | ints
+lives = st.integers(0, LIFE_MS_MAX)
+maybe_lives = st.none() | lives
 revs = st.none() | ints | texts
 conditions = (
     st.none()
     | st.sampled_from([("absent",), ("present",)])
     | st.tuples(st.sampled_from(["version", "unchanged"]), naturals)
 )
-rows = st.tuples(texts, st.binary(), maybe_ints, revs, st.none() | texts)
+rows = st.tuples(texts, st.binary(), maybe_lives, revs, st.none() | texts)
 budgets = st.tuples(st.sampled_from(["max_entries", "max_bytes"]), st.none() | naturals)
 times = st.tuples(st.sampled_from(["once_ms", "tombstone_ms"]), naturals)
 
@@ -58,7 +60,7 @@ OPERATIONS: dict[type[Any], st.SearchStrategy[Any]] = {
         Set,
         texts,
         st.binary(),
-        maybe_ints,
+        maybe_lives,
         st.booleans(),
         conditions,
         revs,
@@ -68,13 +70,13 @@ OPERATIONS: dict[type[Any], st.SearchStrategy[Any]] = {
     SetMany: made(SetMany, st.lists(rows, max_size=3).map(tuple)),
     Delete: made(Delete, st.lists(texts, max_size=3).map(tuple))
     | made(Delete, st.tuples(texts), conditions, revs),
-    Touch: made(Touch, texts, maybe_ints),
-    Incr: made(Incr, texts, ints, maybe_ints),
+    Touch: made(Touch, texts, maybe_lives),
+    Incr: made(Incr, texts, ints, maybe_lives),
     Clear: made(Clear, texts),
     Publish: made(Publish, texts, st.binary()),
-    Lock: made(Lock, texts, ints, ints),
+    Lock: made(Lock, texts, lives, lives),
     Unlock: made(Unlock, texts, ints),
-    Renew: made(Renew, texts, ints, ints),
+    Renew: made(Renew, texts, ints, lives),
     GiveUpWait: made(GiveUpWait, texts, ints, ints),
     Expire: made(Expire, ints),
     Evict: made(Evict, st.lists(st.tuples(texts, ints), max_size=3).map(tuple)),
@@ -215,6 +217,22 @@ def test_an_unknown_condition_is_refused(condition: object) -> None:
         decode(msgpack.packb((1, None, "k", b"v", None, False, condition)))
     with pytest.raises(UnknownOperationError):
         decode(msgpack.packb((3, None, ("k",), condition)))
+
+
+@pytest.mark.parametrize("life", [-1, LIFE_MS_MAX + 1, 2**64 - 1])
+def test_a_life_that_would_end_beyond_all_time_is_refused(life: int) -> None:
+    """Its end would not fit 64 bits, and every node would stumble over it at once."""
+    for operation in (
+        Set("k", b"", life),
+        SetMany((("k", b"", life, None, None),)),
+        Touch("k", life),
+        Incr("k", 1, life),
+        Lock("l", life),
+        Lock("l", 1, life),
+        Renew("l", 1, life),
+    ):
+        with pytest.raises(UnknownOperationError):
+            decode(encode(operation))
 
 
 def test_conditions_and_revisions_go_with_a_single_key() -> None:

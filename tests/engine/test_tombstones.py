@@ -29,7 +29,11 @@ def fill(write: Writer, key: str, pos: int) -> bool:
     return bool(reply["applied"])
 
 
-@pytest.mark.parametrize("change", [Delete(("k",)), Clear(""), Clear("k"), Set("k", b"\x02")])
+@pytest.mark.parametrize(
+    "change",
+    [Delete(("k",)), Delete(("k",), rev=5), Clear(""), Clear("k"), Set("k", b"\x02")],
+    ids=str,
+)
 def test_a_change_since_the_miss_is_noticed(change: Delete | Clear | Set) -> None:
     write = Writer()
     pos = write.machine.index

@@ -334,6 +334,7 @@ def test_a_state_that_may_be_half_changed_is_never_kept(tmp_path: Path) -> None:
             await until(lambda: mark_on(tmp_path) is not None)
             write(log, "b", "poison")
             await turn()
+            assert log.status().applied == 3
             await asyncio.sleep(0.05)  # several times the interval: here nothing must happen
         mark = mark_on(tmp_path)
         assert mark is not None
@@ -445,6 +446,26 @@ def test_a_snapshot_that_was_moved_away_is_missed_aloud(
 
     run(test())
     assert "the snapshot of entry 1 is gone; starting empty" in caplog.text
+
+
+def test_another_snapshot_than_that_of_the_orderly_stop_begins_a_new_epoch(
+    tmp_path: Path,
+) -> None:
+    """As where somebody put an older copy back: the positions after it were given out before."""
+
+    async def test() -> None:
+        async with running(tmp_path) as (log, _):
+            epoch = log.epoch
+            write(log, "a")
+        older = (tmp_path / "snapshot").read_bytes()
+        async with running(tmp_path) as (log, _):
+            write(log, "b")
+        (tmp_path / "snapshot").write_bytes(older)
+        async with running(tmp_path) as (log, notebook):
+            assert notebook.lines == [(1, "a")]
+            assert log.epoch.parent == epoch.random
+
+    run(test())
 
 
 def child(program: str, directory: Path) -> subprocess.Popen[str]:

@@ -28,9 +28,16 @@ Rev = int | str
 Condition = tuple[Any, ...] | None
 
 
+# No life or wait is longer; a moment that is reckoned from one always fits 64 bits.
+LIFE_MS_MAX: Final = (1 << 53) - 1
+
 _INT = (int, NoneType)
 _STR = (str, NoneType)
 _REV = (int, str, NoneType)
+
+
+def _is_life(found: object) -> bool:
+    return type(found) is int and 0 <= found <= LIFE_MS_MAX
 
 
 def _is_condition(found: object) -> bool:
@@ -75,7 +82,7 @@ class Set(NamedTuple):
         return (
             type(key) is str
             and type(value) is bytes
-            and type(ttl) in _INT
+            and (ttl is None or _is_life(ttl))
             and type(keep_ttl) is bool
             and (condition is None or _is_condition(condition))
             and type(rev) in _REV
@@ -93,7 +100,7 @@ class SetMany(NamedTuple):
             and len(row) == 5
             and type(row[0]) is str
             and type(row[1]) is bytes
-            and type(row[2]) in _INT
+            and (row[2] is None or _is_life(row[2]))
             and type(row[3]) in _REV
             and type(row[4]) in _STR
             for row in self.items
@@ -121,7 +128,7 @@ class Touch(NamedTuple):
     ttl: int | None = None
 
     def well_formed(self) -> bool:
-        return type(self.key) is str and type(self.ttl) in _INT
+        return type(self.key) is str and (self.ttl is None or _is_life(self.ttl))
 
 
 class Incr(NamedTuple):
@@ -130,7 +137,11 @@ class Incr(NamedTuple):
     ttl: int | None = None
 
     def well_formed(self) -> bool:
-        return type(self.key) is str and type(self.by) is int and type(self.ttl) in _INT
+        return (
+            type(self.key) is str
+            and type(self.by) is int
+            and (self.ttl is None or _is_life(self.ttl))
+        )
 
 
 class Clear(NamedTuple):
@@ -154,7 +165,7 @@ class Lock(NamedTuple):
     wait: int = 0
 
     def well_formed(self) -> bool:
-        return type(self.name) is str and type(self.ttl) is int and type(self.wait) is int
+        return type(self.name) is str and _is_life(self.ttl) and _is_life(self.wait)
 
 
 class Unlock(NamedTuple):
@@ -171,7 +182,7 @@ class Renew(NamedTuple):
     ttl: int
 
     def well_formed(self) -> bool:
-        return type(self.name) is str and type(self.fence) is int and type(self.ttl) is int
+        return type(self.name) is str and type(self.fence) is int and _is_life(self.ttl)
 
 
 class GiveUpWait(NamedTuple):

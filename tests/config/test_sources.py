@@ -83,6 +83,7 @@ SAMPLES: dict[str, Any] = {
     "log_level": "warning",
     "log_format": "json",
     "uvloop": False,
+    "stay_awake": 0.002,
     "insecure": True,
     "connections": 5,
     "message_bytes": 8 << 20,

@@ -11,6 +11,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Final, TypeVar, overload
 
+from peers.awake import STAY_S
 from tlru.client import replies
 from tlru.client.cached import Decorator, decorator
 from tlru.client.client import Client
@@ -247,6 +248,7 @@ def connect(
     exactly_once: bool | None = None,
     ssl: tls.SSLContext | None = None,
     message_bytes_max: int = 64 << 20,
+    stay_awake: float = STAY_S,
 ) -> Cache[Any]:
     """A cache at these servers (`ws://host:8400`), tried in order. Nothing is connected yet.
 
@@ -254,7 +256,8 @@ def connect(
     connection is made. `timeout` is what a call may take, in seconds. `cache` is the name of the
     cache at the servers. `exactly_once` says which writes bear a name, under which they are applied
     once however often they have to be sent: True all, False none, None (the default) those whose
-    repetition could do harm.
+    repetition could do harm. `stay_awake` is how many seconds the event loop turns at most, instead
+    of sleeping, where answers have come as soon as that; 0 lets it sleep always.
     """
     settings = Settings(
         urls=complete_urls(urls, cache),
@@ -264,5 +267,6 @@ def connect(
         exactly_once=exactly_once,
         ssl=ssl,
         message_bytes_max=message_bytes_max,
+        stay_awake=stay_awake,
     )
     return Cache(Client(settings), serializer or Msgpack(), timeout=timeout)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final
 
+from peers.awake import Awake
 from tlru.client import replies
 from tlru.client.aftermath import Aftermath
 from tlru.client.alarm import Alarm
@@ -33,6 +34,7 @@ logger = logging.getLogger("tlru.client")
 
 TOO_LARGE_MESSAGE: Final = 1009
 READ: Final = Kind.READ
+LONE: Final = 4  # with more of them under way, what wakes the loop is shared by many anyway
 
 
 class Exchange:
@@ -58,6 +60,7 @@ class Exchange:
         self._aftermath = Aftermath(loop, self._outbox, retries, self._see_to_it)
         self._alarm = Alarm(loop, self._look)
         self._deadlines = self._alarm.deadlines
+        self._awake = Awake(loop, settings.stay_awake)
         self._connection: Connection | None = None
         self._retired: set[Connection] = set()
         self._number = 0
@@ -130,11 +133,14 @@ class Exchange:
             if not parts:
                 return
             connection.send(parts)
+            if len(connection.unanswered) <= LONE:
+                self._awake.expect()
 
     # What connections report.
 
     def answered(self, connection: Connection) -> None:
         """Replies have come: positions and room may have grown."""
+        self._awake.came()
         self.session.saw(connection.epoch, connection.pos, connection.time, connection.heard)
         if self._outbox.queue:
             self._see_to_it()
@@ -262,6 +268,7 @@ class Exchange:
         self.ended = problem
         self._task.cancel()
         self._alarm.stop()
+        self._awake.came()
         self._aftermath.end(self._connections(), problem)
         self.give_up(Unavailable(problem))
         self._on_end(self)

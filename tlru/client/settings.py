@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
+from peers.awake import STAY_S
 from tlru.errors import BadRequest
 
 DEFAULT_URL: Final = "ws://127.0.0.1:8400"
@@ -48,6 +49,7 @@ class Settings:
     exactly_once: bool | None = None
     ssl: tls.SSLContext | None = None
     message_bytes_max: int = 64 << 20
+    stay_awake: float = STAY_S
     name: str = "tlru-python"
     timing: Timing = Timing()
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from peers.awake import STAY_S
 from tlru.config.addresses import Address, parse_address
 from tlru.config.checks import cross_checks
 from tlru.config.kinds import Choice, Directory, ListenAddress, Name, Switch, Url
@@ -154,6 +155,15 @@ class Config:
         _RUNNING,
         "Uses uvloop's event loop where it is installed.",
         guesses=("loop",),
+    )
+
+    stay_awake: float = option(
+        Duration(0.0, 0.01),
+        STAY_S,
+        _RUNNING,
+        "How long the node turns its event loop at most, instead of sleeping, where requests have "
+        "followed as soon as that; 0 lets it sleep always.",
+        guesses=("spin", "busy_poll"),
     )
 
     insecure: bool = option(

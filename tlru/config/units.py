@@ -22,6 +22,7 @@ _DURATION_UNITS = (
     ("m", Fraction(60)),
     ("s", Fraction(1)),
     ("ms", Fraction(1, 1_000)),
+    ("us", Fraction(1, 1_000_000)),
 )
 _DURATION = re.compile(
     r"\s*".join(rf"(?:(?P<{unit}>{_NUMBER})\s*{unit})?" for unit, _ in _DURATION_UNITS), re.ASCII
@@ -67,7 +68,7 @@ def parse_duration(text: str) -> float | None:
 def show_duration(seconds: float) -> str:
     """`seconds` in the largest units that give it exactly: 5400 is `1h30m`, 0.25 is `250ms`."""
     rest = Fraction(repr(float(seconds)))
-    if rest % Fraction(1, 1_000) or rest == 0:
+    if rest % _DURATION_UNITS[-1][1] or rest == 0:
         return f"{_plain(rest)}s"
     parts = []
     for unit, size in _DURATION_UNITS:

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
+from peers.awake import Awake
 from peers.errors import StorageError
 from peers.single import SingleLog
 from tlru import errors
@@ -85,6 +86,7 @@ class Node:
         """Come up and serve. OSError where the port cannot be had; TlruError for the directory."""
         self._loop = asyncio.get_running_loop()
         self._closed = asyncio.Event()
+        self.awake = Awake(self._loop, self.config.stay_awake)
         async with contextlib.AsyncExitStack() as undo:
             # The port first: nothing is touched on disk by a node that cannot serve.
             sock = self._bind()

@@ -80,7 +80,9 @@ class WebSocketConnection(asyncio.Protocol):
         if self.session is not None and frames.between_frames(self._protocol):
             payload = frames.whole(data, self._first, masked=True)
             if payload is not None and len(payload) <= self._node.limits.message_bytes:
+                self._node.awake.came()
                 self.session.feed(payload)
+                self._node.awake.expect()
                 return
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
+from peers.awake import STAY_S
 from tlru.client import cache as aio
 from tlru.client.cache import FILL_WAIT_S, LOCK_TTL_S
 from tlru.client.filling import OnError
@@ -223,6 +224,7 @@ def connect(
     exactly_once: bool | None = None,
     ssl: tls.SSLContext | None = None,
     message_bytes_max: int = 64 << 20,
+    stay_awake: float = STAY_S,
 ) -> Cache[Any]:
     """A cache at these servers (`ws://host:8400`), tried in order. Nothing is connected yet.
 
@@ -230,7 +232,8 @@ def connect(
     connection is made. `timeout` is what a call may take, in seconds. `cache` is the name of the
     cache at the servers. `exactly_once` says which writes bear a name, under which they are applied
     once however often they have to be sent: True all, False none, None (the default) those whose
-    repetition could do harm.
+    repetition could do harm. `stay_awake` is how many seconds the event loop turns at most, instead
+    of sleeping, where answers have come as soon as that; 0 lets it sleep always.
     """
     beneath = aio.connect(
         *urls,
@@ -241,5 +244,6 @@ def connect(
         exactly_once=exactly_once,
         ssl=ssl,
         message_bytes_max=message_bytes_max,
+        stay_awake=stay_awake,
     )
     return Cache(beneath, LoopThread())

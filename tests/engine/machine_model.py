@@ -117,12 +117,15 @@ class Model:
         once: Once | None,
         until: int | None,
         said: Reply | None,
+        remembered: bool,
     ) -> Done:
-        """Carry it out. `said` is what the machine replied to it."""
+        """Carry it out. `said` is what the machine replied to it, `remembered` whether it still
+        had a result under the name: when it forgets what nobody may ask for is its own affair."""
         self.index += 1
         self.at = at
         self.times[self.index] = at
         self.said = said
+        self.remembered = remembered
         self.dot = dot
         self.done = Done()
         self._follow_time()
@@ -171,8 +174,9 @@ class Model:
         name = (once.session, once.n)
         if name in self.results and once.n > self._done_with(once):
             result, made = self.results[name]
-            if self._kept(made) or result == self.said:
+            if self._kept(made) or self.remembered:
                 return result
+            del self.results[name]  # whoever uses the name now uses it anew
         if isinstance(operation, Lock) and self._place(operation.name, once) is not None:
             if late:
                 return {"error": "too_old"}

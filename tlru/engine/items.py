@@ -10,6 +10,7 @@ as it was. (`indexed` alone belongs to the store.)
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ from tlru.engine.sizes import text_bytes
 from tlru.engine.store import Entry, Store
 
 RESERVED = "_tlru/"
+_RESERVED_LETTERS = len(RESERVED)
 _RESERVED_END = "_tlru0"  # the least string above every reserved key: "0" follows "/"
 
 # What an item costs beside the letters of its key and the bytes of its value: the objects, and
@@ -28,6 +30,9 @@ _RESERVED_END = "_tlru0"  # the least string above every reserved key: "0" follo
 ITEM_OVERHEAD_BYTES = 448
 EXPIRY_OVERHEAD_BYTES = 176  # a time to live: the moment, and its place in the expiry index
 TEXT_OVERHEAD_BYTES = 64  # of a revision or content type: its header and what malloc adds
+
+_MOMENTS = struct.Struct("<5q").pack
+_NEVER = -1
 
 
 def is_reserved(key: str) -> bool:
@@ -61,11 +66,14 @@ class Item(Entry):
         self.expires = expires
         self.rev = rev
         self.mime = mime
-        self.size = size_of(key, value, expires, rev, mime)
         self.indexed = None
-        # The value, which may be large, is hashed where it lies, under the hash of all else.
-        fields = (key, version, changed, at, created, expires, rev, mime)
-        self.hash = xxh3(value, xxh3(pack(fields)))
+        # What lies there is hashed where it lies, each part under the hash of those before it.
+        moments = _MOMENTS(version, changed, at, created, _NEVER if expires is None else expires)
+        seed = xxh3(moments, xxh3(key.encode()))
+        if rev is not None or mime is not None:
+            seed = xxh3(pack((rev, mime)), seed)
+        self.hash = xxh3(value, seed)
+        self.size = size_of(key, value, expires, rev, mime)
 
     def fields(self) -> tuple[Any, ...]:
         """What the constructor was given, for snapshots."""
@@ -90,7 +98,7 @@ def size_of(
     mime: str | None = None,
 ) -> int:
     """What an item takes of `max_bytes`; a reserved one takes nothing of the users' budget."""
-    if key.startswith(RESERVED):
+    if key[:_RESERVED_LETTERS] == RESERVED:  # faster than startswith
         return 0
     size = len(value) + ITEM_OVERHEAD_BYTES + (len(key) if key.isascii() else text_bytes(key))
     if expires is not None:

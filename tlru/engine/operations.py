@@ -34,10 +34,15 @@ LIFE_MS_MAX: Final = (1 << 53) - 1
 _INT = (int, NoneType)
 _STR = (str, NoneType)
 _REV = (int, str, NoneType)
+_PLAIN_ROW = (None, None, None)  # no life, revision or content type
 
 
 def _is_life(found: object) -> bool:
     return type(found) is int and 0 <= found <= LIFE_MS_MAX
+
+
+def _is_dressed(ttl: object, rev: object, mime: object) -> bool:
+    return (ttl is None or _is_life(ttl)) and type(rev) in _REV and type(mime) in _STR
 
 
 def _is_condition(found: object) -> bool:
@@ -100,9 +105,7 @@ class SetMany(NamedTuple):
             and len(row) == 5
             and type(row[0]) is str
             and type(row[1]) is bytes
-            and (row[2] is None or _is_life(row[2]))
-            and type(row[3]) in _REV
-            and type(row[4]) in _STR
+            and (row[2:] == _PLAIN_ROW or _is_dressed(*row[2:]))
             for row in self.items
         )
 

@@ -70,7 +70,7 @@ def _set(args: Args) -> Set:
 
 def _set_many(args: Args) -> SetMany:
     for row in args["items"]:
-        if row[0].startswith(RESERVED):
+        if row[0][0] == RESERVED[0]:
             _writable(row[0])
     return SetMany(args["items"])
 

@@ -264,23 +264,23 @@ def once(found: Any, name: str, reading: Reading) -> Once:
     )
 
 
-_NOTHING: Any = object()
-
 Row = tuple[str, bytes, int | None, Rev | None, str | None]
 
 
 def rows(found: Any, name: str, reading: Reading) -> tuple[Row, ...]:
     """The items of `set_many`; no key twice."""
     _check_list(found, name, reading)
-    limits, take_value = reading.limits, reading.take_value
+    take_value = reading.take_value
+    key_bytes, value_bytes = reading.limits.key_bytes, reading.limits.value_bytes
     taken: list[Row] = []
     for i, each in enumerate(found):
         # The usual row, a short ASCII key and a value alone, is told at a glance.
-        if type(each) is dict and len(each) == 2:
-            key_, found_value = each.get("key"), each.get("value", _NOTHING)
-            if type(key_) is str and key_.isascii() and 0 < len(key_) <= limits.key_bytes:
-                taken_value = _NOTHING if found_value is _NOTHING else take_value(found_value)
-                if taken_value is not _NOTHING and len(taken_value) <= limits.value_bytes:
+        if type(each) is dict and len(each) == 2 and "value" in each:
+            key_, taken_value = each.get("key"), each["value"]
+            if type(key_) is str and 0 < len(key_) <= key_bytes and key_.isascii():
+                if type(taken_value) is not bytes:  # which is how msgpack gives it
+                    taken_value = take_value(taken_value)
+                if len(taken_value) <= value_bytes:
                     taken.append((key_, taken_value, None, None, None))
                     continue
         taken.append(_row(each, f"{name}[{i}]", reading))

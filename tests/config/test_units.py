@@ -54,7 +54,8 @@ def test_any_duration_reads_back_as_it_was(seconds: float) -> None:
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [(0.0, "0s"), (0.25, "250ms"), (1.0, "1s"), (5400.0, "1h30m"), (1e-5, "10us"),
-     (1e-8, "0.00000001s"), (86_400.0, "1d"), (90.5, "1m30s500ms"), (0.1 + 0.2, "0.30000000000000004s")],
+     (1e-8, "0.00000001s"), (86_400.0, "1d"), (90.5, "1m30s500ms"),
+     (0.1 + 0.2, "0.30000000000000004s")],
 )  # fmt: skip
 def test_a_duration_is_shown_in_its_largest_units(seconds: float, shown: str) -> None:
     assert show_duration(seconds) == shown

@@ -82,7 +82,7 @@ AREAS = (
     ),
     Area(
         "tlru.config",
-        ("tlru.errors", "tlru.wire"),
+        ("peers.awake", "tlru.errors", "tlru.wire"),
         (),
         "what a node is told; read before there is a node",
     ),
@@ -90,6 +90,7 @@ AREAS = (
         "tlru.node",
         (
             "peers",
+            "peers.awake",
             "peers.core",
             "peers.errors",
             "tlru.engine",
@@ -104,7 +105,14 @@ AREAS = (
     ),
     Area(
         "tlru.client",
-        ("peers.resilience", "tlru.engine", "tlru.errors", "tlru.wire", "tlru._version"),
+        (
+            "peers.awake",
+            "peers.resilience",
+            "tlru.engine",
+            "tlru.errors",
+            "tlru.wire",
+            "tlru._version",
+        ),
         ("msgpack", "websockets"),
         "runs in other people's programs: it must not drag a server in",
     ),
@@ -150,7 +158,7 @@ AREAS = (
     ),
 )
 # Single modules of an area that may be known where the rest of it may not.
-MODULES_BY_THEMSELVES = ("peers.errors", "peers.resilience")
+MODULES_BY_THEMSELVES = ("peers.awake", "peers.errors", "peers.resilience")
 
 
 def area_of(module: str) -> Area | None:

@@ -11,7 +11,6 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Final, TypeVar, overload
 
-from peers.awake import STAY_S
 from tlru.client import replies
 from tlru.client.cached import Decorator, decorator
 from tlru.client.client import Client
@@ -22,7 +21,7 @@ from tlru.client.reading import Reading
 from tlru.client.requests import Kind
 from tlru.client.results import UNSET, Ttl, TtlOrUnset, seconds
 from tlru.client.serializers import Msgpack, Serializer
-from tlru.client.settings import DEFAULT_CACHE, Settings, Token, complete_urls
+from tlru.client.settings import DEFAULT_CACHE, DEFAULT_STAY_S, Settings, Token, complete_urls
 from tlru.client.writing import Writing
 
 T = TypeVar("T")
@@ -248,7 +247,7 @@ def connect(
     exactly_once: bool | None = None,
     ssl: tls.SSLContext | None = None,
     message_bytes_max: int = 64 << 20,
-    stay_awake: float = STAY_S,
+    stay_awake: float = DEFAULT_STAY_S,
 ) -> Cache[Any]:
     """A cache at these servers (`ws://host:8400`), tried in order. Nothing is connected yet.
 

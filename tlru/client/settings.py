@@ -18,6 +18,7 @@ from tlru.errors import BadRequest
 DEFAULT_URL: Final = "ws://127.0.0.1:8400"
 DEFAULT_PATH: Final = "/ws"
 DEFAULT_CACHE: Final = "default"
+DEFAULT_STAY_S: Final = STAY_S
 
 # A token, or what fetches one anew (called again when a node says that it has run out).
 Token: TypeAlias = str | Callable[[], str | Awaitable[str]] | None
@@ -49,7 +50,7 @@ class Settings:
     exactly_once: bool | None = None
     ssl: tls.SSLContext | None = None
     message_bytes_max: int = 64 << 20
-    stay_awake: float = STAY_S
+    stay_awake: float = DEFAULT_STAY_S
     name: str = "tlru-python"
     timing: Timing = Timing()
 

@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
-from peers.awake import STAY_S
 from tlru.client import cache as aio
 from tlru.client.cache import FILL_WAIT_S, LOCK_TTL_S
 from tlru.client.filling import OnError
 from tlru.client.keys import KeyFor
 from tlru.client.results import UNSET, Ttl, TtlOrUnset
 from tlru.client.serializers import Serializer
-from tlru.client.settings import DEFAULT_CACHE, Token
+from tlru.client.settings import DEFAULT_CACHE, DEFAULT_STAY_S, Token
 from tlru.sync.cached import Decorator, decorator
 from tlru.sync.lock import Lock
 from tlru.sync.reading import Reading
@@ -224,7 +223,7 @@ def connect(
     exactly_once: bool | None = None,
     ssl: tls.SSLContext | None = None,
     message_bytes_max: int = 64 << 20,
-    stay_awake: float = STAY_S,
+    stay_awake: float = DEFAULT_STAY_S,
 ) -> Cache[Any]:
     """A cache at these servers (`ws://host:8400`), tried in order. Nothing is connected yet.
 

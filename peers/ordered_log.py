@@ -12,44 +12,14 @@ The promises:
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from peers.core.entry import Dot, Entry, Epoch
-
-
-class Ack(enum.StrEnum):
-    """How far a write must have got before it is answered."""
-
-    NONE = "none"
-    LEADER = "leader"
-    QUORUM = "quorum"
-    ALL = "all"
-
-
-class Settled(enum.Enum):
-    """What became of an operation, apart from being applied."""
-
-    APPENDED = enum.auto()  # the leader has it (asked for by `Ack.LEADER`)
-    HELD_BY_ALL = enum.auto()  # every voter holds it (asked for by `Ack.ALL`); applied before
-    NOT_DONE = enum.auto()  # it was voided: not done and never will be
-    UNKNOWN = enum.auto()  # it may have been done: its entry was passed over by a snapshot
-
-
-class NodeStatus(enum.StrEnum):
-    """Which status a node has; only an `active` one serves data."""
-
-    STARTING = "starting"
-    RECOVERING = "recovering"
-    SYNCING = "syncing"
-    INCONSISTENT = "inconsistent"
-    ACTIVE = "active"
-    ISOLATED = "isolated"
-    DRAINING = "draining"
-    OUTDATED = "outdated"
-    REMOVED = "removed"
+from peers.core.outcomes import Ack as Ack
+from peers.core.outcomes import NodeStatus as NodeStatus
+from peers.core.outcomes import Settled as Settled
 
 
 @dataclass(frozen=True, slots=True)

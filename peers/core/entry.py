@@ -7,6 +7,7 @@ A `Dot` names one operation for ever: no two operations share one, in whatever o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -50,3 +51,50 @@ class Entry(NamedTuple):
     dot: Dot | None
     until: int | None
     operation: bytes
+
+
+class Position(NamedTuple):
+    """The end of a log: of two, the greater is the newer, whatever their lengths."""
+
+    term: int
+    index: int  # type: ignore[assignment]  # as above
+
+
+NOWHERE = Position(0, 0)
+
+
+class Proposal(NamedTuple):
+    """An operation that waits for its place, under its dot. Without bytes it is a void: a dot that
+    is used up, so that the origin's sequence has no gap, while its operation is not done."""
+
+    dot: Dot
+    operation: bytes
+    until: int | None
+
+
+Places = tuple[tuple[Origin, int, int], ...]
+"""A vector as data: (origin, incarnation, sequence), in the order of the origins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Entries that travel, are stored, acknowledged and cut together.
+
+    `vector` is that of the log before the first of them, so a log that is cut knows its vector
+    again. `packed` is what the leader made of it, once: the same bytes go to every peer and disk.
+    """
+
+    entries: tuple[Entry, ...]
+    vector: Places
+    packed: bytes
+
+    @property
+    def first(self) -> int:
+        """The index of the first entry."""
+        return self.entries[0].index
+
+    @property
+    def last(self) -> Position:
+        """The position of the last entry."""
+        entry = self.entries[-1]
+        return Position(entry.term, entry.index)

@@ -1,0 +1,243 @@
+"""All that nodes say to each other, and what a node's own shell tells its core.
+
+Pure data. Every message between nodes travels in an `Envelope`, which says who sends it, in which
+of its lives, and in which epoch. What comes from another epoch is none of our business here.
+
+Local messages have no envelope: they are what the shell knows and the core cannot see, the disk
+above all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from peers.core.entry import Batch, Epoch, Origin, Position, Proposal
+from peers.core.membership import NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class PreVote:
+    """Would you vote for me in this term? Asking changes nothing."""
+
+    term: int
+    last: Position
+
+
+@dataclass(frozen=True, slots=True)
+class PreVoteAnswer:
+    """Whether it would. `last` is the end of the answerer's log, for who was refused for that."""
+
+    asked: int
+    term: int
+    granted: bool
+    last: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """Vote for me in this term. `handed`: the leader itself wants it so."""
+
+    term: int
+    last: Position
+    handed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VoteAnswer:
+    """Whether it did, with its clock: the winner goes on from the highest that it hears of."""
+
+    term: int
+    granted: bool
+    last: Position
+    clock: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TakeLog:
+    """Give me what your log has behind mine: it is the newer one."""
+
+    have: Position
+
+
+@dataclass(frozen=True, slots=True)
+class NewerLog:
+    """What a newer log has behind `previous`, all of it or none."""
+
+    previous: Position
+    batches: tuple[Batch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """The leader's: entries behind `previous`, how far they are committed, and what time it is.
+
+    `sent` is the leader's own clock, which the answer brings back. `echo` is that of the follower's
+    last answer: so it knows that this message was sent later than that. `everywhere` is the index
+    up to which every voter holds the log.
+    """
+
+    term: int
+    previous: Position
+    batches: tuple[Batch, ...]
+    commit: int
+    everywhere: int
+    time: int
+    sent: int
+    echo: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AppendAnswer:
+    """How far the follower's log is the leader's and on its disk; None where `previous` is not in
+    it, and then `last` says where it may be.
+
+    `counts` is False for a node that does not hold yet what it once promised to keep. `sent` is the
+    follower's own clock. `reaches` are the members that it hears.
+    """
+
+    term: int
+    matched: int | None
+    last: Position
+    echo: int
+    sent: int
+    counts: bool
+    ahead: bool
+    reaches: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A suspended leader's: do you hear me? It resets nobody's timer."""
+
+    term: int
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeAnswer:
+    """Yes, and this is the highest term that I know."""
+
+    term: int
+    echo: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Operations of the sender's clients, in the sequence of their dots."""
+
+    operations: tuple[Proposal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardAnswer:
+    """The leader's log has the sender's operations up to this sequence."""
+
+    term: int
+    through: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransferLead:
+    """Stand now: you hold all that I hold."""
+
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class BarrierAsk:
+    """From which index on is a read as of now?"""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class BarrierAnswer:
+    """From this one on, judging expiry at this time. None: the leader cannot say, ask elsewhere."""
+
+    number: int
+    index: int | None
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """I have lost some of what I promised to keep: how far does your log go, leader?"""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverAnswer:
+    """Up to here, when the question came. Who holds that of mine may count again."""
+
+    number: int
+    term: int
+    through: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """I am here, and I hear these. Sent now and then to everybody, whatever else is said."""
+
+    reaches: tuple[NodeId, ...]
+
+
+Message = (
+    PreVote
+    | PreVoteAnswer
+    | Vote
+    | VoteAnswer
+    | TakeLog
+    | NewerLog
+    | Append
+    | AppendAnswer
+    | Probe
+    | ProbeAnswer
+    | Forward
+    | ForwardAnswer
+    | TransferLead
+    | BarrierAsk
+    | BarrierAnswer
+    | Recover
+    | RecoverAnswer
+    | Hello
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message on its way."""
+
+    sender: Origin
+    incarnation: int
+    epoch: Epoch
+    to: NodeId
+    message: Message
+
+
+# -- local
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The disk has the log up to `index`, whose entry is of this term."""
+
+    term: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskBarrier:
+    """A reader on this node wants to read as of now; the answer comes under its number."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Give the lead to this member, or to whoever is next where none is named."""
+
+    to: NodeId | None
+
+
+Local = Stored | AskBarrier | HandOver

@@ -54,7 +54,7 @@ NODE_OTHERS = (
 AREAS = (
     Area(
         "peers.core",
-        (),
+        ("peers.errors",),
         (),
         "decides what is promised; the node and the simulation drive the same code",
         pure=True,

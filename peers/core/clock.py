@@ -8,6 +8,9 @@ Invariant: readings never decrease, and a wall clock that jumps changes nothing.
 
 from __future__ import annotations
 
+from collections import deque
+from typing import NamedTuple
+
 
 class ClusterClock:
     """Cluster time as this node knows it, running on from the reading it was given."""
@@ -32,3 +35,66 @@ def resume_from(stored_cluster_ms: int, stored_wall_ms: int, wall_ms: int) -> in
     A wall clock that was set back meanwhile adds nothing; it never takes anything away.
     """
     return stored_cluster_ms + max(0, wall_ms - stored_wall_ms)
+
+
+SAMPLES = 16  # of the leader's heartbeats are looked at together, a second or two of them
+DRIFT_PPM = 500  # what a crystal is at most off; a sample gets worse by that as it ages
+
+
+class Sample(NamedTuple):
+    """One word of the leader's on the time: at `now` it was `cluster` or at most `error` later."""
+
+    cluster: int
+    now: int
+    error: int
+
+
+class FollowedClock:
+    """Cluster time as a follower knows it, by the least delayed of the leader's last words."""
+
+    __slots__ = ("_best", "_highest", "_samples")
+
+    def __init__(self) -> None:
+        self._samples: deque[Sample] = deque(maxlen=SAMPLES)
+        self._best: Sample | None = None
+        self._highest = 0
+
+    @property
+    def runs(self) -> bool:
+        """Whether anything is known of the time."""
+        return self._best is not None
+
+    def hear(self, cluster: int, now: int, asked: int | None) -> None:
+        """The leader said `cluster`, at some moment between `asked` and `now` of our clock."""
+        if asked is not None:
+            self._samples.append(Sample(cluster, now, now - asked))
+            self._best = min(self._samples, key=lambda each: _error_at(each, now))
+        self.at_least(cluster)
+
+    def set(self, cluster: int, now: int) -> None:
+        """From now on this clock is the cluster's: its node leads, or has just heard who does."""
+        self._samples.clear()
+        self._best = Sample(max(cluster, self._highest), now, 0)
+        self.at_least(cluster)
+
+    def forget_samples(self) -> None:
+        """Another leader: what the one before said is no measure for it."""
+        self._samples.clear()
+
+    def at_least(self, cluster: int) -> None:
+        """What is committed sets the clock: it is never read as less than that any more."""
+        self._highest = max(self._highest, cluster)
+
+    def read(self, now: int) -> int:
+        """The cluster time at `now`; never less than an earlier answer."""
+        if self._best is not None:
+            self._highest = max(self._highest, self._best.cluster + now - self._best.now)
+        return self._highest
+
+    def error(self, now: int) -> int:
+        """By how much the cluster time may be later than `read` says."""
+        return 0 if self._best is None else _error_at(self._best, now)
+
+
+def _error_at(sample: Sample, now: int) -> int:
+    return sample.error + (now - sample.now) * DRIFT_PPM // 1_000_000

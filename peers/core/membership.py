@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from peers.core.entry import Origin
 
@@ -46,29 +46,28 @@ class Membership:
     """The members, in the order of their ids."""
 
     members: tuple[Member, ...] = ()
+    voters: tuple[NodeId, ...] = field(init=False, repr=False, compare=False)
+    majority: int = field(init=False, repr=False, compare=False)  # of the voters
+    _by_id: dict[NodeId, Member] = field(init=False, repr=False, compare=False)
+    _votes: frozenset[NodeId] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         ids = [member.id for member in self.members]
         assert ids == sorted(set(ids)), f"members are in order, each once: {ids}"
-
-    @property
-    def voters(self) -> tuple[NodeId, ...]:
-        """Who votes and counts."""
-        return tuple(member.id for member in self.members if member.role is Role.VOTER)
-
-    @property
-    def majority(self) -> int:
-        """How many voters are a majority of them."""
-        return len(self.voters) // 2 + 1
+        # Looked at with every message, and never changed.
+        voters = tuple(member.id for member in self.members if member.role is Role.VOTER)
+        object.__setattr__(self, "voters", voters)
+        object.__setattr__(self, "majority", len(voters) // 2 + 1)
+        object.__setattr__(self, "_by_id", {member.id: member for member in self.members})
+        object.__setattr__(self, "_votes", frozenset(voters))
 
     def get(self, node: NodeId) -> Member | None:
         """The member of an id."""
-        return next((member for member in self.members if member.id == node), None)
+        return self._by_id.get(node)
 
     def is_voter(self, node: NodeId) -> bool:
         """Whether a node votes and counts."""
-        member = self.get(node)
-        return member is not None and member.role is Role.VOTER
+        return node in self._votes
 
     def others(self, me: NodeId) -> tuple[NodeId, ...]:
         """Everybody else."""
@@ -76,7 +75,7 @@ class Membership:
 
     def is_majority(self, nodes: Iterable[NodeId]) -> bool:
         """Whether these nodes hold a majority of the votes."""
-        return len(set(nodes) & set(self.voters)) >= self.majority
+        return len(self._votes.intersection(nodes)) >= self.majority
 
     def rank(self, node: NodeId, silent: Iterable[NodeId]) -> int:
         """How many voters that are not silent come before `node`: the higher priority first, and

@@ -44,25 +44,31 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class VoteAnswer:
-    """Whether it did, with its clock: the winner goes on from the highest that it hears of."""
+    """Whether it did, with its clock: the winner goes on from the highest that it hears of.
+    `clock` is one that runs, `resumed` what was stored before the node was down, brought forward.
+    """
 
     term: int
     granted: bool
     last: Position
     clock: int | None
+    resumed: int
 
 
 @dataclass(frozen=True, slots=True)
 class TakeLog:
-    """Give me what your log has behind mine: it is the newer one."""
+    """Give me what your log has behind mine: it is the newer one. What I know to be committed is
+    in both of them, whatever else I have."""
 
     have: Position
+    committed: Position
 
 
 @dataclass(frozen=True, slots=True)
 class NewerLog:
-    """What a newer log has behind `previous`, all of it or none."""
+    """What a newer log has behind `previous`, and the term in which its holder is."""
 
+    term: int
     previous: Position
     batches: tuple[Batch, ...]
 
@@ -71,9 +77,9 @@ class NewerLog:
 class Append:
     """The leader's: entries behind `previous`, how far they are committed, and what time it is.
 
-    `sent` is the leader's own clock, which the answer brings back. `echo` is that of the follower's
-    last answer: so it knows that this message was sent later than that. `everywhere` is the index
-    up to which every voter holds the log.
+    `sent` is a stamp of the leader's, which the answer brings back: each is greater than the one
+    before. `echo` is the stamp of the follower's last answer: so it knows that this message was
+    sent later than that. `everywhere` is the index up to which every voter holds the log.
     """
 
     term: int
@@ -91,8 +97,8 @@ class AppendAnswer:
     """How far the follower's log is the leader's and on its disk; None where `previous` is not in
     it, and then `last` says where it may be.
 
-    `counts` is False for a node that does not hold yet what it once promised to keep. `sent` is the
-    follower's own clock. `reaches` are the members that it hears.
+    `counts` is False for a node that does not hold yet what it once promised to keep. `sent` is a
+    stamp of the follower's. `reaches` are the members that it hears.
     """
 
     term: int
@@ -161,9 +167,10 @@ class BarrierAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Recover:
-    """I have lost some of what I promised to keep: how far does your log go, leader?"""
+    """I have lost some of what I promised to keep, up to this term: how far does your log go?"""
 
     number: int
+    term: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,20 @@ class Draft:
     settle: list[tuple[Dot, Settled]] = field(default_factory=list)
     barriers: list[Barrier] = field(default_factory=list)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is owed."""
+        return not (
+            self.send
+            or self.apply
+            or self.append
+            or self.settle
+            or self.barriers
+            or self.promise is not None
+            or self.cut is not None
+            or self.membership is not None
+        )
+
     def tell(self, to: NodeId, message: Message) -> None:
         """Send a message to one member."""
         self.send.append((to, message))
@@ -86,6 +100,8 @@ class Draft:
 
     def take(self) -> Output:
         """All that was put together since the last time."""
+        if self.is_empty:
+            return NOTHING
         output = Output(
             self.promise,
             self.cut,

@@ -1,0 +1,240 @@
+"""Who leads: terms, votes and when to stand.
+
+Pure. It decides when this node stands, whom it votes for, and that it has won; what a leader then
+does is decided in `replication.py`.
+
+A term has at most one leader: a voter votes once a term, keeps that before it says so, and only a
+majority elects. Asking beforehand (the pre-vote) changes nothing anywhere, so a node that was cut
+off, and whose log may be old, unseats nobody when it comes back.
+"""
+
+from __future__ import annotations
+
+from peers.core.entry import Position
+from peers.core.membership import NodeId
+from peers.core.messages import (
+    NewerLog,
+    PreVote,
+    PreVoteAnswer,
+    TakeLog,
+    TransferLead,
+    Vote,
+    VoteAnswer,
+)
+from peers.core.state import Part, State
+
+
+class Election:
+    """One node's part in elections."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.won = False  # a majority has just voted for us; the replica takes it from here
+        self.clocks: list[int] = []  # of the voters, as they said with their votes
+        self.resumed: list[int] = []
+        self._round = 0  # the term that is asked about, or stood in
+        self._granted: set[NodeId] = set()
+        self._taking = False  # a newer log was asked for in this round
+        self._stand_at = 0
+        self.rest(state.started)
+
+    # -- when to stand
+
+    def rest(self, now: int) -> None:
+        """There is a leader, or somebody was voted for: wait for long before standing."""
+        self._stand_at = now + self.state.timing.election_timeout_ms + self._turn(now)
+
+    def hurry(self, now: int) -> None:
+        """Nobody leads any more, and everybody knows: stand as soon as it is our turn."""
+        self._stand_at = now + self._turn(now)
+
+    def _turn(self, now: int) -> int:
+        """How long to give way to those who come first: the highest priority stands at once."""
+        state = self.state
+        if not state.membership.is_voter(state.id):
+            return 0
+        rank = state.membership.rank(state.id, state.silent(now))
+        return int((rank + state.chance()) * state.timing.step_ms)
+
+    def tick(self, now: int) -> None:
+        """Stand if it is time, and if this node may lead."""
+        if self.state.part is Part.LEADER or now < self._stand_at or not self._may_stand():
+            return
+        self._ask(now)
+
+    def _may_stand(self) -> bool:
+        return self.state.counts and self.state.membership.is_voter(self.state.id)
+
+    def _ask(self, now: int) -> None:
+        """Find out whether a majority would vote for us."""
+        state = self.state
+        state.part = Part.CANDIDATE
+        state.leader = None
+        self._begin_round(state.term + 1)
+        # Silence may be the network's: the same is asked again, a little later.
+        self._stand_at = now + state.timing.election_timeout_ms // 2 + self._turn(now)
+        state.draft.tell_all(self._electorate(), PreVote(self._round, state.log.last))
+        if state.membership.is_majority(self._granted):
+            self._stand(now, handed=False)
+
+    def _stand(self, now: int, *, handed: bool) -> None:
+        """Enter a term of our own and ask for votes in it."""
+        state = self.state
+        state.enter_term(state.term + 1)
+        state.part = Part.CANDIDATE
+        state.vote = state.origin
+        state.promise()
+        self._begin_round(state.term)
+        self._stand_at = now + state.timing.election_timeout_ms // 2 + self._turn(now)
+        state.draft.tell_all(self._electorate(), Vote(state.term, state.log.last, handed))
+        self._count()
+
+    def _begin_round(self, term: int) -> None:
+        self._round = term
+        self._granted = {self.state.id}
+        self._taking = False
+        self.clocks, self.resumed = [], []
+
+    def _electorate(self) -> tuple[NodeId, ...]:
+        membership = self.state.membership
+        return tuple(node for node in membership.voters if node != self.state.id)
+
+    def _count(self) -> None:
+        state = self.state
+        self.won = state.part is Part.CANDIDATE and state.membership.is_majority(self._granted)
+
+    # -- as a voter
+
+    def on_pre_vote(self, sender: NodeId, request: PreVote, now: int, in_touch: bool) -> None:
+        """`in_touch`: a leader was heard lately, or is heard by a majority where we are it."""
+        state = self.state
+        granted = (
+            self._may_vote(now)
+            and not in_touch
+            and request.term > state.term
+            and request.last >= state.log.last
+        )
+        last = self._end_to_be_taken()
+        state.draft.tell(sender, PreVoteAnswer(request.term, state.term, granted, last))
+
+    def on_vote(self, sender: NodeId, request: Vote, now: int) -> None:
+        """A voter votes once a term, and only for a log that is at least as new: a leader that
+        lacked an entry of ours could undo a commit."""
+        state = self.state
+        candidate = state.membership.get(sender)
+        if request.term > state.term:
+            state.enter_term(request.term)
+        current = request.term == state.term
+        granted = (
+            self._may_vote(now)
+            and current
+            and candidate is not None
+            and state.vote in (None, candidate.origin)
+            and request.last >= state.log.last
+        )
+        if granted and candidate is not None:
+            state.vote = candidate.origin
+            state.promise()
+            self.rest(now)
+        clock = state.clock.read(now) if state.clock.runs else None
+        last = self._end_to_be_taken()
+        answer = VoteAnswer(state.term, granted, last, clock, state.resumed)
+        state.draft.tell(sender, answer)
+
+    def _may_vote(self, now: int) -> bool:
+        """A node that lacks what it promised to keep must not judge logs by its own. One that has
+        just started may have said to a leader, a moment ago, that it hears it."""
+        state = self.state
+        young = now - state.started < state.timing.election_timeout_ms
+        return state.counts and not (young and len(state.membership.voters) > 1)
+
+    def _end_to_be_taken(self) -> Position:
+        """Where our log ends, as others may have it from us: nothing of one with holes."""
+        state = self.state
+        return state.log.last if state.counts else Position(0, 0)
+
+    # -- as a candidate
+
+    def on_pre_vote_answer(self, sender: NodeId, answer: PreVoteAnswer, now: int) -> None:
+        """With a majority of them the election itself begins."""
+        state = self.state
+        if state.part is not Part.CANDIDATE or answer.asked != self._round:
+            return
+        if answer.term > state.term:
+            state.enter_term(answer.term)  # ours is past: ask about one that is not
+            self.hurry(now)
+            return
+        if self._round != state.term + 1:
+            return  # the election itself has begun
+        if not answer.granted:
+            self._take_newer(sender, answer.last)
+            return
+        self._granted.add(sender)
+        if state.membership.is_majority(self._granted):
+            self._stand(now, handed=False)
+
+    def on_vote_answer(self, sender: NodeId, answer: VoteAnswer, now: int) -> None:
+        """With a majority of them we lead."""
+        state = self.state
+        if (
+            state.part is not Part.CANDIDATE
+            or answer.term != state.term
+            or self._round != state.term
+        ):
+            return
+        if not answer.granted:
+            self._take_newer(sender, answer.last)
+            return
+        self._granted.add(sender)
+        if answer.clock is not None:
+            self.clocks.append(answer.clock)
+        self.resumed.append(answer.resumed)
+        self._count()
+
+    def _take_newer(self, sender: NodeId, last: Position) -> None:
+        """Refused for an old log: whoever has the newer one may not be able to stand itself, or to
+        be heard by a majority. So take it from there and stand again."""
+        state = self.state
+        if last > state.log.last and not self._taking:
+            self._taking = True
+            state.draft.tell(sender, TakeLog(state.log.last, state.committed()))
+
+    def on_take_log(self, sender: NodeId, request: TakeLog) -> None:
+        """Give what our log has behind the candidate's."""
+        state = self.state
+        if not state.counts or request.have >= state.log.last:
+            return
+        previous = request.have
+        if state.log.term_at(previous.index) != previous.term:
+            previous = request.committed
+        if state.log.term_at(previous.index) != previous.term:
+            return  # it lies before our window
+        batches = state.log.after(previous.index, state.bounds.append_bytes)
+        state.draft.tell(sender, NewerLog(state.term, previous, batches))
+
+    def on_newer_log(self, newer: NewerLog, now: int) -> None:
+        """Take it, in one step, and stand again. Whatever of ours it lacks was never committed:
+        its holder would have it."""
+        state, log = self.state, self.state.log
+        if state.part is not Part.CANDIDATE or not newer.batches:
+            return
+        if newer.batches[-1].last <= log.last or newer.previous.index < state.commit:
+            return
+        if log.term_at(newer.previous.index) != newer.previous.term:
+            return
+        if newer.term > state.term:
+            # Its entries may be of that term, and we must never answer to an earlier one again.
+            state.enter_term(newer.term)
+        for batch in newer.batches:
+            if log.term_at(batch.last.index) == batch.last.term:
+                continue
+            if log.last.index >= batch.first:
+                state.cut(batch.first - 1)
+            log.append(batch)
+            state.draft.append.append(batch)
+        self._ask(now)
+
+    def on_transfer(self, transfer: TransferLead, now: int) -> None:
+        """The leader wants us to lead: nobody has to be asked beforehand."""
+        if transfer.term == self.state.term and self._may_stand():
+            self._stand(now, handed=True)

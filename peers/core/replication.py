@@ -1,0 +1,371 @@
+"""What the leader does: puts operations in order, sees that everybody gets them, and says what is
+committed.
+
+Pure. Who leads is decided in `election.py`, which operations come in `forwarding.py`.
+
+An entry is committed when a majority of the voters holds it on their disks, and it, or a later
+one, is of the leader's own term: one of an earlier term may yet be replaced although a majority
+holds it. Who does not count (a node that lost what it promised to keep) is heard, but holds
+nothing. A leader that hears no majority is suspended: it keeps its term and commits nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from peers.core.entry import Batch, Dot, Entry, Places, Position, Proposal
+from peers.core.membership import NodeId, Role
+from peers.core.messages import (
+    Append,
+    AppendAnswer,
+    BarrierAnswer,
+    Probe,
+    ProbeAnswer,
+    TransferLead,
+)
+from peers.core.output import Barrier
+from peers.core.state import State
+
+PackBatch = Callable[[Sequence[Entry], Places], Batch]
+"""Makes a batch of entries, encoding them once and for all."""
+
+
+@dataclass(slots=True)
+class Follower:
+    """What the leader knows of one other member."""
+
+    next: Position  # what is sent next follows this
+    heard: int  # when it answered last
+    steady_since: int
+    match: int = 0  # it holds the log up to here
+    counts: bool = True
+    echo: int = 0  # the highest stamp that it has answered
+    sent: int | None = None  # the stamp of its last answer
+    reset: int = 0  # answers to what was sent before this stamp tell nothing new
+    in_flight: deque[tuple[int, int]] = field(default_factory=deque)  # (end, bytes)
+    in_flight_bytes: int = 0
+    reaches: frozenset[NodeId] = frozenset()
+
+
+@dataclass(slots=True)
+class Question:
+    """A reader that wants to know as of when it may read. None asks on this very node."""
+
+    asker: NodeId | None
+    number: int
+    stamp: int  # only a heartbeat after this one counts
+
+
+class Leading:
+    """The leader of one term."""
+
+    def __init__(self, state: State, pack: PackBatch, now: int) -> None:
+        self.state = state
+        self._pack = pack
+        self._gathered: list[Proposal] = []
+        self._questions: list[Question] = []
+        self._beat_at = now
+        self.transfer_to: NodeId | None = None
+        self._transfer_until = 0
+        self._told = False
+        last = state.log.last
+        self.followers = {
+            node: Follower(last, now, now) for node in state.membership.others(state.id)
+        }
+        # Until an entry of its own term is committed, a leader commits nothing of its predecessors.
+        self.first = last.index + 1
+        self._append([(None, None, b"")], now)
+
+    # -- putting in order
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the tail that is not committed has grown to its bound."""
+        return self.state.log.bytes_after(self.state.commit) > self.state.bounds.tail_bytes
+
+    @property
+    def has_gathered(self) -> bool:
+        """Whether operations wait for their place."""
+        return bool(self._gathered)
+
+    def gather(self, proposal: Proposal) -> None:
+        """Take an operation into the next batch."""
+        self._gathered.append(proposal)
+
+    def seal(self, now: int) -> None:
+        """Put all that was gathered in order, unless the lead is being handed over."""
+        if not self._gathered or self.transfer_to is not None:
+            return
+        gathered, self._gathered = self._gathered, []
+        part: list[tuple[Dot | None, int | None, bytes]] = []
+        size = 0
+        for proposal in gathered:
+            if part and size + len(proposal.operation) > self.state.bounds.batch_bytes:
+                self._append(part, now)
+                part, size = [], 0
+            part.append((proposal.dot, proposal.until, proposal.operation))
+            size += len(proposal.operation)
+        self._append(part, now)
+
+    def _append(self, rows: Sequence[tuple[Dot | None, int | None, bytes]], now: int) -> None:
+        state = self.state
+        log = state.log
+        index = log.last.index
+        at = max(state.clock.read(now), log.last_at)
+        entries = [Entry(index + n, state.term, at, *row) for n, row in enumerate(rows, start=1)]
+        batch = self._pack(entries, tuple(log.vector.places()))
+        log.append(batch)
+        state.agreed = batch.last.index
+        state.draft.append.append(batch)
+
+    # -- sending
+
+    def tick(self, now: int) -> None:
+        """Seal, send what is new, and be heard every so often."""
+        self._watch_transfer(now)
+        self.seal(now)
+        beats = now >= self._beat_at
+        if beats:
+            self._beat_at = now + self.state.timing.heartbeat_ms
+            self._follow_membership(now)
+        suspended = self.is_suspended(now)
+        for node, follower in self.followers.items():
+            if suspended and follower.counts:
+                if beats:
+                    stamp = self.state.stamps.next(now)
+                    self.state.draft.tell(node, Probe(self.state.term, stamp))
+            else:
+                self._send(node, follower, now, anyway=beats)
+
+    def _follow_membership(self, now: int) -> None:
+        members = self.state.membership.others(self.state.id)
+        for node in members:
+            if node not in self.followers:
+                self.followers[node] = Follower(self.state.log.last, now, now)
+        for node in set(self.followers) - set(members):
+            del self.followers[node]
+
+    def beat_soon(self) -> None:
+        """Somebody waits for the next heartbeat's answers: send it with the next turn."""
+        self._beat_at = 0
+
+    def _send(self, node: NodeId, follower: Follower, now: int, *, anyway: bool) -> None:
+        state = self.state
+        while True:
+            batches: tuple[Batch, ...] = ()
+            if (
+                follower.next.index < state.log.last.index
+                and follower.in_flight_bytes < state.bounds.in_flight_bytes
+            ):
+                batches = state.log.after(follower.next.index, state.bounds.append_bytes)
+            if not batches and not anyway:
+                return
+            anyway = False
+            append = Append(
+                state.term,
+                follower.next,
+                batches,
+                state.commit,
+                self.everywhere(),
+                state.clock.read(now),
+                state.stamps.next(now),
+                follower.sent,
+            )
+            state.draft.tell(node, append)
+            if batches:
+                size = sum(len(batch.packed) for batch in batches)
+                follower.next = batches[-1].last
+                follower.in_flight.append((follower.next.index, size))
+                follower.in_flight_bytes += size
+
+    # -- answers
+
+    def on_answer(self, node: NodeId, answer: AppendAnswer, now: int) -> None:
+        """A follower says how far it is."""
+        follower = self.followers.get(node)
+        if follower is None:
+            return
+        self._hear(node, follower, answer.echo, now)
+        follower.sent = max(answer.sent, follower.sent or 0)
+        follower.counts = answer.counts
+        follower.reaches = frozenset(answer.reaches)
+        if answer.matched is None:
+            if answer.echo >= follower.reset:
+                self._look_further_back(follower, answer.last, now)
+            return
+        self._note_match(follower, answer.matched)
+        self._commit()
+
+    def _hear(self, node: NodeId, follower: Follower, echo: int, now: int) -> None:
+        if now - follower.heard >= self.state.timing.election_timeout_ms:
+            follower.steady_since = now
+        follower.heard = now
+        follower.echo = max(follower.echo, echo)
+        self._answer_questions(now)
+
+    def _look_further_back(self, follower: Follower, hint: Position, now: int) -> None:
+        """It lacks what we took it to have: begin where its log may be ours."""
+        log = self.state.log
+        place = hint
+        while log.term_at(place.index) != place.term:
+            place = log.end_before(min(place.index, log.last.index + 1))
+        follower.next = place
+        follower.in_flight.clear()
+        follower.in_flight_bytes = 0
+        follower.reset = self.state.stamps.next(now)
+        self._beat_at = min(self._beat_at, now)
+
+    def _note_match(self, follower: Follower, matched: int) -> None:
+        follower.match = max(follower.match, matched)
+        while follower.in_flight and follower.in_flight[0][0] <= matched:
+            follower.in_flight_bytes -= follower.in_flight.popleft()[1]
+        if matched > follower.next.index:
+            term = self.state.log.term_at(matched)
+            assert term is not None, "acknowledged at the ends of batches"
+            follower.next = Position(term, matched)
+
+    def on_probe_answer(self, node: NodeId, answer: ProbeAnswer, now: int) -> None:
+        """A suspended leader is heard after all."""
+        follower = self.followers.get(node)
+        if follower is not None:
+            self._hear(node, follower, answer.echo, now)
+            self.beat_soon()
+
+    # -- committing
+
+    def on_stored(self) -> None:
+        """Our own disk has more."""
+        self._commit()
+
+    def _held(self) -> list[int]:
+        """How far each voter holds the log, as far as it counts."""
+        state = self.state
+        held = []
+        for node in state.membership.voters:
+            if node == state.id:
+                held.append(state.stored if state.counts else 0)
+            else:
+                follower = self.followers.get(node)
+                held.append(follower.match if follower is not None and follower.counts else 0)
+        return held
+
+    def _commit(self) -> None:
+        state = self.state
+        held = sorted(self._held(), reverse=True)
+        index = held[state.membership.majority - 1]
+        if index > state.commit and state.log.term_at(index) == state.term:
+            state.commit_to(index)
+            self.beat_soon()
+
+    def everywhere(self) -> int:
+        """The index up to which every voter holds the log."""
+        return min(*self._held(), self.state.commit)
+
+    @property
+    def may_read(self) -> bool:
+        """Whether an entry of this term is committed: before, a leader does not know what is."""
+        return self.state.commit >= self.first
+
+    # -- in office, or suspended
+
+    def heard(self, now: int) -> list[NodeId]:
+        """The members that answered within an election timeout, and this one."""
+        since = now - self.state.timing.election_timeout_ms
+        others = [node for node, follower in self.followers.items() if follower.heard > since]
+        return [self.state.id, *others]
+
+    def is_suspended(self, now: int) -> bool:
+        """Whether no majority is heard. It may be that another leads already."""
+        return not self.state.membership.is_majority(self.heard(now))
+
+    # -- reading as of now
+
+    def ask(self, asker: NodeId | None, number: int, now: int) -> None:
+        """Somebody wants to read as of now: a majority has to say, later than now, that we lead."""
+        if self.is_suspended(now):
+            self._answer(asker, number, None, now)
+            return
+        self._questions.append(Question(asker, number, self.state.stamps.next(now)))
+        self.beat_soon()
+        self._answer_questions(now)
+
+    def _answer_questions(self, now: int) -> None:
+        if not self._questions or not self.may_read:
+            return
+        waiting = []
+        for question in self._questions:
+            later = [node for node, f in self.followers.items() if f.echo > question.stamp]
+            if self.state.membership.is_majority([self.state.id, *later]):
+                self._answer(question.asker, question.number, self.state.commit, now)
+            else:
+                waiting.append(question)
+        self._questions = waiting
+
+    def _answer(self, asker: NodeId | None, number: int, index: int | None, now: int) -> None:
+        time = self.state.clock.read(now)
+        if asker is None:
+            self.state.draft.barriers.append(Barrier(number, index, time))
+        else:
+            self.state.draft.tell(asker, BarrierAnswer(number, index, time))
+
+    def give_up_questions(self, now: int) -> None:
+        """We lead no more, or cannot tell: whoever asked is to ask again."""
+        questions, self._questions = self._questions, []
+        for question in questions:
+            self._answer(question.asker, question.number, None, now)
+
+    # -- handing over
+
+    def hand_over(self, to: NodeId, now: int) -> None:
+        """Let a member that holds everything stand at once; until it leads nothing is appended."""
+        self.transfer_to = to
+        self._transfer_until = now + self.state.timing.election_timeout_ms
+        self._told = False
+
+    def _watch_transfer(self, now: int) -> None:
+        node = self.transfer_to
+        if node is None:
+            if self.state.timing.hand_back and (better := self._better(now)) is not None:
+                self.hand_over(better, now)
+            return
+        follower = self.followers.get(node)
+        if follower is None or now >= self._transfer_until:
+            self.transfer_to = None  # it did not come to be: we lead on
+        elif not self._told and follower.match == self.state.log.last.index:
+            self._told = True
+            self.state.draft.tell(node, TransferLead(self.state.term))
+
+    def next_in_line(self, now: int) -> NodeId | None:
+        """The voter of the highest priority that is heard and holds the most."""
+        state = self.state
+        heard = set(self.heard(now))
+        able = [
+            (-self.followers[m.id].match, -m.priority, m.id)
+            for m in state.membership.members
+            if m.role is Role.VOTER
+            and m.id in self.followers
+            and m.id in heard
+            and self.followers[m.id].counts
+        ]
+        return min(able)[2] if able else None
+
+    def _better(self, now: int) -> NodeId | None:
+        """A steady voter of higher priority that holds what we hold and hears whom we hear."""
+        state = self.state
+        mine = state.membership.get(state.id)
+        assert mine is not None
+        heard = set(self.heard(now))
+        for member in sorted(state.membership.members, key=lambda m: (-m.priority, m.id)):
+            if member.id == state.id or member.priority <= mine.priority:
+                return None
+            follower = self.followers.get(member.id)
+            if member.role is not Role.VOTER or follower is None or not follower.counts:
+                continue
+            steady = now - follower.steady_since >= state.timing.settle_ms
+            hears = follower.reaches >= heard - {member.id}
+            near = follower.match >= state.commit and follower.match > 0
+            if member.id in heard and steady and hears and near:
+                return member.id
+        return None

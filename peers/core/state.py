@@ -1,0 +1,135 @@
+"""What a replica knows, as all parts of the core see it.
+
+Pure. The parts decide, each in its own module; here stands what they share: who we are, the term
+and the vote, the log and how far it is committed and kept, who leads, who is heard, what time it
+is. `draft` takes up what a step wants done.
+
+Invariant: `commit` never goes back, and never passes the end of the log.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+
+from peers.core.clock import FollowedClock
+from peers.core.entry import Epoch, Origin, Position
+from peers.core.log import Log
+from peers.core.membership import Membership, NodeId
+from peers.core.output import Draft, Promise
+from peers.core.timing import Bounds, Stamps, Timing
+
+
+class Part(enum.Enum):
+    """What a node does at the moment."""
+
+    FOLLOWER = enum.auto()
+    CANDIDATE = enum.auto()
+    LEADER = enum.auto()
+
+
+class State:
+    """The shared part of a replica."""
+
+    def __init__(
+        self,
+        promise: Promise,
+        log: Log,
+        membership: Membership,
+        *,
+        commit: int,
+        resumed: int,
+        counts: bool,
+        now: int,
+        chance: Callable[[], float],
+        timing: Timing,
+        bounds: Bounds,
+    ) -> None:
+        self.epoch: Epoch = promise.epoch
+        self.birth = promise.birth
+        self.incarnation = promise.incarnation
+        self.term = promise.term
+        self.vote: Origin | None = promise.vote
+        self.log = log
+        self.membership = membership
+        self.commit = commit
+        self.stored = log.last.index  # what was read from the disk is on it
+        self.agreed = commit  # how far the log is the present leader's
+        self.counts = counts  # False while something promised is missing
+        self.part = Part.FOLLOWER
+        self.leader: NodeId | None = None
+        self.leader_commit = 0  # the highest that a leader told us
+        self.clock = FollowedClock()
+        self.resumed = resumed
+        self.heard: dict[NodeId, int] = {}
+        self.incarnations: dict[NodeId, int] = {}
+        self.started = now
+        self.stamps = Stamps()
+        self.chance = chance
+        self.timing = timing
+        self.bounds = bounds
+        self.draft = Draft()
+
+    def name(self, node: NodeId) -> None:
+        """Say which member this is."""
+        self.id = node
+        self.origin = Origin(node, self.birth)
+
+    # -- promises
+
+    def promise(self) -> None:
+        """What was changed of them is to be kept before anything else leaves."""
+        self.draft.promise = Promise(self.epoch, self.birth, self.incarnation, self.term, self.vote)
+
+    def enter_term(self, term: int) -> None:
+        """A later term: nobody leads in it yet, for all that we know, and we have not voted."""
+        assert term > self.term
+        self.term = term
+        self.vote = None
+        self.part = Part.FOLLOWER
+        self.leader = None
+        self.agreed = self.commit
+        self.promise()
+
+    # -- the log
+
+    def committed(self) -> Position:
+        """Where what is committed ends."""
+        term = self.log.term_at(self.commit)
+        assert term is not None, "commits end with batches"
+        return Position(term, self.commit)
+
+    def commit_to(self, index: int) -> None:
+        """What is up to `index` can never be undone any more: it is to be applied."""
+        if index <= self.commit:
+            return
+        assert index <= self.log.last.index
+        entries = self.log.entries(self.commit, index)
+        self.commit = index
+        self.clock.at_least(entries[-1].at)
+        self.draft.apply.extend(entries)
+
+    def cut(self, index: int) -> None:
+        """Take away what is behind `index`: another leader's log goes on differently there."""
+        assert index >= self.commit, "what is committed is never cut"
+        self.log.cut(index)
+        self.stored = min(self.stored, index)
+        self.agreed = min(self.agreed, index)
+        self.draft.cut = index if self.draft.cut is None else min(self.draft.cut, index)
+        self.draft.append = [b for b in self.draft.append if b.last.index <= index]
+
+    # -- others
+
+    def reaches(self, now: int) -> tuple[NodeId, ...]:
+        """The members that were heard within an election timeout. Of one that was never heard
+        nothing is known for as long after the start."""
+        since = now - self.timing.election_timeout_ms
+        heard, never = self.heard, self.started
+        return tuple(
+            node for node in self.membership.others(self.id) if heard.get(node, never) > since
+        )
+
+    def silent(self, now: int) -> tuple[NodeId, ...]:
+        """The members that were not."""
+        reached = set(self.reaches(now))
+        return tuple(node for node in self.membership.others(self.id) if node not in reached)

@@ -1,0 +1,166 @@
+"""What nodes say to each other, as bytes: envelopes, the codes of messages, and the version.
+
+An envelope is one msgpack array: version, code of the message, sender, incarnation, epoch, whom it
+is for, and the fields of the message in the order of their class. Codes are for ever; a new field
+stands last and has a default, since an earlier release passes over it and lacks it. Batches stand
+in it as the bytes that the leader made of them.
+
+Invariant: whatever bytes come, `decode` gives an envelope of the right types or raises WireError.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from operator import attrgetter
+from typing import Any, Final
+
+from peers.core.entry import Batch, Epoch, Origin, Proposal
+from peers.core.membership import Member
+from peers.core.messages import (
+    Append,
+    AppendAnswer,
+    BarrierAnswer,
+    BarrierAsk,
+    Envelope,
+    Forward,
+    ForwardAnswer,
+    Hello,
+    NewerLog,
+    PreVote,
+    PreVoteAnswer,
+    Probe,
+    ProbeAnswer,
+    Recover,
+    RecoverAnswer,
+    TakeLog,
+    TransferLead,
+    Vote,
+    VoteAnswer,
+)
+from peers.wire_batches import pack_batch, pack_proposals, unpack_batch, unpack_proposals
+from peers.wire_fields import (
+    BATCHES_MAX,
+    DETAIL_CHARS_MAX,
+    FRAME_BYTES_MAX,
+    Codec,
+    Codecs,
+    WireError,
+    pack_plain,
+    take_int,
+    take_text,
+    unpack_plain,
+)
+
+__all__ = [
+    "CODECS",
+    "CODES",
+    "FRAME_BYTES_MAX",
+    "VERSION",
+    "VERSION_MIN",
+    "UnknownKindError",
+    "WireError",
+    "decode",
+    "encode",
+    "pack_batch",
+    "unpack_batch",
+]
+
+# An envelope of any version begins with the head of an array of at most 15, and its version in one
+# byte: so whoever cannot read the rest still knows why.
+VERSION: Final = 1
+VERSION_MIN: Final = 1
+_ARRAY_HEADS: Final = range(0x90, 0xA0)
+_ENVELOPE_LENGTH: Final = 7
+
+# A code that is no longer used is never given again.
+CODES: Final[dict[type[Any], int]] = {
+    PreVote: 1,
+    PreVoteAnswer: 2,
+    Vote: 3,
+    VoteAnswer: 4,
+    TakeLog: 5,
+    NewerLog: 6,
+    Append: 7,
+    AppendAnswer: 8,
+    Probe: 9,
+    ProbeAnswer: 10,
+    Forward: 11,
+    ForwardAnswer: 12,
+    TransferLead: 13,
+    BarrierAsk: 14,
+    BarrierAnswer: 15,
+    Recover: 16,
+    RecoverAnswer: 17,
+    Hello: 18,
+}
+
+
+class UnknownKindError(WireError):
+    """A message that this release has no class for: pass over it, and read the next."""
+
+
+def _in_order(members: tuple[Member, ...]) -> bool:
+    """Members stand in the order of their ids, each once."""
+    return all(one.id < two.id for one, two in pairwise(members))
+
+
+CODECS: Final = Codecs(
+    own={
+        Batch: Codec(attrgetter("packed"), unpack_batch),
+        tuple[Proposal, ...]: Codec(pack_proposals, unpack_proposals),
+    },
+    items_max={Batch: BATCHES_MAX},
+    chars_max={(Member, "details"): DETAIL_CHARS_MAX},
+    laws={tuple[Member, ...]: _in_order},
+)
+_KINDS: Final = {kind: (code, CODECS.of(kind).pack) for kind, code in CODES.items()}
+_READERS: Final = {code: CODECS.of(kind).unpack for kind, code in CODES.items()}
+_take_origin: Final = CODECS.of(Origin).unpack
+_take_epoch: Final = CODECS.of(Epoch).unpack
+
+
+def encode(envelope: Envelope) -> bytes:
+    """The bytes of an envelope. WireError where it is larger than a frame may be."""
+    code, pack = _KINDS[type(envelope.message)]
+    assert pack is not None
+    data = pack_plain(
+        (
+            VERSION,
+            code,
+            envelope.sender,
+            envelope.incarnation,
+            envelope.epoch,
+            envelope.to,
+            pack(envelope.message),
+        )
+    )
+    if len(data) > FRAME_BYTES_MAX:
+        raise WireError(f"a message of {len(data)} bytes, where {FRAME_BYTES_MAX} are the most")
+    return data
+
+
+def decode(data: bytes, frame_bytes_max: int = FRAME_BYTES_MAX) -> Envelope:
+    """The envelope of these bytes. WireError where they are none."""
+    if len(data) > frame_bytes_max:
+        raise WireError(f"a message of {len(data)} bytes, where {frame_bytes_max} are the most")
+    _check_version(data)
+    parts = unpack_plain(data)
+    if len(parts) < _ENVELOPE_LENGTH:
+        raise WireError(f"an envelope of {len(parts)} parts, where {_ENVELOPE_LENGTH} are needed")
+    _, code, sender, incarnation, epoch, to, fields = parts[:_ENVELOPE_LENGTH]
+    read = _READERS.get(take_int(code))
+    if read is None:
+        raise UnknownKindError(f"a message of the kind {code}, which this release does not know")
+    return Envelope(
+        _take_origin(sender), take_int(incarnation), _take_epoch(epoch), take_text(to), read(fields)
+    )
+
+
+def _check_version(data: bytes) -> None:
+    if len(data) < 2 or data[0] not in _ARRAY_HEADS:
+        raise WireError(f"{len(data)} bytes that do not begin as an envelope")
+    if not VERSION_MIN <= data[1] <= VERSION:
+        raise WireError(
+            f"a message of protocol version {data[1]}, and this release speaks versions "
+            f"{VERSION_MIN} to {VERSION}: upgrade the older of the two nodes"
+        )

@@ -1,0 +1,183 @@
+"""What goes wrong in a simulated cluster, one kind a function.
+
+Each does its harm now and undoes it later by itself, or leaves that to the healing at the end.
+Which of them happen, and when, comes from the seed. A minority of voters at the most is without
+what it promised to keep at any one moment: beyond that nothing is promised either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from tests.simulation.node import Node
+from tests.simulation.world import World
+
+Fault = Callable[[World, Random], None]
+
+
+def _some(world: World, random: Random, least: int = 1) -> list[str]:
+    ids = sorted(world.nodes)
+    return random.sample(ids, random.randint(least, max(least, len(ids) - 1)))
+
+
+def _leader_or_any(world: World, random: Random) -> Node:
+    leader = world.leader()
+    if leader is not None and random.random() < 0.6:
+        return leader
+    return world.nodes[random.choice(sorted(world.nodes))]
+
+
+def _heal_later(world: World, random: Random) -> None:
+    world.after(random.randint(200, 6_000), lambda now: world.network.heal())
+
+
+def partition(world: World, random: Random) -> None:
+    """Two sides that do not hear each other."""
+    side = set(_some(world, random))
+    world.network.cut(side, set(world.nodes) - side)
+    _heal_later(world, random)
+
+
+def isolate(world: World, random: Random) -> None:
+    """One node alone, often the leader."""
+    node = _leader_or_any(world, random)
+    world.network.cut({node.id}, set(world.nodes))
+    _heal_later(world, random)
+
+
+def one_way(world: World, random: Random) -> None:
+    """One node is heard and does not hear, or the other way round."""
+    node = _leader_or_any(world, random)
+    others = set(_some(world, random)) - {node.id}
+    if random.random() < 0.5:
+        world.network.cut({node.id}, others, both=False)
+    else:
+        world.network.cut(others, {node.id}, both=False)
+    _heal_later(world, random)
+
+
+def chain(world: World, random: Random) -> None:
+    """Each hears its two neighbours alone."""
+    ids = random.sample(sorted(world.nodes), len(world.nodes))
+    for place, id in enumerate(ids):
+        near = set(ids[max(0, place - 1) : place + 2])
+        world.network.cut({id}, set(ids) - near)
+    _heal_later(world, random)
+
+
+def star(world: World, random: Random) -> None:
+    """All hear one, and nobody else."""
+    hub = _leader_or_any(world, random).id
+    others = set(world.nodes) - {hub}
+    world.network.cut(others, others)
+    _heal_later(world, random)
+
+
+def flapping_link(world: World, random: Random) -> None:
+    """One link that comes and goes."""
+    if len(world.nodes) == 1:
+        return
+    one, other = random.sample(sorted(world.nodes), 2)
+    every = random.randint(50, 700)
+
+    def flap(now: int, left: int = 12) -> None:
+        for link in (world.network.link(one, other), world.network.link(other, one)):
+            link.cut = left > 0 and not link.cut
+        if left > 0:
+            world.after(every, lambda at: flap(at, left - 1))
+
+    flap(world.now)
+
+
+def bad_network(world: World, random: Random) -> None:
+    """Messages get lost, come twice, and overtake each other."""
+    loss, doubled = random.choice([0.01, 0.1, 0.3]), random.choice([0, 0.1])
+    for one in sorted(world.nodes):
+        for other in sorted(world.nodes):
+            link = world.network.link(one, other)
+            link.loss, link.doubled = loss, doubled
+            link.ordered = False
+            link.most_ms = link.least_ms + random.choice([5, 50, 200])
+    _heal_later(world, random)
+
+
+def slow_links(world: World, random: Random) -> None:
+    """Somebody is far away."""
+    node = _leader_or_any(world, random)
+    delay = random.choice([50, 150, 400, 900])
+    for other in sorted(world.nodes):
+        for link in (world.network.link(node.id, other), world.network.link(other, node.id)):
+            link.least_ms, link.most_ms = delay, delay * 2
+    _heal_later(world, random)
+
+
+def crash(world: World, random: Random) -> None:
+    """A node stops at once, and comes back with its disk."""
+    node = _leader_or_any(world, random)
+    world.crash(node.id)
+    world.after(random.choice([1, 100, 1_000, 5_000]), lambda now: world.restart(node.id))
+
+
+def crash_everything(world: World, random: Random) -> None:
+    """The power fails: all of them stop, and come back one by one."""
+    for id in sorted(world.nodes):
+        world.crash(id)
+        world.after(random.randint(1, 2_000), lambda now, id=id: world.restart(id))  # type: ignore[misc]
+
+
+def lose_log(world: World, random: Random) -> None:
+    """A node comes back with its promises, and without its log."""
+    impaired = [n.id for n in world.nodes.values() if n.impaired]
+    node = _leader_or_any(world, random)
+    if node.impaired or len(impaired) + 1 > len(world.nodes) - world.membership.majority:
+        return
+    world.crash(node.id, lose_log=True)
+    world.after(random.choice([1, 100, 1_000, 5_000]), lambda now: world.restart(node.id))
+
+
+def pause(world: World, random: Random) -> None:
+    """A node stands still for longer than a lease, and goes on as if nothing had been."""
+    node = _leader_or_any(world, random)
+    node.paused_until = world.now + random.choice([100, 600, 3_000])
+    world.counts["pauses"] += 1
+
+
+def slow_disk(world: World, random: Random) -> None:
+    """A disk takes its time."""
+    node = _leader_or_any(world, random)
+    node.disk.slow_ms = random.choice([20, 200, 800])
+
+    def mend(now: int) -> None:
+        node.disk.slow_ms = 0
+
+    world.after(random.randint(500, 5_000), mend)
+
+
+FAULTS: dict[str, Fault] = {
+    fault.__name__: fault
+    for fault in (
+        partition,
+        isolate,
+        one_way,
+        chain,
+        star,
+        flapping_link,
+        bad_network,
+        slow_links,
+        crash,
+        crash_everything,
+        lose_log,
+        pause,
+        slow_disk,
+    )
+}
+
+
+def heal_everything(world: World) -> None:
+    """The end of all faults."""
+    world.network.heal()
+    for node in world.nodes.values():
+        node.paused_until = min(node.paused_until, world.now)
+        node.disk.slow_ms = 0
+        world.restart(node.id)

@@ -1,0 +1,170 @@
+"""What must hold after every step, judged only by what nodes put out.
+
+Each check has the number that it has in docs/replication.md. A breach raises `Broken` with a
+sentence; the run prints its seed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from peers.core.entry import Dot, Entry, Origin, Position
+from peers.core.membership import Membership
+from peers.core.messages import Append, Envelope
+from peers.core.outcomes import Settled
+from peers.core.output import Output, Promise
+from tests.simulation.node import Node, Observer
+from tlru.engine.machine import Machine
+
+
+class Broken(AssertionError):
+    """An invariant does not hold."""
+
+    def __init__(self, number: int, what: str) -> None:
+        super().__init__(f"invariant {number}: {what}")
+        self.number = number
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """A state at an index, and who had it first."""
+
+    value: int
+    node: str
+
+
+class Invariants(Observer):
+    """Watches a whole cluster."""
+
+    def __init__(
+        self, counts: Counter[str], nodes: Mapping[str, Node], membership: Membership
+    ) -> None:
+        self.counts = counts
+        self.nodes = nodes
+        self.membership = membership
+        self.leaders: dict[int, str] = {}  # term -> who leads
+        self.committed: list[Entry] = []  # whatever any node has applied, in order
+        self.digests: dict[int, Digest] = {}
+        self.dots: dict[Dot, int] = {}
+        self.sequences: dict[tuple[Origin, int], int] = {}
+        self.incarnations: dict[Origin, int] = {}
+        self.promises: dict[Origin, Promise] = {}
+        self.applied_to: dict[tuple[str, int], int] = {}  # (node, life) -> index
+
+    # 1. At most one leader in a term; 3. it has all that was committed.
+
+    def sent(self, node: Node, envelope: Envelope) -> None:
+        """Appends are a leader's alone."""
+        if not isinstance(envelope.message, Append):
+            return
+        term = envelope.message.term
+        leader = self.leaders.get(term)
+        if leader is None:
+            self.leaders[term] = node.id
+            self.counts["elections"] += 1
+            self._has_all_committed(node, term)
+        elif leader != node.id:
+            raise Broken(1, f"{leader} and {node.id} both lead in term {term}")
+
+    def _has_all_committed(self, node: Node, term: int) -> None:
+        entries = [entry for batch in node.disk.batches for entry in batch.entries]
+        for number, entry in enumerate(self.committed):
+            held = entries[number] if number < len(entries) else None
+            if held != entry:
+                raise Broken(
+                    3, f"{node.id} leads in term {term} without entry {entry.index}: {held}"
+                )
+
+    # A node keeps its word.
+
+    def kept(self, node: Node, output: Output) -> None:
+        """Promises only go forward, and a vote is not changed."""
+        promise = output.promise
+        if promise is None:
+            return
+        before = self.promises.get(node.origin)
+        self.promises[node.origin] = promise
+        if before is None or promise.incarnation != before.incarnation:
+            return
+        if promise.term < before.term:
+            raise Broken(1, f"{node.id} went back from term {before.term} to {promise.term}")
+        if promise.term == before.term and before.vote not in (None, promise.vote):
+            raise Broken(1, f"{node.id} voted twice in term {promise.term}")
+
+    # 2., 4. and 6. The same entries, states and dots everywhere.
+
+    def applied(self, node: Node, entries: tuple[Entry, ...], machine: Machine) -> None:
+        """Everybody applies the same entries in the same order."""
+        for entry in entries:
+            self._follows(node, entry)
+            if entry.index <= len(self.committed):
+                known = self.committed[entry.index - 1]
+                if known != entry:
+                    raise Broken(2, f"{node.id} applied {entry}, where others applied {known}")
+            else:
+                self._new(node, entry)
+        digest = Digest(machine.digest(), node.id)
+        known_digest = self.digests.setdefault(entries[-1].index, digest)
+        if known_digest.value != digest.value:
+            raise Broken(
+                4, f"at {entries[-1].index} {node.id}'s digest is not {known_digest.node}'s"
+            )
+
+    def _follows(self, node: Node, entry: Entry) -> None:
+        life = (node.id, node.life)
+        if entry.index != self.applied_to.get(life, 0) + 1:
+            raise Broken(2, f"{node.id} applied {entry.index} after {self.applied_to.get(life)}")
+        self.applied_to[life] = entry.index
+
+    def _new(self, node: Node, entry: Entry) -> None:
+        assert entry.index == len(self.committed) + 1
+        if self.committed and entry.at < self.committed[-1].at:
+            raise Broken(9, f"time went back at {entry.index}: {self.committed[-1].at}, {entry.at}")
+        self._is_held(node, entry)
+        self.committed.append(entry)
+        self.counts["entries"] += 1
+        if entry.dot is not None:
+            self._new_dot(entry.dot, entry.index)
+
+    # 5. What is committed is on the disks of a majority, and what all hold on all of them.
+
+    def _is_held(self, node: Node, entry: Entry) -> None:
+        held, impaired = self._holders(entry.index)
+        # A minority may have acknowledged it and lost it since.
+        if len(held) + len(impaired - held) < self.membership.majority:
+            raise Broken(5, f"{node.id} applied {entry.index}, which only {sorted(held)} hold")
+
+    def _holders(self, index: int) -> tuple[set[str], set[str]]:
+        voters = [self.nodes[id] for id in self.membership.voters]
+        held = {n.id for n in voters if n.disk.synced_index() >= index}
+        return held, {n.id for n in voters if n.impaired}
+
+    def settled(self, node: Node, dot: Dot, settled: Settled) -> None:
+        """Who is told that all hold it, must be able to rely on it."""
+        if settled is Settled.HELD_BY_ALL:
+            index = self.dots[dot]
+            held, impaired = self._holders(index)
+            if missing := set(self.membership.voters) - held - impaired:
+                raise Broken(5, f"{node.id} says that all hold {index}; {sorted(missing)} do not")
+            self.counts["acknowledged by all"] += 1
+
+    def _new_dot(self, dot: Dot, index: int) -> None:
+        if dot in self.dots:
+            raise Broken(6, f"{dot} stands at {self.dots[dot]} and at {index}")
+        self.dots[dot] = index
+        life = (dot.origin, dot.incarnation)
+        if dot.sequence != self.sequences.get(life, 0) + 1:
+            raise Broken(6, f"{dot} follows {self.sequences.get(life, 0)}")
+        self.sequences[life] = dot.sequence
+        if dot.incarnation < self.incarnations.get(dot.origin, 0):
+            raise Broken(6, f"{dot} is of a life that another has shut")
+        self.incarnations[dot.origin] = dot.incarnation
+
+    @property
+    def last(self) -> Position:
+        """The end of what was committed."""
+        if not self.committed:
+            return Position(0, 0)
+        return Position(self.committed[-1].term, self.committed[-1].index)

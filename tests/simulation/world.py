@@ -1,0 +1,163 @@
+"""A whole cluster in one thread, on virtual time: nodes, network, disks, clocks.
+
+Everything comes from one seed, so a run replays exactly. The world moves from one moment at which
+something happens to the next; faults and clients are put on its calendar like everything else.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+
+from peers import wire
+from peers.core.entry import Epoch
+from peers.core.membership import Member, Membership
+from peers.core.messages import Envelope
+from peers.core.output import Promise
+from peers.core.timing import Bounds, Timing
+from tests.simulation.disk import Disk
+from tests.simulation.invariants import Invariants
+from tests.simulation.network import Network
+from tests.simulation.node import Clock, Node
+
+EPOCH = Epoch(1, "e1")
+TICK_MS = 10
+TIMING = Timing(heartbeat_ms=50, election_timeout_ms=500, step_ms=80, settle_ms=2_000)
+
+
+class World:
+    """A cluster and all that is around it."""
+
+    def __init__(
+        self,
+        seed: int,
+        voters: int = 3,
+        *,
+        timing: Timing = TIMING,
+        bounds: Bounds | None = None,
+        drift: bool = False,
+        trace: Callable[[str], None] | None = None,
+    ) -> None:
+        self.random = Random(seed)
+        self.now = 0
+        self.counts: Counter[str] = Counter()
+        self.network = Network(Random(self.random.getrandbits(32)), self.counts)
+        self.trace = trace
+        self._calendar: list[tuple[int, int, Callable[[int], None]]] = []
+        self._number = 0
+        ids = [chr(ord("a") + n) for n in range(voters)]
+        self.membership = Membership(
+            tuple(Member(id, f"birth-{id}", 100 - 10 * n) for n, id in enumerate(ids))
+        )
+        self.nodes: dict[str, Node] = {}
+        self.invariants = Invariants(self.counts, self.nodes, self.membership)
+        for id in ids:
+            self.nodes[id] = self._node(id, timing, bounds or Bounds(), drift=drift)
+        for node in self.nodes.values():
+            node.start(0, counts=True)
+
+    def _node(self, id: str, timing: Timing, bounds: Bounds, *, drift: bool) -> Node:
+        random = self.random
+        birth = f"birth-{id}"
+        clock = Clock(random.randint(1, 1 << 30), random.randint(-300, 300) if drift else 0)
+        return Node(
+            id,
+            self.membership,
+            EPOCH,
+            Disk(Promise(EPOCH, birth, 0, 0, None)),
+            clock,
+            seed=random.getrandbits(32),
+            pack=wire.pack_batch,
+            timing=timing,
+            bounds=bounds,
+            send=self._send,
+            schedule=self.after,
+            observer=self.invariants,
+        )
+
+    # -- the calendar
+
+    def after(self, delay_ms: int, act: Callable[[int], None]) -> None:
+        """Let something happen later."""
+        self._number += 1
+        heapq.heappush(self._calendar, (self.now + delay_ms, self._number, act))
+
+    def run(self, ms: int, until: Callable[[], bool] | None = None) -> bool:
+        """Let time pass; whether what was waited for came to be."""
+        end = self.now + ms
+        while self.now < end:
+            if until is not None and until():
+                return True
+            self._step(end)
+        return until is not None and until()
+
+    def _step(self, end: int) -> None:
+        moments = [end, self.now + TICK_MS - self.now % TICK_MS]
+        arrives = self.network.next_at()
+        if arrives is not None:
+            moments.append(arrives)
+        if self._calendar:
+            moments.append(self._calendar[0][0])
+        self.now = max(self.now, min(moments))
+        self._happen()
+        regular = self.now % TICK_MS == 0
+        for node in self.nodes.values():
+            if node.up and self.now >= node.paused_until and (regular or node.touched):
+                node.tick(self.now)
+
+    def _happen(self) -> None:
+        while self._calendar and self._calendar[0][0] <= self.now:
+            _, _, act = heapq.heappop(self._calendar)
+            act(self.now)
+        for receiver, data in self.network.arrivals(self.now):
+            node = self.nodes[receiver]
+            if not node.up:
+                continue
+            if self.now < node.paused_until:
+                self.network.deliver_at(node.paused_until, receiver, data)
+                continue
+            envelope = wire.decode(data)
+            if self.trace is not None:
+                self.trace(f"{self.now:7} {envelope.sender.id} > {receiver} {envelope.message}")
+            node.receive(envelope, self.now)
+
+    def _send(self, node: Node, envelope: Envelope) -> None:
+        self.counts["messages"] += 1
+        self.network.send(node.id, envelope.to, wire.encode(envelope), self.now)
+
+    # -- looking
+
+    def leader(self) -> Node | None:
+        """Who leads, in the highest term of those who think that they do."""
+        leaders = [node for node in self.nodes.values() if node.up and node.replica.leads]
+        return max(leaders, key=lambda node: node.replica.state.term, default=None)
+
+    def applied(self, node: Node) -> int:
+        """How far a node has applied the log."""
+        return node.machine.index
+
+    def up(self) -> list[Node]:
+        """The nodes that run."""
+        return [node for node in self.nodes.values() if node.up]
+
+    # -- faults
+
+    def crash(self, id: str, *, lose_log: bool = False) -> None:
+        """Stop a node at once, perhaps with the loss of its log."""
+        node = self.nodes[id]
+        if node.up:
+            node.crash()
+            self.counts["crashes"] += 1
+        if lose_log:
+            node.disk.lose_log()
+            self.counts["logs lost"] += 1
+
+    def restart(self, id: str) -> None:
+        """Start a node again, from its disk."""
+        node = self.nodes[id]
+        if not node.up:
+            node.start(self.now, counts=not node.disk.damaged)
+            node.disk.damaged = False
+            self.counts["restarts"] += 1

@@ -3,8 +3,8 @@
 A codec is derived once from the annotations of a class, so a new message is its dataclass and a
 code. What the messages are, and their codes, is decided in `wire.py`.
 
-Invariant: `unpack` gives what the annotations say, within the limits, or raises a WireError. What
-the sender of some bytes claims allocates nothing, and what it sends costs little more than itself.
+Invariant: `unpack` gives what the annotations say, within the limits, or raises a WireError. How
+much some bytes claim to hold is bounded before anything is made for it.
 """
 
 from __future__ import annotations

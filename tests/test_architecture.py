@@ -61,7 +61,7 @@ AREAS = (
     ),
     Area(
         "peers",
-        ("peers.core",),
+        ("peers.core", "peers.errors"),
         ("msgpack", "websockets", "xxhash"),
         "an ordered log of opaque bytes, for anyone: it knows nothing of caching",
     ),
@@ -70,6 +70,13 @@ AREAS = (
         ("peers.core", "peers.errors"),
         ("msgpack", "sortedcontainers", "xxhash"),
         "every node must come to the same state: time is an argument, and chance there is none",
+        pure=True,
+    ),
+    Area(
+        "peers.errors",
+        (),
+        (),
+        "what goes wrong in the log, in words that all layers share",
         pure=True,
     ),
     Area("tlru.errors", (), (), "both sides name what goes wrong by the same words", pure=True),

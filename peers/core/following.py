@@ -61,7 +61,8 @@ class Following:
         state.agreed = max(state.agreed, end)
         self.everywhere = min(append.everywhere, state.agreed)
         state.commit_to(min(append.commit, state.agreed))
-        self.caught_up = self.caught_up or state.commit >= append.commit
+        if self.lease_from is not None and state.commit >= append.commit:
+            self.caught_up = True
         self._answer(leader, min(state.agreed, state.stored), state.log.last, append.sent, now)
 
     def _hear(self, leader: NodeId, append: Append, now: int) -> None:

@@ -92,7 +92,9 @@ class Forwarding:
         size = 0
         for number in range(max(self._sent + 1, self._first()), self.sequence + 1):
             proposal = self._waiting[number - self._first()].proposal
-            if part and size + len(proposal.operation) > self.state.bounds.append_bytes:
+            bounds = self.state.bounds
+            too_long = size + len(proposal.operation) > bounds.append_bytes
+            if part and (too_long or len(part) >= bounds.forward_operations):
                 break
             part.append(proposal)
             size += len(proposal.operation)

@@ -23,6 +23,7 @@ class Promise:
     incarnation: int
     term: int
     vote: Origin | None
+    whole: bool = True  # nothing of the log that was promised to be kept is missing
 
 
 @dataclass(frozen=True, slots=True)

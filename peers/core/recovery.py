@@ -49,3 +49,4 @@ class Recovery:
             self._through = None  # its leader is out of office: ask the next one
         elif min(state.agreed, state.stored) >= self._through:
             state.counts = True
+            state.promise()  # only then: who fails on the way is on the way again afterwards

@@ -73,19 +73,17 @@ class Replica:
         chance: Callable[[], float],
         commit: int = 0,
         resumed: int = 0,
-        counts: bool = True,
         timing: Timing | None = None,
         bounds: Bounds | None = None,
     ) -> None:
         """`promise` is the one on the disk, with an incarnation that was never used before and is
-        synced already. `counts` is False where something that was promised is missing."""
+        synced already; it is not `whole` where the log lacks something that was promised."""
         self.state = State(
             promise,
             log,
             membership,
             commit=commit,
             resumed=resumed,
-            counts=counts,
             now=now,
             chance=chance,
             timing=timing or Timing(),
@@ -192,7 +190,7 @@ class Replica:
                 self._on_append(sender, message, now)
             case AppendAnswer():
                 if self._still_leads(message.term, now) and self.leading is not None:
-                    self.leading.on_answer(sender, message, now)
+                    self.leading.on_answer(sender, envelope.incarnation, message, now)
             case Forward():
                 self._on_forward(envelope, message)
             case ForwardAnswer():

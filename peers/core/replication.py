@@ -39,6 +39,7 @@ class Follower:
     next: Position  # what is sent next follows this
     heard: int  # when it answered last
     steady_since: int
+    incarnation: int = 0  # the life that all below is of
     match: int = 0  # it holds the log up to here
     counts: bool = True
     echo: int = 0  # the highest stamp that it has answered
@@ -102,7 +103,9 @@ class Leading:
         part: list[tuple[Dot | None, int | None, bytes]] = []
         size = 0
         for proposal in gathered:
-            if part and size + len(proposal.operation) > self.state.bounds.batch_bytes:
+            bounds = self.state.bounds
+            too_long = size + len(proposal.operation) > bounds.batch_bytes
+            if part and (too_long or len(part) >= bounds.batch_entries):
                 self._append(part, now)
                 part, size = [], 0
             part.append((proposal.dot, proposal.until, proposal.operation))
@@ -182,11 +185,13 @@ class Leading:
 
     # -- answers
 
-    def on_answer(self, node: NodeId, answer: AppendAnswer, now: int) -> None:
+    def on_answer(self, node: NodeId, incarnation: int, answer: AppendAnswer, now: int) -> None:
         """A follower says how far it is."""
         follower = self.followers.get(node)
         if follower is None:
             return
+        if incarnation != follower.incarnation:
+            self._begin_life(follower, incarnation, now)
         self._hear(node, follower, answer.echo, now)
         follower.sent = max(answer.sent, follower.sent or 0)
         follower.counts = answer.counts
@@ -197,6 +202,15 @@ class Leading:
             return
         self._note_match(follower, answer.matched)
         self._commit()
+
+    def _begin_life(self, follower: Follower, incarnation: int, now: int) -> None:
+        """What it held in an earlier life it may hold no more."""
+        if follower.incarnation:
+            follower.match = 0
+            follower.steady_since = now
+            follower.in_flight.clear()
+            follower.in_flight_bytes = 0
+        follower.incarnation = incarnation
 
     def _hear(self, node: NodeId, follower: Follower, echo: int, now: int) -> None:
         if now - follower.heard >= self.state.timing.election_timeout_ms:

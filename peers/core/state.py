@@ -39,7 +39,6 @@ class State:
         *,
         commit: int,
         resumed: int,
-        counts: bool,
         now: int,
         chance: Callable[[], float],
         timing: Timing,
@@ -55,7 +54,7 @@ class State:
         self.commit = commit
         self.stored = log.last.index  # what was read from the disk is on it
         self.agreed = commit  # how far the log is the present leader's
-        self.counts = counts  # False while something promised is missing
+        self.counts = promise.whole  # False while something promised is missing
         self.part = Part.FOLLOWER
         self.leader: NodeId | None = None
         self.leader_commit = 0  # the highest that a leader told us
@@ -79,7 +78,9 @@ class State:
 
     def promise(self) -> None:
         """What was changed of them is to be kept before anything else leaves."""
-        self.draft.promise = Promise(self.epoch, self.birth, self.incarnation, self.term, self.vote)
+        self.draft.promise = Promise(
+            self.epoch, self.birth, self.incarnation, self.term, self.vote, self.counts
+        )
 
     def enter_term(self, term: int) -> None:
         """A later term: nobody leads in it yet, for all that we know, and we have not voted."""

@@ -26,6 +26,8 @@ class Bounds:
     in_flight_bytes: int = 8 << 20  # to one follower, not answered yet
     tail_bytes: int = 32 << 20  # appended and not committed; beyond it writes are refused
     batch_bytes: int = 1 << 20
+    batch_entries: int = 2_048
+    forward_operations: int = 2_048  # in one message
     pending_bytes: int = 32 << 20  # of a node's own clients, not committed yet
     pending: int = 65_536
 

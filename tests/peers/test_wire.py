@@ -42,7 +42,6 @@ from peers.wire import (
 from peers.wire_fields import (
     BATCH_ENTRIES_MAX,
     BATCHES_MAX,
-    ELEMENTS_MAX,
     FRAME_BYTES_MAX,
     ID_CHARS_MAX,
     INT_MAX,
@@ -423,7 +422,9 @@ def test_a_wrong_type_in_any_place_is_refused_and_never_made_to_fit(kind: Any) -
             replace(parts, path, junk)
             changed = msgpack.packb(parts)
             envelope = outcome(changed)
-            assert envelope is None or encode(envelope) == changed, (path, junk)
+            if envelope is None or envelope.message == Forward(()):  # no rows, whatever they are of
+                continue
+            assert encode(envelope) == changed, (path, junk)
 
 
 def test_a_wrong_type_in_any_place_of_a_batch_is_refused_and_never_made_to_fit() -> None:
@@ -514,22 +515,21 @@ def test_more_than_a_message_may_have_is_refused() -> None:
 
 CLAIMS = {
     "array": b"\xdd\xff\xff\xff\xff",
-    "nested arrays": b"\xdd\x00\x40\x00\x00" * 500,
-    "short nested arrays": b"\xdc\x0f\xff" * 500,
+    "arrays in arrays": b"\xdd\x01\x00\x00\x00" * 1000 + bytes(1 << 24),
+    "short arrays in arrays": b"\xdc\x0f\xff" * 2000,
+    "arrays beside arrays": b"\xdc\x0f\xff" + (b"\xdc\x0f\xff" + b"\x90" * 0xFFF) * 2000,
     "map": b"\xdf\xff\xff\xff\xff",
-    "maps": b"\x80" * 500_000,
     "bytes": b"\xc6\xff\xff\xff\xff",
     "text": b"\xdb\xff\xff\xff\xff",
+    "text of wide letters": b"\xdb\x01\x00\x00\x04" + b"x" * (16 << 20) + "🗝".encode(),
     "extension": b"\xc9\xff\xff\xff\xff\x01",
     "time": b"\xd6\xff\x00\x00\x00\x00",
-    "deep": b"\x91" * 500_000,
-    "wide": (b"\xdc\x0f\xff" + (b"\xdc\x0f\xff" + b"\x90" * 0xFFF) * 100),
-    "long text": b"\xdb\x00\x10\x00\x00" + b"x" * (1 << 20),
+    "depth": b"\x91" * 500_000,
 }
 
 
 @pytest.mark.parametrize("name", CLAIMS)
-def test_what_is_claimed_allocates_nothing(name: str) -> None:
+def test_what_is_claimed_is_not_allocated(name: str) -> None:
     in_message = b"\x97\x01\x07" + CLAIMS[name]
     in_batch = sealed(b"\x9c\x01\x05" + CLAIMS[name])
     tracemalloc.start()
@@ -541,7 +541,36 @@ def test_what_is_claimed_allocates_nothing(name: str) -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 64 * ELEMENTS_MAX
+    # The worst are arrays in arrays, 1024 deep, each as long as one may be; unread, they are gone.
+    assert peak < 40 << 20
+
+
+@pytest.mark.parametrize("error", [MemoryError, RecursionError, OverflowError, TypeError])
+def test_whatever_cannot_be_read_is_a_wire_error(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    data = encode(in_envelope(sample(Hello)))
+    monkeypatch.setattr(msgpack, "unpackb", fail)
+    with pytest.raises(WireError):
+        decode(data)
+
+
+def test_there_are_no_maps_even_where_nobody_looks() -> None:
+    """A field of a later release would not be a map either: an empty one is 64 times its byte."""
+    parts = parts_of(encode(in_envelope(sample(Hello))))
+    with pytest.raises(WireError, match="a map"):
+        decode(msgpack.packb([*parts, {}]))
+
+
+def test_a_field_of_bytes_holds_as_much_as_an_operation() -> None:
+    unpack = CODECS.of(bytes).unpack
+    assert len(unpack(bytes(OPERATION_BYTES_MAX))) == OPERATION_BYTES_MAX
+    for found in (bytes(OPERATION_BYTES_MAX + 1), "text", None):
+        with pytest.raises(WireError, match="at most"):
+            unpack(found)
 
 
 def test_a_frame_that_is_too_large_is_refused_unread() -> None:

@@ -21,6 +21,7 @@ class Disk:
         self.batches: list[Batch] = []
         self.synced = 0  # of the batches
         self.slow_ms = 0  # what a sync takes beyond the usual
+        self.lost_at: int | None = None
         self.damaged = False  # something that was promised to be kept is gone
 
     def cut(self, index: int) -> None:
@@ -48,11 +49,12 @@ class Disk:
         del self.batches[kept:]
         self.synced = len(self.batches)
 
-    def lose_log(self) -> None:
+    def lose_log(self, now: int) -> None:
         """Only the promise is left."""
         self.batches.clear()
         self.synced = 0
         self.damaged = True
+        self.lost_at = now
 
     def log(self) -> Log:
         """The log as it stands here."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+from peers.core.messages import Envelope, Vote, VoteAnswer
 from tests.simulation.node import Node
 from tests.simulation.world import World
 
@@ -102,6 +103,45 @@ def bad_network(world: World, random: Random) -> None:
     _heal_later(world, random)
 
 
+def slow_votes(world: World, random: Random) -> None:
+    """Elections take long: what is said in them is held up, each message by itself."""
+    kinds = (Vote, VoteAnswer)
+
+    def hold(envelope: Envelope) -> int:
+        late = isinstance(envelope.message, kinds) and random.random() < 0.5
+        return random.randint(300, 1_200) if late else 0
+
+    world.hold = hold
+    _release_later(world, random)
+
+
+def late_messages(world: World, random: Random) -> None:
+    """One message in twenty comes when nobody expects it any more."""
+    world.hold = lambda envelope: random.randint(300, 2_500) if random.random() < 0.05 else 0
+    _release_later(world, random)
+
+
+def _release_later(world: World, random: Random) -> None:
+    def release(now: int) -> None:
+        world.hold = None
+
+    world.after(random.randint(500, 6_000), release)
+
+
+def crash_after_vote(world: World, random: Random) -> None:
+    """The next voter to give its vote stops right after it, and comes back at once."""
+
+    def after_sending(envelope: Envelope) -> None:
+        message = envelope.message
+        if isinstance(message, VoteAnswer) and message.granted:
+            world.after_sending = None
+            id = envelope.sender.id
+            world.after(0, lambda now: world.crash(id))
+            world.after(random.choice([1, 50]), lambda now: world.restart(id))
+
+    world.after_sending = after_sending
+
+
 def slow_links(world: World, random: Random) -> None:
     """Somebody is far away."""
     node = _leader_or_any(world, random)
@@ -165,6 +205,9 @@ FAULTS: dict[str, Fault] = {
         flapping_link,
         bad_network,
         slow_links,
+        slow_votes,
+        late_messages,
+        crash_after_vote,
         crash,
         crash_everything,
         lose_log,
@@ -177,6 +220,7 @@ FAULTS: dict[str, Fault] = {
 def heal_everything(world: World) -> None:
     """The end of all faults."""
     world.network.heal()
+    world.hold = world.after_sending = None
     for node in world.nodes.values():
         node.paused_until = min(node.paused_until, world.now)
         node.disk.slow_ms = 0

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 
 from peers.core.entry import Dot, Entry, Origin, Position
 from peers.core.membership import Membership
-from peers.core.messages import Append, Envelope
-from peers.core.outcomes import Settled
+from peers.core.messages import Append, Envelope, VoteAnswer
+from peers.core.outcomes import NodeStatus, Settled
 from peers.core.output import Output, Promise
 from tests.simulation.node import Node, Observer
 from tlru.engine.machine import Machine
+
+LATE_MS = 5_000  # no message is under way for longer
+SILENCE_MS = 2_000  # four election timeouts of the simulated clusters
 
 
 class Broken(AssertionError):
@@ -44,6 +47,7 @@ class Invariants(Observer):
         self.counts = counts
         self.nodes = nodes
         self.membership = membership
+        self.votes: dict[tuple[Origin, int], str] = {}  # (voter, term) -> for whom
         self.leaders: dict[int, str] = {}  # term -> who leads
         self.committed: list[Entry] = []  # whatever any node has applied, in order
         self.digests: dict[int, Digest] = {}
@@ -57,9 +61,12 @@ class Invariants(Observer):
 
     def sent(self, node: Node, envelope: Envelope) -> None:
         """Appends are a leader's alone."""
-        if not isinstance(envelope.message, Append):
+        message = envelope.message
+        if isinstance(message, VoteAnswer) and message.granted:
+            self.granted(node, envelope, message)
+        if not isinstance(message, Append):
             return
-        term = envelope.message.term
+        term = message.term
         leader = self.leaders.get(term)
         if leader is None:
             self.leaders[term] = node.id
@@ -128,12 +135,30 @@ class Invariants(Observer):
         if entry.dot is not None:
             self._new_dot(entry.dot, entry.index)
 
+    # 11. Only who is in touch with a majority serves.
+
+    def looked(self, node: Node, now: int) -> None:
+        """Who heard nothing at all for much longer than a lease must know it."""
+        silent = now - node.heard_at > SILENCE_MS
+        if silent and len(self.nodes) > 1 and node.status(now) is NodeStatus.ACTIVE:
+            raise Broken(11, f"{node.id} is active, and heard nothing for {SILENCE_MS} ms")
+
+    def granted(self, node: Node, envelope: Envelope, answer: VoteAnswer) -> None:
+        """A voter gives its vote once a term, also over a crash."""
+        vote = (node.origin, answer.term)
+        given = self.votes.setdefault(vote, envelope.to)
+        if given != envelope.to:
+            raise Broken(1, f"{node.id} voted for {given} and {envelope.to} in term {answer.term}")
+
     # 5. What is committed is on the disks of a majority, and what all hold on all of them.
 
     def _is_held(self, node: Node, entry: Entry) -> None:
         held, impaired = self._holders(entry.index)
-        # A minority may have acknowledged it and lost it since.
-        if len(held) + len(impaired - held) < self.membership.majority:
+        # An acknowledgement may be older than the loss of what was acknowledged, but not for long.
+        lost = {
+            id for id in impaired - held if node.now - (self.nodes[id].disk.lost_at or 0) < LATE_MS
+        }
+        if len(held | lost) < self.membership.majority:
             raise Broken(5, f"{node.id} applied {entry.index}, which only {sorted(held)} hold")
 
     def _holders(self, index: int) -> tuple[set[str], set[str]]:

@@ -24,6 +24,8 @@ from tests.simulation.histories import Outcome, Violation
 CONFIGURATIONS_MAX = 400_000  # then the search gives up with an UndecidedError
 SHOWN = 4  # calls of the way to a violation that are told
 
+UNSEEN = "\0"  # stands for every value that nobody is left to see
+
 Value = int | str
 
 
@@ -183,11 +185,14 @@ class _Search:
         self.slack_ms = slack_ms
         self.all_known = (1 << len(self.known)) - 1
         self.perishable = any(call.expires is not None for call in (*self.known, *self.maybe))
+        self.counted = any(call.kind is Kind.INCR for call in (*self.known, *self.maybe))
+        self.readers, self.writers = self._index()
         self.alike = self._group()
         began = min((call.invoked for call in (*self.known, *self.maybe)), default=0)
         self.start = _Config(0, None, began)
         self.deepest = self.start
         self.came_from: dict[_Config, _Config] = {}
+        self.earliest: dict[tuple[int, Item | None], int] = {}
 
     @classmethod
     def of_prefix(cls, calls: Iterable[Call], done: Sequence[Call], slack_ms: int) -> _Search:
@@ -202,15 +207,18 @@ class _Search:
         waiting = [self.start]
         while waiting:
             config = waiting.pop()
-            if self._depth(config) > self._depth(self.deepest):
-                self.deepest = config
             if config.done & self.all_known == self.all_known:
                 return True
             if len(self.came_from) > CONFIGURATIONS_MAX:
                 raise UndecidedError(f"not decided after {CONFIGURATIONS_MAX} configurations")
-            fresh = [step for step in self._steps(config) if step not in self.came_from]
-            self.came_from.update((step, config) for step in fresh)
-            waiting.extend(reversed(fresh))
+            for step in reversed(self._steps(config)):
+                if not self._is_new(step):
+                    continue
+                self.came_from[step] = config
+                if self._depth(step) > self._depth(self.deepest):
+                    self.deepest = step
+                if not self._is_missed(config.item, step):
+                    waiting.append(step)
         return False
 
     def run_or_give_up(self) -> bool:
@@ -219,6 +227,32 @@ class _Search:
             return self.run()
         except UndecidedError:
             return True
+
+    def _is_new(self, step: _Config) -> bool:
+        """Whether nothing at least as good was found before."""
+        place = (step.done, self._essence(step))
+        if self.earliest.get(place, math.inf) <= step.now:
+            return False
+        self.earliest[place] = step.now
+        return True
+
+    def _is_missed(self, item: Item | None, step: _Config) -> bool:
+        """Whether `step` ends a value that a call still must see, and none that is left makes."""
+        if self.counted or (item is None and self.perishable):
+            return False
+        value = _value(item)
+        if value == _value(step.item) or not self.readers[value] & ~step.done:
+            return False
+        return not self.writers[value] & ~step.done
+
+    def _essence(self, config: _Config) -> Item | None:
+        """What the item comes to for the calls that are left."""
+        item = config.item
+        if item is None or (item.expires is not None and item.expires + self.slack_ms < config.now):
+            return None
+        if self.counted or self.readers[item.value] & ~config.done:
+            return item
+        return Item(UNSEEN, item.expires)
 
     def way(self) -> list[Call]:
         """The calls that led to the deepest configuration, in order."""
@@ -256,13 +290,24 @@ class _Search:
         every = (*self.known, *self.maybe)
         return [call for index, call in enumerate(every) if bits >> index & 1]
 
+    def _index(self) -> tuple[defaultdict[Value | None, int], defaultdict[Value | None, int]]:
+        """For each value the bits of the calls that must see it, and of those that make it."""
+        readers: defaultdict[Value | None, int] = defaultdict(int)
+        writers: defaultdict[Value | None, int] = defaultdict(int)
+        for index, call in enumerate((*self.known, *self.maybe)):
+            known = index < len(self.known)
+            if known and call.kind in (Kind.GET, Kind.ADD):
+                readers[call.result] |= 1 << index
+            if not (known and _looks(call)):
+                writers[call.argument] |= 1 << index
+        return readers, writers
+
     def _group(self) -> dict[Kind, list[_Alike]]:
         seen = {call.result for call in self.known if call.kind in (Kind.GET, Kind.ADD)}
-        counted = any(call.kind is Kind.INCR for call in (*self.known, *self.maybe))
         groups: dict[tuple[Kind, Value | None, int | None], _Alike] = {}
         for index, call in enumerate(self.maybe, start=len(self.known)):
             # Values that nobody saw cannot be told apart.
-            value = call.argument if counted or call.argument in seen else None
+            value = call.argument if self.counted or call.argument in seen else None
             group = groups.setdefault((call.kind, value, call.expires), _Alike(call, [], []))
             group.bits.append(1 << index)
             group.invoked.append(call.invoked)
@@ -371,9 +416,13 @@ class _Search:
                 stack.append((left - 1, gap, done, now))
 
 
+def _value(item: Item | None) -> Value | None:
+    return None if item is None else item.value
+
+
 def _agrees(call: Call, seen: Item | None) -> bool:
     """Whether `call` gives its result where it sees `seen`."""
-    value = None if seen is None else seen.value
+    value = _value(seen)
     match call.kind:
         case Kind.SET:
             return True

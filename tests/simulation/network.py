@@ -10,8 +10,9 @@ import heapq
 from collections import Counter
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
-DELAY_MAX_MS = 60_000  # what takes longer is lost
+Message = Any  # nothing here looks into it
 
 
 @dataclass(slots=True)
@@ -33,7 +34,7 @@ class Network:
         self._random = random
         self._counts = counts
         self._links: dict[tuple[str, str], Link] = {}
-        self._heap: list[tuple[int, int, str, bytes]] = []
+        self._heap: list[tuple[int, int, str, Message]] = []
         self._number = 0
         self._last: dict[tuple[str, str], int] = {}
 
@@ -41,8 +42,10 @@ class Network:
         """The link from one node to another."""
         return self._links.setdefault((sender, receiver), Link())
 
-    def send(self, sender: str, receiver: str, message: bytes, now: int) -> None:
-        """Put a message on its way, or lose it."""
+    def send(
+        self, sender: str, receiver: str, message: Message, now: int, held_ms: int = 0
+    ) -> None:
+        """Put a message on its way, or lose it. One that is held up is overtaken by others."""
         link, random = self.link(sender, receiver), self._random
         if link.cut or random.random() < link.loss:
             self._counts["messages lost"] += 1
@@ -54,11 +57,15 @@ class Network:
         for _ in range(copies):
             arrives = now + random.randint(link.least_ms, link.most_ms)
             last = self._last.get((sender, receiver), 0)
-            if link.ordered:
+            if held_ms:
+                arrives += held_ms
+                self._counts["messages held up"] += 1
+            elif link.ordered:
                 arrives = max(arrives, last)
             elif arrives < last:
                 self._counts["messages overtaken"] += 1
-            self._last[sender, receiver] = max(arrives, last)
+            if not held_ms:
+                self._last[sender, receiver] = max(arrives, last)
             self._number += 1
             heapq.heappush(self._heap, (arrives, self._number, receiver, message))
 
@@ -66,7 +73,7 @@ class Network:
         """When something arrives next."""
         return self._heap[0][0] if self._heap else None
 
-    def arrivals(self, now: int) -> list[tuple[str, bytes]]:
+    def arrivals(self, now: int) -> list[tuple[str, Message]]:
         """What has arrived by now, in order."""
         arrived = []
         while self._heap and self._heap[0][0] <= now:

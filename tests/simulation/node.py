@@ -78,6 +78,7 @@ class Node:
         self.random = Random(seed)
         self.up = False
         self.paused_until = 0
+        self.heard_at = 0
         self.touched = False  # something happened to it in this turn
         self.life = 0
         self.replica: Replica
@@ -88,7 +89,7 @@ class Node:
         self._pack = pack
         self._timing, self._bounds = timing, bounds
         self._send, self._schedule, self._observer = send, schedule, observer
-        self._now = 0
+        self.now = 0
 
     @property
     def origin(self) -> Origin:
@@ -98,19 +99,22 @@ class Node:
     @property
     def impaired(self) -> bool:
         """Whether it is without something that it promised to keep."""
-        return self.disk.damaged or (self.up and not self.replica.state.counts)
+        return self.disk.damaged or not self.disk.promise.whole
 
     # -- coming up and going down
 
-    def start(self, now: int, *, counts: bool) -> None:
+    def start(self, now: int) -> None:
         """Begin a new life from what the disk holds."""
         promise = self.disk.promise
-        self.disk.promise = replace(promise, incarnation=promise.incarnation + 1)
+        whole = promise.whole and not self.disk.damaged
+        self.disk.promise = replace(promise, incarnation=promise.incarnation + 1, whole=whole)
+        self.disk.damaged = False
         self.up = True
         self.life += 1
+        self.heard_at = now  # any message at all
         self.machine = Machine()
         self.replies, self.barriers = {}, {}
-        self._now = now
+        self.now = now
         self.replica = Replica(
             self.id,
             self.disk.promise,
@@ -119,7 +123,6 @@ class Node:
             self._pack,
             now=self.clock.read(now),
             chance=self.random.random,
-            counts=counts,
             timing=self._timing,
             bounds=self._bounds,
         )
@@ -133,17 +136,17 @@ class Node:
 
     def receive(self, envelope: Envelope, now: int) -> None:
         """A message arrives."""
-        self._now = now
+        self.now = now
         self._carry_out(self.replica.receive(envelope, self.clock.read(now)))
 
     def hear(self, local: Local, now: int) -> None:
         """Its shell tells it something."""
-        self._now = now
+        self.now = now
         self._carry_out(self.replica.hear(local, self.clock.read(now)))
 
     def tick(self, now: int) -> None:
         """The end of a turn, or a timer."""
-        self._now = now
+        self.now = now
         self._carry_out(self.replica.tick(self.clock.read(now)))
         self.touched = False
 
@@ -156,7 +159,7 @@ class Node:
         now: int,
     ) -> Dot:
         """A client's write. RefusedError where it cannot be."""
-        self._now = now
+        self.now = now
         rows: list[Operation] = [(operation, until, ack)]
         (dot,), output = self.replica.propose(rows, self.clock.read(now))
         self.replies[dot] = then
@@ -198,7 +201,7 @@ class Node:
             self._observer.settled(self, dot, settled)
             then = self.replies.get(dot)
             if then is not None:
-                then(None, settled, self._now)
+                then(None, settled, self.now)
         for barrier in output.barriers:
             then_read = self.barriers.pop(barrier.number, None)
             if then_read is not None:
@@ -230,7 +233,7 @@ class Node:
         for dot, result in applied.replies:
             then = self.replies.get(dot)
             if then is not None:
-                then(result, None, self._now)
+                then(result, None, self.now)
 
 
 def result_error(result: Result | None) -> Any:

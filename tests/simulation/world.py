@@ -23,7 +23,7 @@ from tests.simulation.network import Network
 from tests.simulation.node import Clock, Node
 
 EPOCH = Epoch(1, "e1")
-TICK_MS = 10
+TICK_MS = 20
 TIMING = Timing(heartbeat_ms=50, election_timeout_ms=500, step_ms=80, settle_ms=2_000)
 
 
@@ -38,6 +38,7 @@ class World:
         timing: Timing = TIMING,
         bounds: Bounds | None = None,
         drift: bool = False,
+        on_the_wire: bool = True,
         trace: Callable[[str], None] | None = None,
     ) -> None:
         self.random = Random(seed)
@@ -45,6 +46,9 @@ class World:
         self.counts: Counter[str] = Counter()
         self.network = Network(Random(self.random.getrandbits(32)), self.counts)
         self.trace = trace
+        self.hold: Callable[[Envelope], int] | None = None  # how much longer a message takes
+        self.after_sending: Callable[[Envelope], None] | None = None
+        self._on_the_wire = on_the_wire  # as bytes, which takes most of a run's time
         self._calendar: list[tuple[int, int, Callable[[int], None]]] = []
         self._number = 0
         ids = [chr(ord("a") + n) for n in range(voters)]
@@ -56,7 +60,7 @@ class World:
         for id in ids:
             self.nodes[id] = self._node(id, timing, bounds or Bounds(), drift=drift)
         for node in self.nodes.values():
-            node.start(0, counts=True)
+            node.start(0)
 
     def _node(self, id: str, timing: Timing, bounds: Bounds, *, drift: bool) -> Node:
         random = self.random
@@ -106,6 +110,8 @@ class World:
         for node in self.nodes.values():
             if node.up and self.now >= node.paused_until and (regular or node.touched):
                 node.tick(self.now)
+                if regular:
+                    self.invariants.looked(node, self.now)
 
     def _happen(self) -> None:
         while self._calendar and self._calendar[0][0] <= self.now:
@@ -118,14 +124,19 @@ class World:
             if self.now < node.paused_until:
                 self.network.deliver_at(node.paused_until, receiver, data)
                 continue
-            envelope = wire.decode(data)
+            envelope = wire.decode(data) if self._on_the_wire else data
             if self.trace is not None:
                 self.trace(f"{self.now:7} {envelope.sender.id} > {receiver} {envelope.message}")
+            node.heard_at = self.now
             node.receive(envelope, self.now)
 
     def _send(self, node: Node, envelope: Envelope) -> None:
         self.counts["messages"] += 1
-        self.network.send(node.id, envelope.to, wire.encode(envelope), self.now)
+        message = wire.encode(envelope) if self._on_the_wire else envelope
+        held = 0 if self.hold is None else self.hold(envelope)
+        self.network.send(node.id, envelope.to, message, self.now, held)
+        if self.after_sending is not None:
+            self.after_sending(envelope)
 
     # -- looking
 
@@ -151,13 +162,12 @@ class World:
             node.crash()
             self.counts["crashes"] += 1
         if lose_log:
-            node.disk.lose_log()
+            node.disk.lose_log(self.now)
             self.counts["logs lost"] += 1
 
     def restart(self, id: str) -> None:
         """Start a node again, from its disk."""
         node = self.nodes[id]
         if not node.up:
-            node.start(self.now, counts=not node.disk.damaged)
-            node.disk.damaged = False
+            node.start(self.now)
             self.counts["restarts"] += 1

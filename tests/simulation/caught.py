@@ -1,0 +1,42 @@
+"""Where each planted fault shows, and by what: found by python -m tests.simulation.planted."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Caught(NamedTuple):
+    """Where a planted fault shows, and by what."""
+
+    where: int | str  # the seed, or the scenario
+    by: str
+
+
+CAUGHT: dict[str, Caught] = {
+    "votes_twice": Caught(5, "invariant 1"),
+    "vote_not_kept": Caught("a_voter_remembers_its_vote", "invariant 1"),
+    "votes_for_an_older_log": Caught(1, "invariant 3"),
+    "obeys_an_old_leader": Caught("a_late_append_of_an_old_leader", "invariant 3"),
+    "acknowledges_before_it_is_kept": Caught(0, "invariant 5"),
+    "counts_itself_before_it_is_kept": Caught(0, "invariant 5"),
+    "commits_an_earlier_term_by_counting": Caught("figure_8", "invariant 3"),
+    "commits_with_a_minority": Caught(0, "invariant 5"),
+    "forgets_to_cut": Caught(0, "the core's own check (GapError)"),
+    "applies_what_is_not_agreed": Caught(3, "invariant 2"),
+    "takes_a_majority_for_all": Caught(0, "invariant 5"),
+    "answers_barriers_by_old_heartbeats": Caught(44, "invariant 8"),
+    "answers_barriers_too_early": Caught(19, "invariant 7"),
+    "lets_operations_in_twice": Caught(0, "invariant 13"),
+    "does_not_send_again": Caught(0, "invariant 13"),
+    "refuses_after_the_dot": Caught(16, "invariant 13"),
+    "forgets_that_a_life_has_ended": Caught(0, "the core's own check (IndexError)"),
+    "counts_without_its_log": Caught(1, "invariant 3"),
+    "votes_while_it_recovers": Caught(8, "invariant 3"),
+    "forgets_that_it_recovers": Caught(31, "invariant 3"),
+    "recovers_before_it_has_the_log": Caught("a_lost_log_and_no_answer_yet", "invariant 3"),
+    "counts_an_earlier_life": Caught("an_acknowledgement_of_an_earlier_life", "invariant 5"),
+    "forgets_what_is_only_appended": Caught(0, "the core's own check (IndexError)"),
+    "lets_in_a_life_that_has_ended": Caught(0, "invariant 13"),
+    "serves_while_suspended": Caught(0, "invariant 11"),
+    "never_hands_back": Caught(4, "invariant 13"),
+}

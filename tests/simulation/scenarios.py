@@ -1,0 +1,346 @@
+"""The well-known hard cases, each staged by hand: who is cut off, who stops, and in which order.
+
+A scenario takes no random harm; it steers the network and the nodes to the one place where a rule
+is needed, says so by its asserts, and gives back the world for the last look. The planted faults
+run through them too: there it shows what each rule prevents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from peers.core.messages import Append, Envelope, Vote
+from peers.core.outcomes import Ack, NodeStatus, Settled
+from peers.core.timing import Bounds, Timing
+from peers.errors import RefusedError
+from tests.simulation.node import Node
+from tests.simulation.world import World
+from tlru.engine.machine import Result
+from tlru.engine.operations import Set, encode
+
+FOREVER_MS = 1_000_000
+# Each batch by itself, and the lead stays where it is: the scenarios move it themselves.
+STAGED = Timing(heartbeat_ms=50, election_timeout_ms=500, step_ms=80, hand_back=False)
+
+
+class Told:
+    """What the client of one write hears."""
+
+    def __init__(self) -> None:
+        self.result: Result | None = None
+        self.settled: list[Settled] = []
+
+    def answered(self) -> bool:
+        """Whether there is a result."""
+        return self.result is not None
+
+    def __call__(self, result: Result | None, settled: Settled | None, at: int) -> None:
+        if settled is not None:
+            self.settled.append(settled)
+        else:
+            self.result = result
+
+
+def stage(voters: int, seed: int = 1) -> World:
+    """A cluster at rest, led by its highest priority."""
+    world = World(seed, voters, timing=STAGED, bounds=Bounds(append_bytes=1))
+    assert world.run(5_000, lambda: leads(world, "a")), "a has the highest priority"
+    assert world.run(1_000, lambda: all_active(world) and at_rest(world))
+    return world
+
+
+def leads(world: World, id: str) -> bool:
+    """Whether a node is up and leads, as far as it knows, with an entry of its own committed."""
+    leading = world.nodes[id].replica.leading if world.nodes[id].up else None
+    return leading is not None and leading.may_read
+
+
+def all_active(world: World) -> bool:
+    """Whether every node that is up serves."""
+    return all(node.status(world.now) is NodeStatus.ACTIVE for node in world.up())
+
+
+def at_rest(world: World) -> bool:
+    """Whether every node that is up has applied all that was committed."""
+    return all(node.machine.index == len(world.invariants.committed) for node in world.up())
+
+
+def write(world: World, id: str, key: str, ack: Ack = Ack.QUORUM) -> Told:
+    """Write through a node, without waiting."""
+    told = Told()
+    node = world.nodes[id]
+    until = node.cluster_ms(world.now) + 10_000
+    node.propose(encode(Set(key, b"\x01")), until, ack, told, world.now)
+    return told
+
+
+def holds(node: Node, key: str) -> bool:
+    """Whether an entry that sets the key is on the node's disk, committed or not."""
+    wanted = encode(Set(key, b"\x01"))
+    return any(e.operation == wanted for batch in node.disk.batches for e in batch.entries)
+
+
+def apart(world: World, *sides: str) -> None:
+    """Only nodes of the same side hear each other."""
+    world.network.heal()
+    for side in sides:
+        world.network.cut(set(side), set(world.nodes) - set(side))
+
+
+def recover(world: World) -> World:
+    """No more harm: the cluster comes to rest."""
+    world.network.heal()
+    world.hold = None
+    for id in world.nodes:
+        world.restart(id)
+    world.run(3_000)
+    assert world.run(20_000, lambda: all_active(world) and at_rest(world))
+    return world
+
+
+# -- the cases
+
+
+def figure_8() -> World:
+    """An entry of an earlier term on a majority is not committed by that: another may replace it.
+
+    `a` has given x to `b` alone and stops. `c` leads, writes an entry that nobody gets, and stops.
+    `a` leads again and gives x to a majority, but no entry of its new term. Now `c`, whose last
+    entry is of a later term than x, may be elected, and x goes.
+    """
+    world = stage(5)
+    apart(world, "ab", "cde")
+    write(world, "a", "x")
+    assert world.run(400, lambda: holds(world.nodes["b"], "x"))
+    world.crash("a")
+    world.hold = lambda envelope: (
+        FOREVER_MS
+        if envelope.sender.id == "c"
+        and isinstance(envelope.message, Append)
+        and envelope.message.batches
+        else 0
+    )
+    assert world.run(5_000, lambda: world.nodes["c"].replica.leads)
+    assert world.run(200, lambda: world.nodes["c"].disk.synced_index() == len_log(world, "c"))
+    world.crash("c")
+
+    def no_new_entry(envelope: Envelope) -> int:
+        message = envelope.message
+        if not isinstance(message, Append) or envelope.sender.id != "a":
+            return 0
+        return FOREVER_MS if any(b.last.term > 1 for b in message.batches) else 0
+
+    world.hold = no_new_entry
+    apart(world, "ade", "bc")
+    world.restart("a")
+    assert world.run(8_000, lambda: world.nodes["a"].replica.leads)
+    assert world.run(2_000, lambda: holds(world.nodes["d"], "x") and holds(world.nodes["e"], "x"))
+    world.run(200)
+    for id in "ab":
+        world.crash(id)
+    apart(world, "cde")
+    world.hold = None
+    world.restart("c")
+    # c has the newest log; who of the three leads took it from there.
+    assert world.run(8_000, lambda: any(leads(world, id) for id in "cde"))
+    assert not any(holds(world.nodes[id], "x") for id in "cde")
+    return recover(world)
+
+
+def len_log(world: World, id: str) -> int:
+    """The index at which a node's log ends."""
+    return world.nodes[id].replica.state.log.last.index
+
+
+def isolated_leader_with_a_client() -> World:
+    """What a leader takes while it does not know yet that it is alone is not lost in silence: its
+    client hears in the end that it was done or not, and it is done once at the most. Once it knows,
+    it refuses."""
+    world = stage(3)
+    apart(world, "a", "bc")
+    told = write(world, "a", "x")
+    assert world.run(5_000, lambda: leads(world, "b"))
+    assert not told.answered()
+    with pytest.raises(RefusedError, match="isolated"):
+        write(world, "a", "y")
+    other = write(world, "b", "x")
+    assert world.run(1_000, lambda: other.answered())
+    recover(world)
+    assert told.answered(), "sent again to the new leader under its dot"
+    return world
+
+
+def two_changes_of_leader_with_a_write_in_flight() -> World:
+    """A follower's write outlives the leader that got it, and the next one too."""
+    world = stage(5)
+    world.hold = lambda e: FOREVER_MS if isinstance(e.message, Append) and e.message.batches else 0
+    told = write(world, "e", "x")
+    world.run(300)
+    world.crash("a")
+    assert world.run(5_000, lambda: world.nodes["b"].replica.leads)
+    world.run(300)
+    world.crash("b")
+    world.hold = None
+    assert world.run(5_000, lambda: leads(world, "c"))
+    assert world.run(3_000, lambda: told.answered())
+    assert told.result is not None
+    assert told.result["applied"]
+    return recover(world)
+
+
+def star_whose_hub_lags() -> World:
+    """Only the hub is heard by everybody, and its log is behind: it takes what it lacks from one
+    that refuses it for that, and leads."""
+    world = stage(5)
+    apart(world, "abcd", "e")
+    told = write(world, "a", "x")
+    assert world.run(1_000, lambda: told.answered())
+    world.crash("a")
+    world.network.heal()
+    for id in "bcd":
+        world.network.cut({id}, set("bcd") - {id})
+    assert world.run(10_000, lambda: leads(world, "e")), "e is the only one who hears a majority"
+    assert holds(world.nodes["e"], "x")
+    return recover(world)
+
+
+def two_voters_one_without_its_log() -> World:
+    """Of two, one comes back with its promises alone: the other's word brings it back, nobody's
+    hand."""
+    world = stage(2)
+    told = write(world, "a", "x", Ack.ALL)
+    assert world.run(1_000, lambda: Settled.HELD_BY_ALL in told.settled)
+    world.crash("b", lose_log=True)
+    world.run(2_000)
+    world.restart("b")
+    assert world.run(5_000, lambda: not world.nodes["b"].impaired)
+    assert holds(world.nodes["b"], "x")
+    return recover(world)
+
+
+def four_voters_two_without_their_logs() -> World:
+    """Two of four have lost their logs: the leader hears a majority, though only two hold."""
+    world = stage(4)
+    told = write(world, "a", "x")
+    assert world.run(1_000, lambda: told.answered() and at_rest(world))
+    for id in "cd":
+        world.crash(id, lose_log=True)
+        world.restart(id)
+    assert world.run(8_000, lambda: not any(world.nodes[id].impaired for id in "cd"))
+    return recover(world)
+
+
+def a_voter_remembers_its_vote() -> World:
+    """Two stand in one term. Who voted for the first, and stopped right after it, comes back before
+    the question of the second arrives, and does not give its vote again."""
+    world = stage(5)
+    world.network.cut({"b"}, {"c"})
+
+    def hold(envelope: Envelope) -> int:
+        message, sender = envelope.message, envelope.sender.id
+        if isinstance(message, Append) and message.batches:
+            return FOREVER_MS  # so that b's log does not become the newer one
+        if isinstance(message, Vote):
+            return {"b": 150, "c": 1_200}.get(sender, 0)
+        return 0
+
+    world.hold = hold
+    world.crash("a")
+    assert world.run(5_000, lambda: world.nodes["b"].replica.leads)
+    assert world.nodes["c"].replica.state.vote is not None, "c stands in the same term"
+    for id in "de":
+        world.crash(id)
+        world.restart(id)
+    world.run(3_000)
+    return recover(world)
+
+
+def a_late_append_of_an_old_leader() -> World:
+    """What a leader sent while it led arrives when another leads: it is not taken any more."""
+    world = stage(3)
+    end = len_log(world, "a")
+    late: list[Envelope] = []
+
+    def hold(envelope: Envelope) -> int:
+        message, way = envelope.message, (envelope.sender.id, envelope.to)
+        if not isinstance(message, Append):
+            return 0
+        if way == ("a", "c") and message.batches:
+            late.append(envelope)
+            return FOREVER_MS
+        return FOREVER_MS if way == ("b", "c") and message.commit > end else 0
+
+    world.hold = hold
+    world.network.cut({"a"}, {"b"})
+    write(world, "a", "x")
+    world.run(40)
+    world.network.cut({"a"}, {"c"})
+    assert world.run(2_000, lambda: leads(world, "b")), "its first entry is on b and c"
+    world.nodes["c"].receive(late[0], world.now)  # it was on the way for so long
+    world.run(10)
+    world.crash("b")
+    world.network.heal()
+    world.hold = None
+    world.run(3_000)
+    assert world.leader() is not None, "c knows of what b committed"
+    return recover(world)
+
+
+def a_lost_log_and_no_answer_yet() -> World:
+    """A node that lost its log has a leader's word on how far it must come, and is not there yet:
+    it does not vote, though that keeps the others waiting for the only one who has everything."""
+    world = stage(3)
+    apart(world, "ab", "c")
+    told = write(world, "a", "x")
+    assert world.run(1_000, lambda: told.answered())
+    world.crash("b", lose_log=True)
+    world.hold = lambda e: FOREVER_MS if isinstance(e.message, Append) and e.message.batches else 0
+    world.restart("b")
+    world.run(1_500)
+    world.crash("a")
+    world.network.heal()
+    world.hold = None
+    assert not world.run(5_000, lambda: world.leader() is not None), "nobody knows of x"
+    return recover(world)
+
+
+def an_acknowledgement_of_an_earlier_life() -> World:
+    """What a node held before it lost its log is not held any more, whatever it once said."""
+    world = stage(5)
+    for id in "cde":
+        world.crash(id)
+    write(world, "a", "x")
+    assert world.run(400, lambda: holds(world.nodes["b"], "x"))
+    world.run(20)  # b has said so
+    world.crash("b", lose_log=True)
+
+    def hold(envelope: Envelope) -> int:
+        message = envelope.message
+        stays = isinstance(message, Append) and message.batches and envelope.to == "b"
+        return FOREVER_MS if stays else 0
+
+    world.hold = hold
+    world.restart("b")
+    world.run(8_000)
+    world.restart("c")
+    world.run(3_000)
+    return recover(world)
+
+
+SCENARIOS: dict[str, Callable[[], World]] = {
+    scenario.__name__: scenario
+    for scenario in (
+        figure_8,
+        isolated_leader_with_a_client,
+        two_changes_of_leader_with_a_write_in_flight,
+        star_whose_hub_lags,
+        two_voters_one_without_its_log,
+        four_voters_two_without_their_logs,
+        a_voter_remembers_its_vote,
+        a_late_append_of_an_old_leader,
+        a_lost_log_and_no_answer_yet,
+        an_acknowledgement_of_an_earlier_life,
+    )
+}

@@ -1,0 +1,16 @@
+"""The hard cases go well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.simulation.scenarios import SCENARIOS
+from tests.simulation.world import World
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
+def test_a_hard_case_goes_well(scenario: Callable[[], World]) -> None:
+    world = scenario()
+    assert len({node.machine.digest() for node in world.nodes.values()}) == 1

@@ -70,7 +70,7 @@ __all__ = [
 VERSION: Final = 1
 VERSION_MIN: Final = 1
 _ARRAY_HEADS: Final = range(0x90, 0xA0)
-_ENVELOPE_LENGTH: Final = 7
+_ENVELOPE_LENGTH: Final = 8
 
 # A code that is no longer used is never given again.
 CODES: Final[dict[type[Any], int]] = {
@@ -131,6 +131,7 @@ def encode(envelope: Envelope) -> bytes:
             envelope.incarnation,
             envelope.epoch,
             envelope.to,
+            envelope.life,
             pack(envelope.message),
         )
     )
@@ -147,12 +148,17 @@ def decode(data: bytes, frame_bytes_max: int = FRAME_BYTES_MAX) -> Envelope:
     parts = unpack_plain(data)
     if len(parts) < _ENVELOPE_LENGTH:
         raise WireError(f"an envelope of {len(parts)} parts, where {_ENVELOPE_LENGTH} are needed")
-    _, code, sender, incarnation, epoch, to, fields = parts[:_ENVELOPE_LENGTH]
+    _, code, sender, incarnation, epoch, to, life, fields = parts[:_ENVELOPE_LENGTH]
     read = _READERS.get(take_int(code))
     if read is None:
         raise UnknownKindError(f"a message of the kind {code}, which this release does not know")
     return Envelope(
-        _take_origin(sender), take_int(incarnation), _take_epoch(epoch), take_text(to), read(fields)
+        _take_origin(sender),
+        take_int(incarnation),
+        _take_epoch(epoch),
+        take_text(to),
+        take_int(life),
+        read(fields),
     )
 
 

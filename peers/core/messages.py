@@ -213,12 +213,17 @@ Message = (
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A message on its way."""
+    """A message on its way.
+
+    `life` is the receiver's incarnation, as far as the sender knows it; 0 where it does not. What
+    is meant for an earlier life answers questions that the present one has not asked.
+    """
 
     sender: Origin
     incarnation: int
     epoch: Epoch
     to: NodeId
+    life: int
     message: Message
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from peers.core.entry import Batch, Dot, Entry, Epoch, Origin
 from peers.core.membership import Membership, NodeId
@@ -36,6 +37,14 @@ class Barrier:
     time: int
 
 
+class Outgoing(NamedTuple):
+    """A message to a member, and to which of its lives, as far as that is known."""
+
+    to: NodeId
+    life: int
+    message: Message
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """What is owed, in this order:
@@ -54,7 +63,7 @@ class Output:
     promise: Promise | None = None
     cut: int | None = None
     append: tuple[Batch, ...] = ()
-    send: tuple[tuple[NodeId, Message], ...] = ()
+    send: tuple[Outgoing, ...] = ()
     apply: tuple[Entry, ...] = ()
     membership: Membership | None = None
     settle: tuple[tuple[Dot, Settled], ...] = ()
@@ -66,12 +75,13 @@ NOTHING = Output()
 
 @dataclass(slots=True)
 class Draft:
-    """An output in the making."""
+    """An output in the making. `lives` are the incarnations of the others that are known."""
 
+    lives: dict[NodeId, int]
     promise: Promise | None = None
     cut: int | None = None
     append: list[Batch] = field(default_factory=list)
-    send: list[tuple[NodeId, Message]] = field(default_factory=list)
+    send: list[Outgoing] = field(default_factory=list)
     apply: list[Entry] = field(default_factory=list)
     membership: Membership | None = None
     settle: list[tuple[Dot, Settled]] = field(default_factory=list)
@@ -93,11 +103,11 @@ class Draft:
 
     def tell(self, to: NodeId, message: Message) -> None:
         """Send a message to one member."""
-        self.send.append((to, message))
+        self.send.append(Outgoing(to, self.lives.get(to, 0), message))
 
     def tell_all(self, to: Sequence[NodeId], message: Message) -> None:
         """Send the same message to several."""
-        self.send.extend((node, message) for node in to)
+        self.send.extend(Outgoing(node, self.lives.get(node, 0), message) for node in to)
 
     def take(self) -> Output:
         """All that was put together since the last time."""
@@ -113,5 +123,5 @@ class Draft:
             tuple(self.settle),
             tuple(self.barriers),
         )
-        self.__init__()  # type: ignore[misc]  # it is empty again
+        self.__init__(self.lives)  # type: ignore[misc]  # it is empty again
         return output

@@ -109,13 +109,18 @@ class Replica:
         state = self.state
         sender = state.membership.get(envelope.sender.id)
         known = sender is not None and sender.birth == envelope.sender.birth
-        newest = state.incarnations.get(envelope.sender.id, 0)
-        if not known or envelope.epoch != state.epoch or envelope.incarnation < newest:
+        if not known or envelope.epoch != state.epoch or self._is_of_the_past(envelope):
             return state.draft.take()  # a stranger's, another epoch's, or of a life that is over
         state.incarnations[envelope.sender.id] = envelope.incarnation
         state.heard[envelope.sender.id] = now
         self._take(envelope, envelope.message, now)
         return self._finish(now)
+
+    def _is_of_the_past(self, envelope: Envelope) -> bool:
+        """Whether its sender has begun another life since, or it was meant for one of ours that is
+        over: it would answer what we have not asked in this one."""
+        newest = self.state.incarnations.get(envelope.sender.id, 0)
+        return envelope.incarnation < newest or 0 < envelope.life < self.state.incarnation
 
     def hear(self, local: Local, now: int) -> Output:
         """Advance on what this node's own shell knows."""

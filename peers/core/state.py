@@ -67,7 +67,7 @@ class State:
         self.chance = chance
         self.timing = timing
         self.bounds = bounds
-        self.draft = Draft()
+        self.draft = Draft(self.incarnations)
 
     def name(self, node: NodeId) -> None:
         """Say which member this is."""

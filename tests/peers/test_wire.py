@@ -60,7 +60,7 @@ PLAIN: dict[Any, Any] = {int: 5, bool: True, str: "a", bytes: b"x", Batch: BATCH
 
 
 def in_envelope(message: Message) -> Envelope:
-    return Envelope(A, 7, Epoch(1, "e0"), "b", message)
+    return Envelope(A, 7, Epoch(1, "e0"), "b", 3, message)
 
 
 # -- what the annotations of a class say: a value, all values, and whether it is one
@@ -220,7 +220,9 @@ def test_a_code_never_changes() -> None:
 @given(data=st.data())
 def test_a_message_comes_out_as_it_went_in(kind: Any, data: st.DataObject) -> None:
     message = data.draw(values(kind))
-    envelope = data.draw(st.builds(Envelope, origins, ints, values(Epoch), ids, st.just(message)))
+    envelope = data.draw(
+        st.builds(Envelope, origins, ints, values(Epoch), ids, ints, st.just(message))
+    )
     assert decode(encode(envelope)) == envelope
     assert outcome(encode(envelope)) == envelope
 
@@ -252,15 +254,15 @@ def test_an_origin_stands_once_in_a_batch_and_what_is_alike_stands_once_too() ->
 PINNED: dict[str, tuple[Message, str]] = {
     "hello": (
         Hello(("a", "b")),
-        "97 01 12 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 91 92 a1 61 a1 62",
+        "98 01 12 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 03 91 92 a1 61 a1 62",
     ),
     "probe": (
         Probe(term=3, sent=70_000),
-        "97 01 09 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 92 03 ce 00 01 11 70",
+        "98 01 09 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 03 92 03 ce 00 01 11 70",
     ),
     "append": (
         Append(2, Position(1, 4), (BATCH,), 4, 3, 1001, 8, None),
-        "97 01 07 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 98 02 92 01 04 91 c4 3a"
+        "98 01 07 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 03 98 02 92 01 04 91 c4 3a"
         "92 cf eb 2b 8f c8 4c d1 94 ac"
         "9c 01 05 91 03 91 09 02 92 cd 03 e8 cd 03 e9 92 92 a1 62 a1 32 92 a1 61 a1 31"
         "92 00 02 92 00 01 92 00 01 92 c0 cd 07 d0 92 c4 00 c4 03 73 65 74"
@@ -268,11 +270,12 @@ PINNED: dict[str, tuple[Message, str]] = {
     ),
     "append answer": (
         AppendAnswer(2, None, Position(1, 4), 8, 9, True, False, ("b",)),
-        "97 01 08 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 98 02 c0 92 01 04 08 09 c3 c2 91 a1 62",
+        "98 01 08 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 03"
+        "98 02 c0 92 01 04 08 09 c3 c2 91 a1 62",
     ),
     "forward": (
         Forward((Proposal(Dot(A, 7, 1), b"set", None), Proposal(Dot(A, 7, 2), b"", 50))),
-        "97 01 0b 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 91"
+        "98 01 0b 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 03 91"
         "96 91 92 a1 61 a1 31 01 07 92 01 02 92 c0 32 92 c4 03 73 65 74 c4 00",
     ),
 }
@@ -292,7 +295,7 @@ def test_the_bytes_of_a_message_do_not_change(name: str) -> None:
 def test_what_a_later_release_appends_is_passed_over(kind: Any) -> None:
     envelope = in_envelope(sample(kind))
     parts = parts_of(encode(envelope))
-    for array in (parts, parts[2], parts[4], parts[6]):
+    for array in (parts, parts[2], parts[4], parts[7]):
         array += ["more", [1, [b"2"]]]
     assert decode(msgpack.packb(parts)) == envelope
 
@@ -325,7 +328,7 @@ def test_what_an_earlier_release_lacks_takes_its_default() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_field_without_a_default_may_not_be_missing(kind: Any) -> None:
     parts = parts_of(encode(in_envelope(sample(kind))))
-    parts[6].pop()
+    parts[7].pop()
     with pytest.raises(WireError, match=f"{kind.__name__}: at least"):
         decode(msgpack.packb(parts))
 
@@ -388,7 +391,7 @@ def test_any_data_in_any_place_gives_an_envelope_or_a_wire_error(
     kind: Any, data: st.DataObject
 ) -> None:
     parts = parts_of(encode(in_envelope(sample(kind))))
-    array = data.draw(st.sampled_from([parts, parts[2], parts[4], parts[6]]))
+    array = data.draw(st.sampled_from([parts, parts[2], parts[4], parts[7]]))
     array[data.draw(st.integers(0, len(array) - 1))] = data.draw(plain)
     outcome(msgpack.packb(parts))
 
@@ -500,10 +503,10 @@ def test_columns_of_different_lengths_are_refused(number: int) -> None:
 def test_more_than_a_message_may_have_is_refused() -> None:
     hello, append = encode(in_envelope(sample(Hello))), encode(in_envelope(sample(Append)))
     too_many: list[tuple[bytes, tuple[int, ...], Any]] = [
-        (hello, (6, 0), ["b"] * (REACHES_MAX + 1)),
-        (hello, (6, 0, 0), "b" * (ID_CHARS_MAX + 1)),
+        (hello, (7, 0), ["b"] * (REACHES_MAX + 1)),
+        (hello, (7, 0, 0), "b" * (ID_CHARS_MAX + 1)),
         (hello, (2, 1), "1" * (ID_CHARS_MAX + 1)),
-        (append, (6, 2), [BATCH.packed] * (BATCHES_MAX + 1)),
+        (append, (7, 2), [BATCH.packed] * (BATCHES_MAX + 1)),
     ]
     for data, path, junk in too_many:
         parts = parts_of(data)
@@ -664,7 +667,7 @@ def test_the_origins_of_a_vector_are_in_order() -> None:
 
 def test_a_forwarded_operation_has_a_dot() -> None:
     parts = parts_of(encode(in_envelope(sample(Forward))))
-    parts[6][0][1] = 0
+    parts[7][0][1] = 0
     with pytest.raises(WireError, match="without a dot"):
         decode(msgpack.packb(parts))
 

@@ -25,6 +25,7 @@ from tlru.engine.machine import Result
 from tlru.engine.operations import Delete, Incr, Once, Operation, Set, encode
 
 KEYS = ("k0", "k1", "k2")
+MORTAL = ("t0", "t1", "t2", "t3")  # keys whose items end
 COUNTERS = ("n0", "n1")
 TIMEOUT_MS = 2_000
 TRIES = 12  # of a named write whose outcome is not known
@@ -66,7 +67,7 @@ class Client:
         self.busy = True
         self.number += 1
         acts = [self._linear_get] * 3 + [self._local_get] * 3 + [self._set] * 4
-        acts += [self._add, self._delete, self._incr, self._incr]
+        acts += [self._add, self._delete, self._incr, self._incr, self._set_mortal]
         self.random.choice(acts)(node, now)
 
     def _move(self) -> None:
@@ -80,7 +81,7 @@ class Client:
             self._move()  # as the node would refuse after a while
             self._next(now)
             return
-        key = self.random.choice(KEYS)
+        key = self.random.choice(KEYS + MORTAL)
         at = max(node.cluster_ms(now), self.time)
         item = node.machine.read(key, at)
         version = 0 if item is None else item.version
@@ -135,6 +136,11 @@ class Client:
         ack = self.random.choice([Ack.QUORUM] * 6 + [Ack.ALL, Ack.LEADER, Ack.NONE])
         operation = Set(key, msgpack.packb(value))
         self._write(node, now, operation, ack, Kind.SET, key, value, lambda result: None)
+
+    def _set_mortal(self, node: Node, now: int) -> None:
+        key, value = self.random.choice(MORTAL), f"{self.name}{self.number}"
+        operation = Set(key, msgpack.packb(value), self.random.choice([50, 500, 3_000]))
+        self._write(node, now, operation, Ack.QUORUM, Kind.SET, key, value, lambda result: None)
 
     def _add(self, node: Node, now: int) -> None:
         key, value = self.random.choice(KEYS), f"{self.name}{self.number}"

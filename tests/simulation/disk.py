@@ -19,6 +19,7 @@ class Disk:
     def __init__(self, promise: Promise) -> None:
         self.promise = promise
         self.batches: list[Batch] = []
+        self.clock_pair = (0, 0)  # (cluster time, wall clock), as of now and then
         self.synced = 0  # of the batches
         self.slow_ms = 0  # what a sync takes beyond the usual
         self.lost_at: int | None = None

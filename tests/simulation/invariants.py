@@ -19,6 +19,8 @@ from tests.simulation.node import Node, Observer
 from tlru.engine.machine import Machine
 
 LATE_MS = 5_000  # no message is under way for longer
+DRIFT_MS = 2  # of two clocks between two words, and what rounding adds
+BACK_MS = 600  # a leader goes on from what its voters read, who may be a lease behind
 SILENCE_MS = 2_000  # four election timeouts of the simulated clusters
 
 
@@ -52,6 +54,7 @@ class Invariants(Observer):
         self.committed: list[Entry] = []  # whatever any node has applied, in order
         self.digests: dict[int, Digest] = {}
         self.dots: dict[Dot, int] = {}
+        self.read_at_most = 0  # of the cluster time, by nodes that serve
         self.sequences: dict[tuple[Origin, int], int] = {}
         self.incarnations: dict[Origin, int] = {}
         self.promises: dict[Origin, Promise] = {}
@@ -139,9 +142,30 @@ class Invariants(Observer):
 
     def looked(self, node: Node, now: int) -> None:
         """Who heard nothing at all for much longer than a lease must know it."""
+        self._keeps_time(node, now)
         silent = now - node.heard_at > SILENCE_MS
         if silent and len(self.nodes) > 1 and node.status(now) is NodeStatus.ACTIVE:
             raise Broken(11, f"{node.id} is active, and heard nothing for {SILENCE_MS} ms")
+
+    # 9. Nobody serves what is over by more than the error that it states.
+
+    def _keeps_time(self, node: Node, now: int) -> None:
+        state = node.replica.state
+        if node.status(now) is NodeStatus.ACTIVE:
+            read = node.cluster_ms(now)
+            if node.replica.leads and read < self.read_at_most - BACK_MS:
+                raise Broken(9, f"{node.id} leads at {read}, and {self.read_at_most} was read")
+            self.read_at_most = max(self.read_at_most, read)
+        leader = None if state.leader is None else self.nodes[state.leader]
+        if leader is None or not leader.up or now < leader.paused_until:
+            return
+        if not leader.replica.leads or leader.replica.state.term != state.term:
+            return
+        behind = leader.cluster_ms(now) - node.cluster_ms(now)
+        error = node.clock_error(now)
+        self.counts["clock error at most"] = max(self.counts["clock error at most"], error)
+        if node.status(now) is NodeStatus.ACTIVE and behind > error + DRIFT_MS:
+            raise Broken(9, f"{node.id} is {behind} ms behind, and says {error} ms at most")
 
     def granted(self, node: Node, envelope: Envelope, answer: VoteAnswer) -> None:
         """A voter gives its vote once a term, also over a crash."""

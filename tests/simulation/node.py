@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any
 
+from peers.core.clock import resume_from
 from peers.core.entry import Batch, Dot, Entry, Epoch, Origin
 from peers.core.membership import Membership
 from peers.core.messages import AskBarrier, Envelope, Local, Stored
@@ -17,10 +17,16 @@ from peers.core.outcomes import Ack, NodeStatus, Settled
 from peers.core.output import NOTHING, Barrier, Output
 from peers.core.replica import Operation, Replica
 from peers.core.timing import Bounds, Timing
+from peers.errors import RefusedError
 from tests.simulation.disk import Disk
 from tlru.engine.machine import Machine, Result
+from tlru.engine.operations import Operation as EngineOperation
+from tlru.engine.operations import encode
+from tlru.node.duties import EXPIRE_EVERY_MS, Duties
 
 PackBatch = Callable[..., Batch]
+WALL_MS = 1_700_000_000_000
+NOTE_CLOCK_EVERY_MS = 500
 
 
 @dataclass(slots=True)
@@ -30,9 +36,15 @@ class Clock:
     offset: int
     drift_ppm: int
 
+    wall_offset: int = 0  # of the wall clock, which somebody may set
+
     def read(self, now: int) -> int:
         """What it shows at `now` of the world."""
         return self.offset + now + now * self.drift_ppm // 1_000_000
+
+    def wall(self, now: int) -> int:
+        """The time of day."""
+        return WALL_MS + now + self.wall_offset
 
 
 class Observer:
@@ -123,9 +135,18 @@ class Node:
             self._pack,
             now=self.clock.read(now),
             chance=self.random.random,
+            resumed=self._resumed(now),
             timing=self._timing,
             bounds=self._bounds,
         )
+        self._duties = Duties(self.machine, self._propose_own)
+        self._duties_due = 0
+        self._applied = False  # something, in this turn
+        self._note_clock_at = now
+
+    def _resumed(self, now: int) -> int:
+        cluster_ms, wall_ms = self.disk.clock_pair
+        return resume_from(cluster_ms, wall_ms, self.clock.wall(now)) if wall_ms else 0
 
     def crash(self) -> None:
         """Stop at once; who waits for an answer gets none."""
@@ -147,7 +168,16 @@ class Node:
     def tick(self, now: int) -> None:
         """The end of a turn, or a timer."""
         self.now = now
+        if self.replica.leads and now >= self._duties_due and self.serves(now):
+            self._duties_due = now + EXPIRE_EVERY_MS
+            self._duties.tick(self.cluster_ms(now))
+        if self._applied and self.replica.leads and self.serves(now):
+            self._duties.applied(self.cluster_ms(now))
+        self._applied = False
         self._carry_out(self.replica.tick(self.clock.read(now)))
+        if now >= self._note_clock_at and self.replica.state.clock.runs:
+            self._note_clock_at = now + NOTE_CLOCK_EVERY_MS
+            self.disk.clock_pair = (self.cluster_ms(now), self.clock.wall(now))
         self.touched = False
 
     def propose(
@@ -176,6 +206,25 @@ class Node:
         """What it says of itself."""
         return self.replica.status(self.clock.read(now))
 
+    def serves(self, now: int) -> bool:
+        """Whether it answers data requests."""
+        return self.status(now) is NodeStatus.ACTIVE
+
+    def _propose_own(self, operation: EngineOperation) -> Dot | None:
+        """What the leader owes the log."""
+        try:
+            (dot,), output = self.replica.propose(
+                [(encode(operation), None, Ack.QUORUM)], self.clock.read(self.now)
+            )
+        except RefusedError:
+            return None
+        self._carry_out(output)
+        return dot
+
+    def clock_error(self, now: int) -> int:
+        """By how much, as it says, the cluster time may be later than it reads."""
+        return self.replica.state.clock.error(self.clock.read(now))
+
     def cluster_ms(self, now: int) -> int:
         """The cluster time, as it knows it."""
         return self.replica.state.clock.read(self.clock.read(now))
@@ -190,9 +239,9 @@ class Node:
         if output.promise is not None:
             self.disk.promise = output.promise  # synced before anything else goes on
         self._store(output)
-        for to, message in output.send:
+        for to, life, message in output.send:
             promise = self.disk.promise
-            envelope = Envelope(self.origin, promise.incarnation, promise.epoch, to, message)
+            envelope = Envelope(self.origin, promise.incarnation, promise.epoch, to, life, message)
             self._observer.sent(self, envelope)
             self._send(self, envelope)
         if output.apply:
@@ -234,8 +283,4 @@ class Node:
             then = self.replies.get(dot)
             if then is not None:
                 then(result, None, self.now)
-
-
-def result_error(result: Result | None) -> Any:
-    """The code of an error that a result is, or None."""
-    return None if result is None else result.get("error")
+        self._applied = True

@@ -7,11 +7,16 @@ one method for the length of a run; nothing of it is in the product.
 from __future__ import annotations
 
 import contextlib
+import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 from unittest.mock import patch
 
+from peers.core.clock import FollowedClock
 from peers.core.election import Election
 from peers.core.entry import Origin, Position
 from peers.core.following import Following
@@ -28,6 +33,11 @@ from tests.simulation.faults import FAULTS
 from tests.simulation.node import Node
 from tests.simulation.runs import Run
 from tests.simulation.scenarios import SCENARIOS
+
+TABLE = Path(__file__).parent / "caught.py"
+TABLE_BEGINS = "CAUGHT: dict[str, Caught] = {"
+PAGE = Path(__file__).parents[2] / "docs" / "replication.md"
+PAGE_BEGINS = "| what is done wrong | caught in | by |\n| --- | --- | --- |"
 
 SEEDS = 60  # in which a fault is looked for, if no scenario shows it
 
@@ -320,7 +330,16 @@ def votes_while_it_recovers() -> Iterator[None]:
         yield
 
 
-@planted("a node that fails while it recovers takes itself for whole", "lose_log", "crash")
+@planted("what answers an earlier life is taken", scenario="an_answer_to_an_earlier_life")
+def takes_answers_to_an_earlier_life() -> Iterator[None]:
+    with patch.object(Replica, "_is_of_the_past", lambda self, envelope: False):
+        yield
+
+
+@planted(
+    "a node that fails while it recovers takes itself for whole",
+    scenario="a_recovery_that_is_interrupted",
+)
 def forgets_that_it_recovers() -> Iterator[None]:
     honest = Node.start
 
@@ -394,6 +413,30 @@ def lets_in_a_life_that_has_ended() -> Iterator[None]:
         yield
 
 
+# -- time
+
+
+@planted("a follower says that its clock has no error", "slow_links", "late_messages")
+def states_no_error() -> Iterator[None]:
+    with patch.object(FollowedClock, "error", lambda self, now: 0):
+        yield
+
+
+@planted("a new leader starts its time anew", "isolate", "crash")
+def starts_its_time_anew() -> Iterator[None]:
+    with patch.object(Replica, "_time_to_go_on_from", lambda self, now: self.state.resumed):
+        yield
+
+
+@planted(
+    "after a night without power, time goes on where it stopped",
+    scenario="the_whole_cluster_down_for_an_hour",
+)
+def forgets_the_time_between() -> Iterator[None]:
+    with patch.object(Node, "_resumed", lambda self, now: self.disk.clock_pair[0]):
+        yield
+
+
 # -- leading on
 
 
@@ -435,15 +478,47 @@ def _problem(go: Callable[[], object]) -> str | None:
     except runs.Broken as exc:
         return exc.promise
     except (AssertionError, GapError, IndexError) as exc:
-        return f"the core's own check ({type(exc).__name__})"
+        staged = exc.__traceback__ is not None and "scenarios.py" in _file_of(exc.__traceback__)
+        return "the scenario" if staged else f"the core's own check ({type(exc).__name__})"
     return None
 
 
-def main() -> None:
-    """Print the table, looked for anew: python -m tests.simulation.planted."""
+def _file_of(traceback: TracebackType) -> str:
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback.tb_frame.f_code.co_filename
+
+
+def row(planted: Planted, caught: Caught) -> str:
+    """The line of the documentation's table."""
+    where = f"seed {caught.where}" if isinstance(caught.where, int) else f"`{caught.where}`"
+    return f"| {planted.what} | {where} | {caught.by} |"
+
+
+def main() -> int:
+    """Look for all of them anew, and write the table and the page."""
+    caught, missed = {}, []
     for planted in PLANTED.values():
-        print(f'    "{planted.name}": {first_caught(planted)},', flush=True)
+        found = first_caught(planted)
+        print(f"{planted.name}: {found or 'NOT CAUGHT'}", flush=True)
+        if found is None:
+            missed.append(planted.name)
+        else:
+            caught[planted.name] = found
+    if missed:
+        print(f"a hole in the checkers: {', '.join(missed)}", file=sys.stderr)
+        return 1
+    rows = "".join(
+        f'    "{name}": Caught({json.dumps(c.where)}, "{c.by}"),\n' for name, c in caught.items()
+    )
+    head, _, _ = TABLE.read_text("utf-8").partition(TABLE_BEGINS)
+    TABLE.write_text(f"{head}{TABLE_BEGINS}\n{rows}}}\n", "utf-8")
+    before, _, rest = PAGE.read_text("utf-8").partition(PAGE_BEGINS)
+    _, _, after = rest.partition("\n\n")
+    lines = "\n".join(row(PLANTED[name], each) for name, each in caught.items())
+    PAGE.write_text(f"{before}{PAGE_BEGINS}\n{lines}\n\n{after}", "utf-8")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -111,6 +111,8 @@ class Run:
                     f"{node.id} to apply {len(world.invariants.committed)}, not "
                     f"{node.machine.index}"
                 )
+            elif node.machine.next_due() is not None:
+                waits.append(f"{node.id} to let go of what is over")
             elif node.replica.forwarding.waiting:
                 waits.append(f"{node.id} to see its own operations committed")
         waits += [f"{client.name} to be answered" for client in self.clients if client.busy]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from peers.core.messages import Append, Envelope, Vote
+from peers.core.messages import Append, Envelope, PreVoteAnswer, RecoverAnswer, Vote
 from peers.core.outcomes import Ack, NodeStatus, Settled
 from peers.core.timing import Bounds, Timing
 from peers.errors import RefusedError
@@ -21,6 +21,7 @@ from tlru.engine.machine import Result
 from tlru.engine.operations import Set, encode
 
 FOREVER_MS = 1_000_000
+HOUR_MS = 3_600_000
 # Each batch by itself, and the lead stays where it is: the scenarios move it themselves.
 STAGED = Timing(heartbeat_ms=50, election_timeout_ms=500, step_ms=80, hand_back=False)
 
@@ -67,12 +68,14 @@ def at_rest(world: World) -> bool:
     return all(node.machine.index == len(world.invariants.committed) for node in world.up())
 
 
-def write(world: World, id: str, key: str, ack: Ack = Ack.QUORUM) -> Told:
+def write(
+    world: World, id: str, key: str, ack: Ack = Ack.QUORUM, life_ms: int | None = None
+) -> Told:
     """Write through a node, without waiting."""
     told = Told()
     node = world.nodes[id]
     until = node.cluster_ms(world.now) + 10_000
-    node.propose(encode(Set(key, b"\x01")), until, ack, told, world.now)
+    node.propose(encode(Set(key, b"\x01", life_ms)), until, ack, told, world.now)
     return told
 
 
@@ -234,26 +237,30 @@ def four_voters_two_without_their_logs() -> World:
 
 def a_voter_remembers_its_vote() -> World:
     """Two stand in one term. Who voted for the first, and stopped right after it, comes back before
-    the question of the second arrives, and does not give its vote again."""
-    world = stage(5)
+    the second asks, and does not give its vote again.
+
+    It takes seven: the second must learn of the voter's new life before it stands, since what is
+    meant for an earlier life is not read; so it stands by the answers of three others.
+    """
+    world = stage(7)
     world.network.cut({"b"}, {"c"})
 
     def hold(envelope: Envelope) -> int:
-        message, sender = envelope.message, envelope.sender.id
+        message = envelope.message
         if isinstance(message, Append) and message.batches:
             return FOREVER_MS  # so that b's log does not become the newer one
-        if isinstance(message, Vote):
-            return {"b": 150, "c": 1_200}.get(sender, 0)
-        return 0
+        if isinstance(message, Vote) and envelope.sender.id == "b":
+            return 150
+        return 1_400 if isinstance(message, PreVoteAnswer) and envelope.to == "c" else 0
 
     world.hold = hold
     world.crash("a")
     assert world.run(5_000, lambda: world.nodes["b"].replica.leads)
-    assert world.nodes["c"].replica.state.vote is not None, "c stands in the same term"
-    for id in "de":
-        world.crash(id)
-        world.restart(id)
-    world.run(3_000)
+    world.crash("d")
+    world.restart("d")
+    assert world.run(3_000, lambda: world.nodes["c"].replica.state.term == 2)
+    assert world.nodes["c"].replica.state.vote == world.nodes["c"].origin, "it stands, late"
+    world.run(200)
     return recover(world)
 
 
@@ -329,6 +336,92 @@ def an_acknowledgement_of_an_earlier_life() -> World:
     return recover(world)
 
 
+def a_recovery_that_is_interrupted() -> World:
+    """A node loses its log, comes back, and stops before it has it again. What it finds then looks
+    like a log without a hole; it still does not vote."""
+    world = stage(3)
+    apart(world, "ab", "c")
+    told = write(world, "a", "x")
+    assert world.run(1_000, lambda: told.answered())
+    world.crash("b", lose_log=True)
+    world.hold = lambda e: FOREVER_MS if isinstance(e.message, Append) and e.message.batches else 0
+    world.restart("b")
+    world.run(1_000)
+    world.crash("b")
+    world.crash("a")
+    world.restart("b")
+    world.network.heal()
+    world.hold = None
+    assert not world.run(5_000, lambda: world.leader() is not None), "nobody knows of x"
+    return recover(world)
+
+
+def an_answer_to_an_earlier_life() -> World:
+    """A node loses its log twice. What the leader answered to its first question arrives after the
+    second, and says too little: much was acknowledged in between."""
+    world = stage(3)
+    late: list[Envelope] = []
+
+    def keep_answers(envelope: Envelope) -> int:
+        if isinstance(envelope.message, RecoverAnswer) and not late:
+            late.append(envelope)
+            return FOREVER_MS
+        return 0
+
+    world.hold = keep_answers
+    world.network.cut({"c"}, set("ab"))
+    world.crash("b", lose_log=True)
+    world.restart("b")
+    assert world.run(5_000, lambda: not world.nodes["b"].impaired)
+    through = len_log(world, "a")
+    told = write(world, "a", "x")
+    assert world.run(1_000, lambda: told.answered())
+
+    def only_what_is_old(envelope: Envelope) -> int:
+        message = envelope.message
+        if isinstance(message, RecoverAnswer):
+            return FOREVER_MS
+        new = isinstance(message, Append) and any(b.last.index > through for b in message.batches)
+        return FOREVER_MS if new else 0
+
+    world.hold = only_what_is_old
+    world.crash("b", lose_log=True)
+    world.restart("b")
+    world.run(20)  # its first question has left, under the same number as that of the other life
+    world.nodes["b"].receive(late[0], world.now)
+    world.run(1_000)
+    world.crash("a")
+    world.network.heal()
+    world.hold = None
+    assert not world.run(5_000, lambda: world.leader() is not None), "nobody knows of x"
+    return recover(world)
+
+
+def the_whole_cluster_down_for_an_hour() -> World:
+    """Lives go on while nobody runs, by the wall clocks; one that was set back takes nothing."""
+    world = stage(3)
+    told = write(world, "a", "mortal", life_ms=80_000)
+    kept = write(world, "a", "lasting", life_ms=4 * HOUR_MS)
+    assert world.run(1_000, lambda: told.answered() and kept.answered())
+    world.run(2_000)  # by now every node has noted the time
+    before = world.nodes["a"].cluster_ms(world.now)
+    for id in "abc":
+        world.crash(id)
+    world.run(HOUR_MS)
+    world.nodes["b"].clock.wall_offset -= 5 * HOUR_MS
+    for id in "abc":
+        world.restart(id)
+    assert world.run(5_000, lambda: leads(world, "a"))
+    after = world.nodes["a"].cluster_ms(world.now)
+    assert abs(after - before - HOUR_MS) < 10_000, f"{after - before} ms went by"
+    recover(world)
+    for node in world.nodes.values():
+        now = node.cluster_ms(world.now)
+        assert node.machine.read("mortal", now) is None
+        assert node.machine.read("lasting", now) is not None
+    return world
+
+
 SCENARIOS: dict[str, Callable[[], World]] = {
     scenario.__name__: scenario
     for scenario in (
@@ -342,5 +435,8 @@ SCENARIOS: dict[str, Callable[[], World]] = {
         a_late_append_of_an_old_leader,
         a_lost_log_and_no_answer_yet,
         an_acknowledgement_of_an_earlier_life,
+        a_recovery_that_is_interrupted,
+        an_answer_to_an_earlier_life,
+        the_whole_cluster_down_for_an_hour,
     )
 }

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.simulation.caught import CAUGHT
-from tests.simulation.planted import PLANTED, first_caught
-
-PAGE = Path(__file__).parents[2] / "docs" / "replication.md"
+from tests.simulation.planted import PAGE, PLANTED, first_caught, row
 
 
 @pytest.mark.parametrize("name", PLANTED)
@@ -22,6 +18,4 @@ def test_the_documentation_has_the_table() -> None:
     assert list(CAUGHT) == list(PLANTED)
     page = PAGE.read_text("utf-8")
     for name, planted in PLANTED.items():
-        where, by = CAUGHT[name]
-        place = f"seed {where}" if isinstance(where, int) else f"`{where}`"
-        assert f"| {planted.what} | {place} | {by} |" in page
+        assert row(planted, CAUGHT[name]) in page, "run: python -m tests.simulation.planted"

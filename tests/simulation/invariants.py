@@ -20,7 +20,9 @@ from tlru.engine.machine import Machine
 
 LATE_MS = 5_000  # no message is under way for longer
 DRIFT_MS = 2  # of two clocks between two words, and what rounding adds
-BACK_MS = 600  # a leader goes on from what its voters read, who may be a lease behind
+# A leader goes on from the highest that its voters read, who may be behind by their error: a lease,
+# and the time that a word was on the slowest link, there and back.
+BACK_MS = 4_500
 SILENCE_MS = 2_000  # four election timeouts of the simulated clusters
 
 

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 from unittest.mock import patch
 
-from peers.core.clock import FollowedClock
+from peers.core.clock import FollowedClock, Sample
 from peers.core.election import Election
 from peers.core.entry import Origin, Position
 from peers.core.following import Following
@@ -235,7 +235,8 @@ def takes_a_majority_for_all() -> Iterator[None]:
 
 
 @planted(
-    "a barrier is answered before anybody has said that we still lead", "slow_links", "isolate"
+    "a barrier is answered before anybody has said that we still lead",
+    scenario="a_read_as_of_now_at_a_leader_that_was",
 )
 def answers_barriers_by_old_heartbeats() -> Iterator[None]:
     def answer_questions(self: Leading, now: int) -> None:
@@ -422,9 +423,12 @@ def states_no_error() -> Iterator[None]:
         yield
 
 
-@planted("a new leader starts its time anew", "isolate", "crash")
+@planted("a new leader starts its time anew", scenario="time_over_a_change_of_leader")
 def starts_its_time_anew() -> Iterator[None]:
-    with patch.object(Replica, "_time_to_go_on_from", lambda self, now: self.state.resumed):
+    def anew(self: FollowedClock, cluster: int, now: int) -> None:
+        self._best = Sample(0, now, 0)
+
+    with patch.object(FollowedClock, "set", anew):
         yield
 
 

@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
-from peers.core.messages import Append, Envelope, PreVoteAnswer, RecoverAnswer, Vote
+from peers.core.messages import Append, AppendAnswer, Envelope, PreVoteAnswer, RecoverAnswer, Vote
 from peers.core.outcomes import Ack, NodeStatus, Settled
+from peers.core.output import Barrier
 from peers.core.timing import Bounds, Timing
 from peers.errors import RefusedError
 from tests.simulation.node import Node
@@ -397,6 +398,37 @@ def an_answer_to_an_earlier_life() -> World:
     return recover(world)
 
 
+def a_read_as_of_now_at_a_leader_that_was() -> World:
+    """A leader hears answers that were long on the way, and another leads already: it does not say
+    what is committed now, since nobody has answered what it sent after the question."""
+    world = stage(3)
+    world.hold = lambda e: 1_200 if isinstance(e.message, AppendAnswer) and e.to == "a" else 0
+    world.run(4_000)
+    assert leads(world, "a")
+    world.network.cut({"a"}, set("bc"))
+    assert world.run(1_100, lambda: leads(world, "b")), "a still hears what was under way"
+    told = write(world, "b", "x")
+    assert world.run(100, lambda: told.answered())
+    answers: list[Barrier] = []
+    world.nodes["a"].barrier(answers.append, world.now)
+    world.run(2_000)
+    assert [answer.index for answer in answers] == [None]
+    return recover(world)
+
+
+def time_over_a_change_of_leader() -> World:
+    """The time goes on where the one who led had it, give or take what its voters may be behind."""
+    world = stage(3)
+    world.run(10_000)
+    before, at = world.nodes["a"].cluster_ms(world.now), world.now
+    world.crash("a")
+    assert world.run(5_000, lambda: leads(world, "b"))
+    world.run(2_000)
+    behind = before + world.now - at - world.nodes["b"].cluster_ms(world.now)
+    assert abs(behind) < 100, f"{behind} ms were lost"
+    return recover(world)
+
+
 def the_whole_cluster_down_for_an_hour() -> World:
     """Lives go on while nobody runs, by the wall clocks; one that was set back takes nothing."""
     world = stage(3)
@@ -437,6 +469,8 @@ SCENARIOS: dict[str, Callable[[], World]] = {
         an_acknowledgement_of_an_earlier_life,
         a_recovery_that_is_interrupted,
         an_answer_to_an_earlier_life,
+        a_read_as_of_now_at_a_leader_that_was,
+        time_over_a_change_of_leader,
         the_whole_cluster_down_for_an_hour,
     )
 }

@@ -24,7 +24,9 @@ CAUGHT: dict[str, Caught] = {
     "forgets_to_cut": Caught(0, "the core's own check (GapError)"),
     "applies_what_is_not_agreed": Caught(2, "invariant 2"),
     "takes_a_majority_for_all": Caught(0, "invariant 5"),
-    "answers_barriers_by_old_heartbeats": Caught("a_read_as_of_now_at_a_leader_that_was", "the scenario"),
+    "answers_barriers_by_old_heartbeats": Caught(
+        "a_read_as_of_now_at_a_leader_that_was", "the scenario"
+    ),
     "answers_barriers_too_early": Caught(4, "invariant 7"),
     "lets_operations_in_twice": Caught(0, "invariant 13"),
     "does_not_send_again": Caught(3, "invariant 13"),

@@ -39,6 +39,7 @@ TABLE_BEGINS = "CAUGHT: dict[str, Caught] = {"
 PAGE = Path(__file__).parents[2] / "docs" / "replication.md"
 PAGE_BEGINS = "| what is done wrong | caught in | by |\n| --- | --- | --- |"
 
+LINE_CHARS = 100
 SEEDS = 60  # in which a fault is looked for, if no scenario shows it
 
 Plant = Callable[[], contextlib.AbstractContextManager[Any]]
@@ -499,6 +500,15 @@ def row(planted: Planted, caught: Caught) -> str:
     return f"| {planted.what} | {where} | {caught.by} |"
 
 
+def table_row(name: str, caught: Caught) -> str:
+    """The lines of the table in Python, as the formatter would have them."""
+    where, by = json.dumps(caught.where), json.dumps(caught.by)
+    short = f'    "{name}": Caught({where}, {by}),\n'
+    if len(short) <= LINE_CHARS + 1:
+        return short
+    return f'    "{name}": Caught(\n        {where}, {by}\n    ),\n'
+
+
 def main() -> int:
     """Look for all of them anew, and write the table and the page."""
     caught, missed = {}, []
@@ -512,9 +522,7 @@ def main() -> int:
     if missed:
         print(f"a hole in the checkers: {', '.join(missed)}", file=sys.stderr)
         return 1
-    rows = "".join(
-        f'    "{name}": Caught({json.dumps(c.where)}, "{c.by}"),\n' for name, c in caught.items()
-    )
+    rows = "".join(table_row(name, each) for name, each in caught.items())
     head, _, _ = TABLE.read_text("utf-8").partition(TABLE_BEGINS)
     TABLE.write_text(f"{head}{TABLE_BEGINS}\n{rows}}}\n", "utf-8")
     before, _, rest = PAGE.read_text("utf-8").partition(PAGE_BEGINS)

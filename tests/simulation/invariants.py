@@ -165,7 +165,6 @@ class Invariants(Observer):
             return
         behind = leader.cluster_ms(now) - node.cluster_ms(now)
         error = node.clock_error(now)
-        self.counts["clock error at most"] = max(self.counts["clock error at most"], error)
         if node.status(now) is NodeStatus.ACTIVE and behind > error + DRIFT_MS:
             raise Broken(9, f"{node.id} is {behind} ms behind, and says {error} ms at most")
 

@@ -44,15 +44,13 @@ class Following:
         """Take what follows the own log, and answer."""
         state = self.state
         if append.term < state.term:
-            self._refuse(leader, append, now)
+            self._answer(leader, None, state.log.last, append.sent, now)
             return
         if append.term > state.term:
             state.enter_term(append.term)
         self._hear(leader, append, now)
         if not self._agrees_at(append.previous):
-            hint = state.log.end_before(append.previous.index + 1)
-            if hint.index == append.previous.index:
-                hint = state.log.end_before(append.previous.index)
+            hint = state.log.end_before(append.previous.index)
             self._answer(leader, None, hint, append.sent, now)
             return
         for batch in append.batches:
@@ -105,9 +103,6 @@ class Following:
     def on_probe(self, leader: NodeId, probe: Probe) -> None:
         """A suspended leader asks whether it is heard. Nobody's timer is reset by that."""
         self.state.draft.tell(leader, ProbeAnswer(self.state.term, probe.sent))
-
-    def _refuse(self, leader: NodeId, append: Append, now: int) -> None:
-        self._answer(leader, None, self.state.log.last, append.sent, now)
 
     def _answer(
         self, leader: NodeId, matched: int | None, last: Position, echo: int, now: int

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import accumulate
 
 from peers.core.entry import NOWHERE, Batch, Entry, Places, Position
 from peers.core.vector import Vector
@@ -19,7 +20,7 @@ from peers.core.vector import Vector
 class Log:
     """What a node holds of the log."""
 
-    __slots__ = ("_batches", "_ends", "_vector", "base", "base_vector", "bytes")
+    __slots__ = ("_batches", "_ends", "_totals", "_vector", "base", "base_vector", "bytes")
 
     def __init__(self, base: Position = NOWHERE, vector: Places = ()) -> None:
         self.base = base
@@ -27,6 +28,7 @@ class Log:
         self.bytes = 0
         self._batches: list[Batch] = []
         self._ends: list[int] = []  # the last index of each batch
+        self._totals: list[int] = []  # the bytes up to the end of each
         self._vector = Vector(vector)
 
     @property
@@ -52,6 +54,7 @@ class Log:
         self._batches.append(batch)
         self._ends.append(batch.last.index)
         self.bytes += len(batch.packed)
+        self._totals.append(self.bytes)
         admit(self._vector, batch)
 
     def cut(self, index: int) -> None:
@@ -60,8 +63,8 @@ class Log:
         if keep == len(self._batches):
             return
         self._vector = Vector(self._batches[keep].vector)
-        self.bytes -= sum(len(batch.packed) for batch in self._batches[keep:])
-        del self._batches[keep:], self._ends[keep:]
+        del self._batches[keep:], self._ends[keep:], self._totals[keep:]
+        self.bytes = self._totals[-1] if keep else 0
         assert self.last.index == index, f"{index} is inside a batch"
 
     def term_at(self, index: int) -> int | None:
@@ -106,7 +109,7 @@ class Log:
     def bytes_after(self, index: int) -> int:
         """How much lies behind the end `index`."""
         place = bisect_left(self._ends, index + 1)
-        return sum(len(batch.packed) for batch in self._batches[place:])
+        return self.bytes - (self._totals[place - 1] if place else 0)
 
     def check(self) -> None:
         """Walk all of it and assert the invariant."""
@@ -120,7 +123,9 @@ class Log:
             assert end == last.index
             admit(vector, batch)
         assert vector == self._vector
-        assert self.bytes == sum(len(batch.packed) for batch in self._batches)
+        sizes = (len(batch.packed) for batch in self._batches)
+        assert self._totals == list(accumulate(sizes))
+        assert self.bytes == (self._totals[-1] if self._totals else 0)
 
 
 def admit(vector: Vector, batch: Batch) -> None:

@@ -109,11 +109,9 @@ class Draft:
         """Send the same message to several."""
         self.send.extend(Outgoing(node, self.lives.get(node, 0), message) for node in to)
 
-    def take(self) -> Output:
-        """All that was put together since the last time."""
-        if self.is_empty:
-            return NOTHING
-        output = Output(
+    def finish(self) -> Output:
+        """What was put together, for good."""
+        return Output(
             self.promise,
             self.cut,
             tuple(self.append),
@@ -123,5 +121,3 @@ class Draft:
             tuple(self.settle),
             tuple(self.barriers),
         )
-        self.__init__(self.lives)  # type: ignore[misc]  # it is empty again
-        return output

@@ -79,6 +79,7 @@ class Replica:
         """`promise` is the one on the disk, with an incarnation that was never used before and is
         synced already; it is not `whole` where the log lacks something that was promised."""
         self.state = State(
+            node,
             promise,
             log,
             membership,
@@ -89,7 +90,6 @@ class Replica:
             timing=timing or Timing(),
             bounds=bounds or Bounds(),
         )
-        self.state.name(node)
         self._pack = pack
         self.election = Election(self.state)
         self.following = Following(self.state)
@@ -110,7 +110,7 @@ class Replica:
         sender = state.membership.get(envelope.sender.id)
         known = sender is not None and sender.birth == envelope.sender.birth
         if not known or envelope.epoch != state.epoch or self._is_of_the_past(envelope):
-            return state.draft.take()  # a stranger's, another epoch's, or of a life that is over
+            return state.take_output()  # a stranger's, another epoch's, or of a life that is over
         state.incarnations[envelope.sender.id] = envelope.incarnation
         state.heard[envelope.sender.id] = now
         self._take(envelope, envelope.message, now)
@@ -387,4 +387,4 @@ class Replica:
             self.following.everywhere if self.leading is None else self.leading.everywhere()
         )
         self.forwarding.on_everywhere(everywhere)
-        return state.draft.take()
+        return state.take_output()

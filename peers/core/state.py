@@ -16,7 +16,7 @@ from peers.core.clock import FollowedClock
 from peers.core.entry import Epoch, Origin, Position
 from peers.core.log import Log
 from peers.core.membership import Membership, NodeId
-from peers.core.output import Draft, Promise
+from peers.core.output import NOTHING, Draft, Output, Promise
 from peers.core.timing import Bounds, Stamps, Timing
 
 
@@ -33,6 +33,7 @@ class State:
 
     def __init__(
         self,
+        node: NodeId,
         promise: Promise,
         log: Log,
         membership: Membership,
@@ -44,6 +45,8 @@ class State:
         timing: Timing,
         bounds: Bounds,
     ) -> None:
+        self.id = node
+        self.origin = Origin(node, promise.birth)
         self.epoch: Epoch = promise.epoch
         self.birth = promise.birth
         self.incarnation = promise.incarnation
@@ -69,10 +72,13 @@ class State:
         self.bounds = bounds
         self.draft = Draft(self.incarnations)
 
-    def name(self, node: NodeId) -> None:
-        """Say which member this is."""
-        self.id = node
-        self.origin = Origin(node, self.birth)
+    def take_output(self) -> Output:
+        """All that a step wants done; the next begins with nothing."""
+        draft = self.draft
+        if draft.is_empty:
+            return NOTHING
+        self.draft = Draft(self.incarnations)
+        return draft.finish()
 
     # -- promises
 

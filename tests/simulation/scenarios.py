@@ -104,6 +104,33 @@ def recover(world: World) -> World:
     return world
 
 
+def no_entries(envelope: Envelope) -> int:
+    """Appends that carry entries never arrive; the leader's word alone does."""
+    message = envelope.message
+    return FOREVER_MS if isinstance(message, Append) and message.batches else 0
+
+
+def only_a_still_has_x() -> World:
+    """Three, of which `c` is cut off: `a` and `b` held x, and `b`, which has lost its log, comes
+    back where no entry reaches it."""
+    world = stage(3)
+    apart(world, "ab", "c")
+    told = write(world, "a", "x")
+    assert world.run(1_000, lambda: told.answered())
+    world.crash("b", lose_log=True)
+    world.hold = no_entries
+    world.restart("b")
+    return world
+
+
+def recover_without_a_leader_meanwhile(world: World) -> World:
+    """The others may not go on without the one who has x, however well they hear each other."""
+    world.network.heal()
+    world.hold = None
+    assert not world.run(5_000, lambda: world.leader() is not None), "nobody knows of x"
+    return recover(world)
+
+
 # -- the cases
 
 
@@ -179,7 +206,7 @@ def isolated_leader_with_a_client() -> World:
 def two_changes_of_leader_with_a_write_in_flight() -> World:
     """A follower's write outlives the leader that got it, and the next one too."""
     world = stage(5)
-    world.hold = lambda e: FOREVER_MS if isinstance(e.message, Append) and e.message.batches else 0
+    world.hold = no_entries
     told = write(world, "e", "x")
     world.run(300)
     world.crash("a")
@@ -299,19 +326,10 @@ def a_late_append_of_an_old_leader() -> World:
 def a_lost_log_and_no_answer_yet() -> World:
     """A node that lost its log has a leader's word on how far it must come, and is not there yet:
     it does not vote, though that keeps the others waiting for the only one who has everything."""
-    world = stage(3)
-    apart(world, "ab", "c")
-    told = write(world, "a", "x")
-    assert world.run(1_000, lambda: told.answered())
-    world.crash("b", lose_log=True)
-    world.hold = lambda e: FOREVER_MS if isinstance(e.message, Append) and e.message.batches else 0
-    world.restart("b")
+    world = only_a_still_has_x()
     world.run(1_500)
     world.crash("a")
-    world.network.heal()
-    world.hold = None
-    assert not world.run(5_000, lambda: world.leader() is not None), "nobody knows of x"
-    return recover(world)
+    return recover_without_a_leader_meanwhile(world)
 
 
 def an_acknowledgement_of_an_earlier_life() -> World:
@@ -340,21 +358,12 @@ def an_acknowledgement_of_an_earlier_life() -> World:
 def a_recovery_that_is_interrupted() -> World:
     """A node loses its log, comes back, and stops before it has it again. What it finds then looks
     like a log without a hole; it still does not vote."""
-    world = stage(3)
-    apart(world, "ab", "c")
-    told = write(world, "a", "x")
-    assert world.run(1_000, lambda: told.answered())
-    world.crash("b", lose_log=True)
-    world.hold = lambda e: FOREVER_MS if isinstance(e.message, Append) and e.message.batches else 0
-    world.restart("b")
+    world = only_a_still_has_x()
     world.run(1_000)
     world.crash("b")
     world.crash("a")
     world.restart("b")
-    world.network.heal()
-    world.hold = None
-    assert not world.run(5_000, lambda: world.leader() is not None), "nobody knows of x"
-    return recover(world)
+    return recover_without_a_leader_meanwhile(world)
 
 
 def an_answer_to_an_earlier_life() -> World:
@@ -392,10 +401,7 @@ def an_answer_to_an_earlier_life() -> World:
     world.nodes["b"].receive(late[0], world.now)
     world.run(1_000)
     world.crash("a")
-    world.network.heal()
-    world.hold = None
-    assert not world.run(5_000, lambda: world.leader() is not None), "nobody knows of x"
-    return recover(world)
+    return recover_without_a_leader_meanwhile(world)
 
 
 def a_read_as_of_now_at_a_leader_that_was() -> World:

@@ -1,4 +1,4 @@
-"""Where each planted fault shows, and by what: found by python -m tests.simulation.planted."""
+"""Where each planted fault shows, and by what: found by python -m tests.simulation.hunting."""
 
 from __future__ import annotations
 

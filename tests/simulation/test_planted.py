@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.caught import CAUGHT
-from tests.simulation.planted import PAGE, PLANTED, first_caught, row
+from tests.simulation.hunting import PAGE, first_caught, row
+from tests.simulation.planted import PLANTED
 
 
 @pytest.mark.parametrize("name", PLANTED)
@@ -18,4 +19,4 @@ def test_the_documentation_has_the_table() -> None:
     assert list(CAUGHT) == list(PLANTED)
     page = PAGE.read_text("utf-8")
     for name, planted in PLANTED.items():
-        assert row(planted, CAUGHT[name]) in page, "run: python -m tests.simulation.planted"
+        assert row(planted, CAUGHT[name]) in page, "run: python -m tests.simulation.hunting"

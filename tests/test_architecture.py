@@ -289,6 +289,13 @@ def test_no_arrows_make_a_circle() -> None:
         settled = ready
 
 
+def test_the_log_can_be_used_without_the_cache() -> None:
+    """The example of it knows `peers` alone; that `peers` knows no more is seen to above."""
+    source = (ROOT / "examples" / "ledger.py").read_text()
+    used = {name.split(".")[0] for name in imports("ledger", ast.parse(source), is_package=False)}
+    assert used - sys.stdlib_module_names == {"peers"}
+
+
 @pytest.mark.parametrize(
     ("module", "source"),
     [

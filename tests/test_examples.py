@@ -1,4 +1,4 @@
-"""Every example runs as it stands, against a real node, and shows what it says."""
+"""Every example runs as it stands, against a real node if it needs one, and shows what it says."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from peers.core.entry import Dot, Entry, Origin
+from peers.ordered_log import Settled
 from tests.running import a_node, run
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -69,6 +71,33 @@ def test_workers() -> None:
     run(scenario())
 
 
+def test_ledger(tmp_path: Path) -> None:
+    """What is spent twice is refused once; the second run goes on from the first, in its epoch."""
+
+    def lines_of_run() -> list[str]:
+        return run(output_of("ledger.py", "--data-dir", str(tmp_path))).splitlines()
+
+    first, second = lines_of_run(), lines_of_run()
+    epoch = first[0].split()[2].rstrip(",")
+    assert first == [
+        f"opened: epoch {epoch}, entry 0, {{}}",
+        "outside pays ann 100: done (entry 1)",
+        "ann pays bob 80: done (entry 2)",
+        "ann pays cat 80: refused: ann has 20 (entry 3)",
+        "as of now: {'outside': -100, 'ann': 20, 'bob': 80}",
+        f"opened: epoch {epoch}, entry 3, {{'outside': -100, 'ann': 20, 'bob': 80}}",
+        "ann pays cat 20: done (entry 4)",
+        "as of now: {'outside': -100, 'ann': 0, 'bob': 80, 'cat': 20}",
+    ]
+    assert second[0] == f"opened: epoch {epoch}, entry 4, {first[-1].removeprefix('as of now: ')}"
+    assert second[-1] == "as of now: {'outside': -200, 'ann': 0, 'bob': 160, 'cat': 40}"
+
+
+def test_ledger_needs_no_directory_and_explains_itself() -> None:
+    assert "ann pays cat 20: done (entry 4)" in run(output_of("ledger.py"))
+    assert "--data-dir" in run(output_of("ledger.py", "--help"))
+
+
 def load_example(name: str) -> Any:
     """An example as a module."""
     spec = importlib.util.spec_from_file_location("example_under_test", EXAMPLES / name)
@@ -77,6 +106,56 @@ def load_example(name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+class FarLog:
+    """Orders nothing by itself: the test says what becomes of each operation."""
+
+    def __init__(self) -> None:
+        self.operations: list[bytes] = []
+
+    def now(self) -> int:
+        return 1_000
+
+    def propose(self, operation: bytes, until: int) -> Dot:
+        assert until > self.now()
+        self.operations.append(operation)
+        return Dot(Origin("n", "birth"), 1, len(self.operations))
+
+    async def read_barrier(self) -> int:
+        return 5
+
+
+def test_ledger_takes_what_only_the_log_of_a_cluster_says() -> None:
+    """A leader's own entry, a void, what is late, an asker who has gone, a read ahead of all."""
+    log = FarLog()
+    ledger = load_example("ledger.py").Ledger(log)
+
+    async def scenario() -> None:
+        asked = [asyncio.create_task(ledger.transfer("outside", "ann", 5)) for _ in range(5)]
+        reading = asyncio.create_task(ledger.read())
+        await asyncio.sleep(0)
+        operation = log.operations[0]
+        void, late, done, gone, unknown = [Dot(Origin("n", "birth"), 1, n) for n in range(1, 6)]
+        ledger.apply([Entry(1, 2, 1_000, None, None, b""), Entry(2, 2, 1_000, void, None, b"")])
+        ledger.apply([Entry(3, 2, 7_000, late, 6_000, operation)])
+        asked[3].cancel()
+        await asyncio.sleep(0)
+        ledger.apply([Entry(4, 2, 7_000, done, 7_000, operation)])
+        await asyncio.sleep(0)
+        assert not reading.done()
+        ledger.apply([Entry(5, 2, 7_000, gone, 8_000, operation)])
+        ledger.settle(unknown, Settled.UNKNOWN)
+        assert await reading == {"outside": -10, "ann": 10}
+        asked.pop(3)
+        assert await asyncio.gather(*asked) == [
+            "not done: it came too late (entry 2)",
+            "not done: it came too late (entry 3)",
+            "done (entry 4)",
+            "perhaps done",
+        ]
+
+    run(scenario())
 
 
 def test_web_service() -> None:

@@ -3,7 +3,8 @@
 LogError
 ├── RefusedError     not proposed and never will be: `reason` is a status, or a code
 ├── OutdatedError    an entry that this release cannot apply; raised by the application
-└── StorageError     the state directory cannot be used
+├── StorageError     the state directory cannot be used
+└── WireError        bytes that nodes do not say, or may not
 """
 
 from __future__ import annotations
@@ -27,3 +28,7 @@ class OutdatedError(LogError):
 
 class StorageError(LogError):
     """The state directory cannot be read, written or had for oneself."""
+
+
+class WireError(LogError):
+    """Bytes that are no message or batch, or a message that is too large to become bytes."""

@@ -37,6 +37,7 @@ from peers.core.messages import (
     Vote,
     VoteAnswer,
 )
+from peers.errors import WireError
 from peers.wire_batches import pack_batch, pack_proposals, unpack_batch, unpack_proposals
 from peers.wire_fields import (
     BATCHES_MAX,
@@ -44,7 +45,6 @@ from peers.wire_fields import (
     FRAME_BYTES_MAX,
     Codec,
     Codecs,
-    WireError,
     pack_plain,
     take_int,
     take_text,
@@ -58,7 +58,6 @@ __all__ = [
     "VERSION",
     "VERSION_MIN",
     "UnknownKindError",
-    "WireError",
     "decode",
     "encode",
     "pack_batch",

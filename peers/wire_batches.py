@@ -18,6 +18,7 @@ from typing import Any, Final
 import xxhash
 
 from peers.core.entry import Batch, Dot, Entry, Origin, Places, Proposal
+from peers.errors import WireError
 from peers.wire_fields import (
     BATCH_BYTES_MAX,
     BATCH_ENTRIES_MAX,
@@ -25,7 +26,6 @@ from peers.wire_fields import (
     OPERATION_BYTES_MAX,
     OPERATIONS_MAX,
     ORIGINS_MAX,
-    WireError,
     pack_plain,
     take_int,
     take_ints,

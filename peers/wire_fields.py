@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import msgpack
 
-from peers.errors import LogError
+from peers.errors import WireError
 
 # The limits. Whoever meets one gets a WireError: who sends cuts smaller, who receives refuses.
 FRAME_BYTES_MAX: Final = 64 << 20
@@ -37,10 +37,6 @@ INT_MAX: Final = (1 << 63) - 1
 ELEMENTS_MAX: Final = 1 << 16
 _ARRAY_MAX: Final = max(BATCH_ENTRIES_MAX, BATCHES_MAX, OPERATIONS_MAX, ORIGINS_MAX)
 _TEXT_BYTES_MAX: Final = 4 * DETAIL_CHARS_MAX
-
-
-class WireError(LogError):
-    """Bytes that are no message or batch, or a message that is too large to become bytes."""
 
 
 # -- bytes

@@ -1,21 +1,21 @@
 """What nodes say to each other, as bytes: envelopes, the codes of messages, and the version.
 
 An envelope is one msgpack array: version, code of the message, sender, incarnation, epoch, whom it
-is for, and the fields of the message in the order of their class. Codes are for ever; a new field
-stands last and has a default, since an earlier release passes over it and lacks it. Batches stand
-in it as the bytes that the leader made of them.
+is for (id, birth and incarnation), and the fields of the message in the order of their class. Codes
+are for ever; a new field stands last and has a default, since an earlier release passes over it and
+lacks it. Batches stand in it as the bytes that the leader made of them.
 
 Invariant: whatever bytes come, `decode` gives an envelope of the right types or raises WireError.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
 from operator import attrgetter
 from typing import Any, Final
 
+from peers import wire_members
 from peers.core.entry import Batch, Epoch, Origin, Proposal
-from peers.core.membership import Member
+from peers.core.membership import Member, Membership
 from peers.core.messages import (
     Append,
     AppendAnswer,
@@ -32,6 +32,9 @@ from peers.core.messages import (
     ProbeAnswer,
     Recover,
     RecoverAnswer,
+    SnapshotAsk,
+    SnapshotGone,
+    SnapshotPiece,
     TakeLog,
     TransferLead,
     Vote,
@@ -41,8 +44,8 @@ from peers.errors import WireError
 from peers.wire_batches import pack_batch, pack_proposals, unpack_batch, unpack_proposals
 from peers.wire_fields import (
     BATCHES_MAX,
-    DETAIL_CHARS_MAX,
     FRAME_BYTES_MAX,
+    ORIGINS_MAX,
     Codec,
     Codecs,
     pack_plain,
@@ -69,7 +72,7 @@ __all__ = [
 VERSION: Final = 1
 VERSION_MIN: Final = 1
 _ARRAY_HEADS: Final = range(0x90, 0xA0)
-_ENVELOPE_LENGTH: Final = 8
+_ENVELOPE_LENGTH: Final = 9
 
 # A code that is no longer used is never given again.
 CODES: Final[dict[type[Any], int]] = {
@@ -91,6 +94,9 @@ CODES: Final[dict[type[Any], int]] = {
     Recover: 16,
     RecoverAnswer: 17,
     Hello: 18,
+    SnapshotAsk: 19,
+    SnapshotPiece: 20,
+    SnapshotGone: 21,
 }
 
 
@@ -98,19 +104,15 @@ class UnknownKindError(WireError):
     """A message that this release has no class for: pass over it, and read the next."""
 
 
-def _in_order(members: tuple[Member, ...]) -> bool:
-    """Members stand in the order of their ids, each once."""
-    return all(one.id < two.id for one, two in pairwise(members))
-
-
 CODECS: Final = Codecs(
     own={
         Batch: Codec(attrgetter("packed"), unpack_batch),
         tuple[Proposal, ...]: Codec(pack_proposals, unpack_proposals),
+        Membership: wire_members.CODEC,
     },
-    items_max={Batch: BATCHES_MAX},
-    chars_max={(Member, "details"): DETAIL_CHARS_MAX},
-    laws={tuple[Member, ...]: _in_order},
+    items_max={Batch: BATCHES_MAX, tuple[Origin, int, int]: ORIGINS_MAX},
+    chars_max=wire_members.DETAIL_CHARS,
+    laws={tuple[Member, ...]: wire_members.in_order},
 )
 _KINDS: Final = {kind: (code, CODECS.of(kind).pack) for kind, code in CODES.items()}
 _READERS: Final = {code: CODECS.of(kind).unpack for kind, code in CODES.items()}
@@ -130,6 +132,7 @@ def encode(envelope: Envelope) -> bytes:
             envelope.incarnation,
             envelope.epoch,
             envelope.to,
+            envelope.birth,
             envelope.life,
             pack(envelope.message),
         )
@@ -147,7 +150,7 @@ def decode(data: bytes, frame_bytes_max: int = FRAME_BYTES_MAX) -> Envelope:
     parts = unpack_plain(data)
     if len(parts) < _ENVELOPE_LENGTH:
         raise WireError(f"an envelope of {len(parts)} parts, where {_ENVELOPE_LENGTH} are needed")
-    _, code, sender, incarnation, epoch, to, life, fields = parts[:_ENVELOPE_LENGTH]
+    _, code, sender, incarnation, epoch, to, birth, life, fields = parts[:_ENVELOPE_LENGTH]
     read = _READERS.get(take_int(code))
     if read is None:
         raise UnknownKindError(f"a message of the kind {code}, which this release does not know")
@@ -156,6 +159,7 @@ def decode(data: bytes, frame_bytes_max: int = FRAME_BYTES_MAX) -> Envelope:
         take_int(incarnation),
         _take_epoch(epoch),
         take_text(to),
+        take_text(birth),
         take_int(life),
         read(fields),
     )

@@ -32,6 +32,7 @@ from peers.wire_fields import (
     take_text,
     unpack_plain,
 )
+from peers.wire_members import pack_membership, unpack_membership
 
 FORM: Final = 1
 # An array of two, of which the first is an unsigned number of 64 bits, however small it is.
@@ -56,12 +57,15 @@ def pack_batch(entries: Sequence[Entry], vector: Places) -> Batch:
     WireError where it is larger than a batch may be; it is the leader who cuts.
     """
     assert entries, "a batch has entries"
-    indexes, terms, ats, dots, untils, operations = zip(*entries, strict=True)
+    indexes, terms, ats, dots, untils, operations, memberships = zip(*entries, strict=True)
     first = indexes[0]
     assert indexes == tuple(range(first, first + len(indexes))), "indexes follow each other"
     known, incarnations, sequences = _columns(vector)
-    named = _pack_named(dots, untils, operations, known)
+    if memberships[0] is not None:
+        assert len(operations) == 1, "a membership stands alone in its batch"
+        operations = (pack_membership(memberships[0]),)
     # The vector needs no origins of its own: they are the first of the list.
+    named = _pack_named(dots, untils, operations, known)
     content = (FORM, first, incarnations, sequences, _squeezed(terms), _squeezed(ats), *named)
     _read_content(content)  # so that what is refused is refused here, and not by every follower
     plain = pack_plain(content)
@@ -77,8 +81,20 @@ def unpack_batch(packed: bytes) -> Batch:
         _content_of(packed)
     )
     indexes = range(first, first + len(terms))
-    rows = zip(indexes, terms, ats, _dots(names, *dots), untils, operations, strict=True)
+    if 0 in dots[0] and any(operations[n] for n, dot in enumerate(dots[0]) if not dot):
+        return Batch((_with_membership(first, terms, ats, untils, operations),), vector, packed)
+    rows = zip(
+        *(indexes, terms, ats, _dots(names, *dots), untils, operations, (None,) * len(terms)),
+        strict=True,
+    )
     return Batch(tuple(map(_new, repeat(Entry), rows)), vector, packed)
+
+
+def _with_membership(index: int, terms: Any, ats: Any, untils: Any, operations: Any) -> Entry:
+    """The entry of a batch that only the log itself understands."""
+    if len(operations) != 1 or untils[0] is not None:
+        raise WireError("a membership that does not stand alone in its batch")
+    return Entry(index, terms[0], ats[0], None, None, b"", unpack_membership(operations[0]))
 
 
 def _content_of(packed: Any) -> Any:

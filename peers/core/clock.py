@@ -52,12 +52,13 @@ class Sample(NamedTuple):
 class FollowedClock:
     """Cluster time as a follower knows it, by the least delayed of the leader's last words."""
 
-    __slots__ = ("_best", "_highest", "_samples")
+    __slots__ = ("_best", "_committed", "_highest", "_samples")
 
     def __init__(self) -> None:
         self._samples: deque[Sample] = deque(maxlen=SAMPLES)
         self._best: Sample | None = None
-        self._highest = 0
+        self._highest = 0  # that was read
+        self._committed = 0  # the time of the last entry that is
 
     @property
     def runs(self) -> bool:
@@ -69,13 +70,19 @@ class FollowedClock:
         if asked is not None:
             self._samples.append(Sample(cluster, now, now - asked))
             self._best = min(self._samples, key=lambda each: _error_at(each, now))
-        self.at_least(cluster)
+        self._highest = max(self._highest, cluster)
 
     def set(self, cluster: int, now: int) -> None:
         """From now on this clock is the cluster's: its node leads, or has just heard who does."""
         self._samples.clear()
-        self._best = Sample(max(cluster, self._highest), now, 0)
-        self.at_least(cluster)
+        self._best = Sample(cluster, now, 0)
+
+    def stop(self, committed: int) -> None:
+        """A majority says that this clock is wrong: only what was committed is known of the time,
+        until somebody else's is heard. This once, readings may go back."""
+        self._samples.clear()
+        self._best = None
+        self._committed = self._highest = committed
 
     def forget_samples(self) -> None:
         """Another leader: what the one before said is no measure for it."""
@@ -83,13 +90,20 @@ class FollowedClock:
 
     def at_least(self, cluster: int) -> None:
         """What is committed sets the clock: it is never read as less than that any more."""
-        self._highest = max(self._highest, cluster)
+        self._committed = max(self._committed, cluster)
 
     def read(self, now: int) -> int:
-        """The cluster time at `now`; never less than an earlier answer."""
-        if self._best is not None:
-            self._highest = max(self._highest, self._best.cluster + now - self._best.now)
+        """The cluster time at `now`, to judge what is over; never less than an earlier answer."""
+        self._highest = max(self._highest, self.running(now))
         return self._highest
+
+    def running(self, now: int) -> int:
+        """The cluster time at `now`, for telling others. Where this node once read too much that is
+        passed over: it need not become the cluster's mistake."""
+        best = self._best
+        return (
+            self._committed if best is None else max(self._committed, best.cluster + now - best.now)
+        )
 
     def error(self, now: int) -> int:
         """By how much the cluster time may be later than `read` says."""

@@ -22,18 +22,20 @@ from peers.core.messages import (
     VoteAnswer,
 )
 from peers.core.state import Part, State
+from peers.core.syncing import Taking
 
 
 class Election:
     """One node's part in elections."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, taking: Taking) -> None:
         self.state = state
+        self._taking_state = taking
         self.won = False  # a majority has just voted for us; the replica takes it from here
-        self.clocks: list[int] = []  # of the voters, as they said with their votes
+        self.clocks: list[tuple[int, int]] = []  # of the voters, each with its error
         self.resumed: list[int] = []
         self._round = 0  # the term that is asked about, or stood in
-        self._granted: set[NodeId] = set()
+        self._granted: dict[NodeId, int] = {}  # who would vote, or did, and when that came
         self._taking = False  # a newer log was asked for in this round
         self._stand_at = 0
         self.rest(state.started)
@@ -63,14 +65,20 @@ class Election:
         self._ask(now)
 
     def _may_stand(self) -> bool:
-        return self.state.counts and self.state.membership.is_voter(self.state.id)
+        state = self.state
+        able = state.counts and state.intact and not self._taking_state.under_way
+        return able and state.membership.is_voter(state.id)
 
     def _ask(self, now: int) -> None:
         """Find out whether a majority would vote for us."""
         state = self.state
         state.part = Part.CANDIDATE
         state.leader = None
+        granted = self._granted if self._round == state.term + 1 else {}
         self._begin_round(state.term + 1)
+        # Somebody may be so far away that the answer comes after the question is asked again.
+        since = now - 2 * state.timing.election_timeout_ms
+        self._granted |= {node: at for node, at in granted.items() if at > since}
         # Silence may be the network's: the same is asked again, a little later.
         self._stand_at = now + state.timing.election_timeout_ms // 2 + self._turn(now)
         state.draft.tell_all(self._electorate(), PreVote(self._round, state.log.last))
@@ -91,7 +99,7 @@ class Election:
 
     def _begin_round(self, term: int) -> None:
         self._round = term
-        self._granted = {self.state.id}
+        self._granted = {self.state.id: self.state.started}
         self._taking = False
         self.clocks, self.resumed = [], []
 
@@ -136,9 +144,10 @@ class Election:
             state.vote = candidate.origin
             state.promise()
             self.rest(now)
-        clock = state.clock.read(now) if state.clock.runs else None
+        clock = state.clock.running(now) if state.clock.runs else None
         last = self._end_to_be_taken()
-        answer = VoteAnswer(state.term, granted, last, clock, state.resumed)
+        error = state.clock.error(now)
+        answer = VoteAnswer(state.term, granted, last, clock, error, state.resumed)
         state.draft.tell(sender, answer)
 
     def _may_vote(self, now: int) -> bool:
@@ -169,7 +178,7 @@ class Election:
         if not answer.granted:
             self._take_newer(sender, answer.last)
             return
-        self._granted.add(sender)
+        self._granted[sender] = now
         if state.membership.is_majority(self._granted):
             self._stand(now, handed=False)
 
@@ -185,9 +194,9 @@ class Election:
         if not answer.granted:
             self._take_newer(sender, answer.last)
             return
-        self._granted.add(sender)
+        self._granted[sender] = now
         if answer.clock is not None:
-            self.clocks.append(answer.clock)
+            self.clocks.append((answer.clock, answer.error))
         self.resumed.append(answer.resumed)
         self._count()
 
@@ -207,16 +216,21 @@ class Election:
         previous = request.have
         if state.log.term_at(previous.index) != previous.term:
             previous = request.committed
-        if state.log.term_at(previous.index) != previous.term:
-            return  # it lies before our window
-        batches = state.log.after(previous.index, state.bounds.append_bytes)
+        if state.log.term_at(previous.index) == previous.term:
+            batches = state.log.after(previous.index, state.bounds.append_bytes)
+        else:
+            previous, batches = state.log.base.position, ()  # it lies before our window
         state.draft.tell(sender, NewerLog(state.term, previous, batches))
 
-    def on_newer_log(self, newer: NewerLog, now: int) -> None:
+    def on_newer_log(self, sender: NodeId, newer: NewerLog, now: int) -> None:
         """Take it, in one step, and stand again. Whatever of ours it lacks was never committed:
         its holder would have it."""
         state, log = self.state, self.state.log
-        if state.part is not Part.CANDIDATE or not newer.batches:
+        if state.part is not Part.CANDIDATE:
+            return
+        if not newer.batches:
+            if newer.previous.index > state.commit:
+                self._taking_state.begin(sender, now)
             return
         if newer.batches[-1].last <= log.last or newer.previous.index < state.commit:
             return

@@ -1,6 +1,7 @@
 """What stands in the log: entries, and the names of the operations in them.
 
-Pure data. An operation is opaque bytes here; what it means is the application's business.
+Pure data. An operation is opaque bytes here; what it means is the application's business. The one
+kind of entry that is the log's own says who belongs to the cluster from then on.
 
 A `Dot` names one operation for ever: no two operations share one, in whatever order they arrive.
 """
@@ -10,12 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-
-class Origin(NamedTuple):
-    """Where operations come from: a member's id, and the birth of its state directory."""
-
-    id: str
-    birth: str
+from peers.core.membership import Membership
+from peers.core.origin import Origin as Origin
 
 
 class Dot(NamedTuple):
@@ -42,7 +39,8 @@ class Entry(NamedTuple):
     """One place in the log.
 
     `at` is cluster time in milliseconds and never decreases with the index. An operation whose
-    entry is stamped after `until` applies as nothing. A leader's own first entry has no dot.
+    entry is stamped after `until` applies as nothing. What the leader itself enters has no dot: its
+    empty first entry, and changes of the membership.
     """
 
     index: int  # type: ignore[assignment]  # our word for it; tuple.index is of no use here
@@ -51,6 +49,7 @@ class Entry(NamedTuple):
     dot: Dot | None
     until: int | None
     operation: bytes
+    membership: Membership | None = None  # who belongs from here on; there is no operation then
 
 
 class Position(NamedTuple):
@@ -82,6 +81,7 @@ class Batch:
 
     `vector` is that of the log before the first of them, so a log that is cut knows its vector
     again. `packed` is what the leader made of it, once: the same bytes go to every peer and disk.
+    A membership stands alone in its batch.
     """
 
     entries: tuple[Entry, ...]
@@ -92,6 +92,11 @@ class Batch:
     def first(self) -> int:
         """The index of the first entry."""
         return self.entries[0].index
+
+    @property
+    def membership(self) -> Membership | None:
+        """Who belongs from here on, where that changes."""
+        return self.entries[0].membership
 
     @property
     def last(self) -> Position:

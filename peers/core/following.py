@@ -5,7 +5,11 @@ decided in `election.py`.
 
 A log that agrees with the leader's at one position agrees with it on all before. A tail that
 conflicts is cut; nothing committed is ever in it. An answer says how far the log is the leader's
-*and* on the disk: only that may count.
+*and* on the disk: only that may count. Whoever lacks what the leader no longer keeps takes a
+snapshot.
+
+A leader whose time is further on than it can be, by our own clock, is heard, and what is committed
+is taken from it; nothing else is, or its mistake would become the cluster's.
 """
 
 from __future__ import annotations
@@ -14,20 +18,25 @@ from peers.core.entry import Batch, Position
 from peers.core.membership import NodeId
 from peers.core.messages import Append, AppendAnswer, Probe, ProbeAnswer
 from peers.core.state import Part, State
+from peers.core.syncing import Taking
 from peers.core.timing import stamped_at
 
 
 class Following:
     """A follower's side of replication."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, taking: Taking) -> None:
         self.state = state
+        self._taking = taking
         self.leader_heard: int | None = None  # when a leader's word came last
         self.lease_from: int | None = None  # a moment before the leader sent its last word
         self.everywhere = 0
+        self._elected_after: int | None = None  # the present leader, by our clock
         self._echo = 0  # the stamp of the leader's last message
         self._answered = 0  # what the last answer said
         self.caught_up = False  # it was where the leader was, once since the start
+        self.refuses = False  # the leader's time: it cannot be right
+        self.lacks = False  # something that the leader no longer keeps
 
     def in_touch(self, now: int) -> bool:
         """Whether a leader was heard within an election timeout."""
@@ -48,26 +57,51 @@ class Following:
             return
         if append.term > state.term:
             state.enter_term(append.term)
-        self._hear(leader, append, now)
+        ahead = self.refuses = self._is_ahead(append, now)
+        self._hear(leader, append, now, follow=not ahead)
+        self.lacks = False
         if not self._agrees_at(append.previous):
-            hint = state.log.end_before(append.previous.index)
-            self._answer(leader, None, hint, append.sent, now)
+            self._disagree(leader, append, now, ahead=ahead)
             return
+        end = append.previous.index
         for batch in append.batches:
+            if ahead and batch.last.index > append.commit:
+                break
             self._take(batch)
-        end = append.batches[-1].last.index if append.batches else append.previous.index
+            end = batch.last.index
         state.agreed = max(state.agreed, end)
         self.everywhere = min(append.everywhere, state.agreed)
         state.commit_to(min(append.commit, state.agreed))
         if self.lease_from is not None and state.commit >= append.commit:
             self.caught_up = True
-        self._answer(leader, min(state.agreed, state.stored), state.log.last, append.sent, now)
+        matched = min(state.agreed, state.stored)
+        self._answer(leader, matched, state.log.last, append.sent, now, ahead=ahead)
 
-    def _hear(self, leader: NodeId, append: Append, now: int) -> None:
+    def _disagree(self, leader: NodeId, append: Append, now: int, *, ahead: bool) -> None:
+        """Say where our log may be the leader's; or take its state, where that is no use."""
+        if append.previous.index == append.since:
+            self.lacks = True
+            self._taking.begin(leader, now)
+        hint = self.state.log.end_before(append.previous.index)
+        self._answer(leader, None, hint, append.sent, now, ahead=ahead)
+
+    def _is_ahead(self, append: Append, now: int) -> bool:
+        """Whether the leader's time, or that of what it wants to commit, cannot be right."""
+        clock = self.state.clock
+        if not clock.runs:
+            return False
+        latest = clock.running(now) + clock.error(now) + self.state.timing.max_clock_step_ms
+        at = append.batches[-1].entries[-1].at if append.batches else 0
+        if at > latest and append.batches[-1].last.index <= append.commit:
+            clock.set(at, now)  # a majority has taken it: it is the time
+            return False
+        return max(at, append.time) > latest
+
+    def _hear(self, leader: NodeId, append: Append, now: int, *, follow: bool) -> None:
         state = self.state
         assert state.part is not Part.LEADER, "a term has at most one leader"
         if state.leader != leader:
-            state.clock.forget_samples()
+            self._begin_to_follow()
         state.part = Part.FOLLOWER
         state.leader = leader
         state.leader_commit = max(state.leader_commit, append.commit)
@@ -76,7 +110,18 @@ class Following:
         asked = None if append.echo is None else stamped_at(append.echo)
         if asked is not None and (self.lease_from is None or asked > self.lease_from):
             self.lease_from = asked
-        state.clock.hear(append.time, now, asked)
+        if follow:
+            said_after = self._elected_after if asked is None else asked
+            state.clock.hear(append.time, now, said_after)
+
+    def _begin_to_follow(self) -> None:
+        """Another leader. Of its first word, which echoes nothing, we know only that it was said
+        after its election; and that was not long before the former leader's last word, since one
+        that was deposed falls silent within an election timeout."""
+        self.state.clock.forget_samples()
+        since = self.lease_from
+        timeout = self.state.timing.election_timeout_ms
+        self._elected_after = None if since is None else since - timeout
 
     def _agrees_at(self, previous: Position) -> bool:
         state = self.state
@@ -105,7 +150,14 @@ class Following:
         self.state.draft.tell(leader, ProbeAnswer(self.state.term, probe.sent))
 
     def _answer(
-        self, leader: NodeId, matched: int | None, last: Position, echo: int, now: int
+        self,
+        leader: NodeId,
+        matched: int | None,
+        last: Position,
+        echo: int,
+        now: int,
+        *,
+        ahead: bool = False,
     ) -> None:
         state = self.state
         if matched is not None:
@@ -117,7 +169,9 @@ class Following:
             echo,
             state.stamps.next(now),
             state.counts,
-            False,
+            state.intact and not self._taking.under_way and not self.lacks,
+            ahead,
+            state.noted,
             state.reaches(now),
         )
         state.draft.tell(leader, answer)

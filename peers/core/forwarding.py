@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from peers.core.entry import Dot, Entry, Origin, Proposal
+from peers.core.entry import Dot, Entry, Origin, Places, Proposal
 from peers.core.membership import NodeId
 from peers.core.messages import Forward, ForwardAnswer
 from peers.core.outcomes import Ack, Settled
@@ -143,6 +143,8 @@ class Forwarding:
             dot = entry.dot
             if dot is None or dot.origin != me or dot.incarnation != incarnation:
                 continue
+            if dot.sequence < self._first():
+                continue  # once more, to a state that was replaced
             waiting = self._waiting.popleft()
             assert waiting.proposal.dot == dot, f"{dot} came before {waiting.proposal.dot}"
             self.bytes -= len(waiting.proposal.operation)
@@ -150,6 +152,24 @@ class Forwarding:
             self._appended = max(self._appended, dot.sequence)
             if waiting.ack is Ack.ALL:
                 self._for_all.append((entry.index, dot))
+
+    def on_passed_over(self, vector: Places) -> None:
+        """A snapshot was installed: of our own operations that it covers, nobody will see here what
+        they led to."""
+        through = next(
+            (
+                sequence
+                for origin, incarnation, sequence in vector
+                if (origin, incarnation) == (self.state.origin, self.state.incarnation)
+            ),
+            0,
+        )
+        while self._waiting and self._waiting[0].proposal.dot.sequence <= through:
+            waiting = self._waiting.popleft()
+            self.bytes -= len(waiting.proposal.operation)
+            self.state.draft.settle.append((waiting.proposal.dot, Settled.UNKNOWN))
+        self._sent = max(self._sent, through)
+        self._appended = max(self._appended, through)
 
     def on_everywhere(self, index: int) -> None:
         """Every voter holds the log up to here."""

@@ -12,7 +12,7 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from peers.core.entry import Origin
+from peers.core.origin import Origin
 
 NodeId = str
 
@@ -43,13 +43,15 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The members, in the order of their ids."""
+    """The members, in the order of their ids, and the feature level that is in force."""
 
     members: tuple[Member, ...] = ()
+    level: int = 1
     voters: tuple[NodeId, ...] = field(init=False, repr=False, compare=False)
     majority: int = field(init=False, repr=False, compare=False)  # of the voters
     _by_id: dict[NodeId, Member] = field(init=False, repr=False, compare=False)
     _votes: frozenset[NodeId] = field(init=False, repr=False, compare=False)
+    _origins: frozenset[Origin] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         ids = [member.id for member in self.members]
@@ -60,6 +62,8 @@ class Membership:
         object.__setattr__(self, "majority", len(voters) // 2 + 1)
         object.__setattr__(self, "_by_id", {member.id: member for member in self.members})
         object.__setattr__(self, "_votes", frozenset(voters))
+        origins = frozenset(member.origin for member in self.members)
+        object.__setattr__(self, "_origins", origins)
 
     def get(self, node: NodeId) -> Member | None:
         """The member of an id."""
@@ -90,3 +94,10 @@ class Membership:
             and other.id not in gone
             and (-other.priority, other.id) < (-mine.priority, mine.id)
         )
+
+    def origins(self) -> frozenset[Origin]:
+        """The names under which the members' operations go."""
+        return self._origins
+
+
+NOBODY = Membership()

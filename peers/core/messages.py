@@ -10,7 +10,9 @@ above all.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from peers.core.base import Base
 from peers.core.entry import Batch, Epoch, Origin, Position, Proposal
 from peers.core.membership import NodeId
 
@@ -44,14 +46,16 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class VoteAnswer:
-    """Whether it did, with its clock: the winner goes on from the highest that it hears of.
-    `clock` is one that runs, `resumed` what was stored before the node was down, brought forward.
+    """Whether it did, with its clock, by which the winner sets its own. `clock` is one that runs,
+    and may be behind by `error`; `resumed` is what was stored before the node was down, brought
+    forward.
     """
 
     term: int
     granted: bool
     last: Position
     clock: int | None
+    error: int
     resumed: int
 
 
@@ -66,11 +70,19 @@ class TakeLog:
 
 @dataclass(frozen=True, slots=True)
 class NewerLog:
-    """What a newer log has behind `previous`, and the term in which its holder is."""
+    """What a newer log has behind `previous`, and the term in which its holder is. Without batches:
+    what was asked for lies before `previous` and is no longer kept, so take a snapshot."""
 
     term: int
     previous: Position
     batches: tuple[Batch, ...]
+
+
+class Noted(NamedTuple):
+    """The digest of the application's state where it noted it last: the entry's index, 8 bytes."""
+
+    index: int  # type: ignore[assignment]  # our word for it; tuple.index is of no use here
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +91,15 @@ class Append:
 
     `sent` is a stamp of the leader's, which the answer brings back: each is greater than the one
     before. `echo` is the stamp of the follower's last answer: so it knows that this message was
-    sent later than that. `everywhere` is the index up to which every voter holds the log.
+    sent later than that. `everywhere` is the index up to which every voter holds the log. What
+    lies up to `since` the leader no longer keeps: who lacks that takes a snapshot.
     """
 
     term: int
     previous: Position
     batches: tuple[Batch, ...]
     commit: int
+    since: int
     everywhere: int
     time: int
     sent: int
@@ -97,8 +111,11 @@ class AppendAnswer:
     """How far the follower's log is the leader's and on its disk; None where `previous` is not in
     it, and then `last` says where it may be.
 
-    `counts` is False for a node that does not hold yet what it once promised to keep. `sent` is a
-    stamp of the follower's. `reaches` are the members that it hears.
+    `counts` is False for a node that does not hold yet what it once promised to keep, `able` for
+    one that could not lead: its state is missing or wrong. `sent` is a stamp of the follower's.
+    `reaches` are the members that it hears. `ahead`: the leader's time is further on than it can
+    be, by the follower's own clock. `noted` is the digest of the follower's state at its last
+    checkpoint.
     """
 
     term: int
@@ -107,7 +124,9 @@ class AppendAnswer:
     echo: int
     sent: int
     counts: bool
+    able: bool
     ahead: bool
+    noted: Noted | None
     reaches: tuple[NodeId, ...]
 
 
@@ -189,6 +208,36 @@ class Hello:
     reaches: tuple[NodeId, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class SnapshotAsk:
+    """Pieces of your state, these of them; those before `have` are here. `number` names the
+    snapshot: the first question under it has one begun, exact at what you have applied then."""
+
+    number: int
+    have: int
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotPiece:
+    """One piece. `base` is what the log up to it led to; the last piece says that it is the last.
+    What is in it is the application's."""
+
+    number: int
+    piece: int
+    base: Base
+    data: bytes
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotGone:
+    """There is no snapshot under this number any more, and this node begins none."""
+
+    number: int
+
+
 Message = (
     PreVote
     | PreVoteAnswer
@@ -208,6 +257,9 @@ Message = (
     | Recover
     | RecoverAnswer
     | Hello
+    | SnapshotAsk
+    | SnapshotPiece
+    | SnapshotGone
 )
 
 
@@ -215,14 +267,16 @@ Message = (
 class Envelope:
     """A message on its way.
 
-    `life` is the receiver's incarnation, as far as the sender knows it; 0 where it does not. What
-    is meant for an earlier life answers questions that the present one has not asked.
+    `birth` and `life` are the receiver's birth and incarnation, as far as the sender knows them;
+    empty and 0 where it does not. What is meant for an earlier life, or for one that had the same
+    id, answers questions that the present one has not asked.
     """
 
     sender: Origin
     incarnation: int
     epoch: Epoch
     to: NodeId
+    birth: str
     life: int
     message: Message
 
@@ -252,4 +306,32 @@ class HandOver:
     to: NodeId | None
 
 
-Local = Stored | AskBarrier | HandOver
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The application has noted its digest at a checkpoint. `agrees` is False where this one says
+    that a majority noted another at the one before."""
+
+    noted: Noted
+    agrees: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a snapshot that this node gives, as `Read` wanted it."""
+
+    session: int
+    piece: int
+    data: bytes
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The snapshot that this node takes is complete: checked, kept on the disk, and ready to take
+    the place of the state. Or not `whole`: something is wrong with it."""
+
+    number: int
+    whole: bool
+
+
+Local = Stored | AskBarrier | HandOver | Checked | Piece | Restored

@@ -19,13 +19,14 @@ from peers.core.entry import Dot
 from peers.core.following import Following
 from peers.core.forwarding import Admission, Forwarding
 from peers.core.log import Log
-from peers.core.membership import Membership, NodeId
+from peers.core.membership import NodeId
 from peers.core.messages import (
     Append,
     AppendAnswer,
     AskBarrier,
     BarrierAnswer,
     BarrierAsk,
+    Checked,
     Envelope,
     Forward,
     ForwardAnswer,
@@ -34,12 +35,18 @@ from peers.core.messages import (
     Local,
     Message,
     NewerLog,
+    Noted,
+    Piece,
     PreVote,
     PreVoteAnswer,
     Probe,
     ProbeAnswer,
     Recover,
     RecoverAnswer,
+    Restored,
+    SnapshotAsk,
+    SnapshotGone,
+    SnapshotPiece,
     Stored,
     TakeLog,
     TransferLead,
@@ -47,10 +54,12 @@ from peers.core.messages import (
     VoteAnswer,
 )
 from peers.core.outcomes import Ack, NodeStatus
-from peers.core.output import Barrier, Output, Promise
+from peers.core.output import UNKNOWN, Life, Output, Promise
+from peers.core.reading import Reading
 from peers.core.recovery import Recovery
 from peers.core.replication import Leading, PackBatch
 from peers.core.state import Part, State
+from peers.core.syncing import Giving, Taking
 from peers.core.timing import Bounds, Timing
 from peers.errors import RefusedError
 
@@ -66,7 +75,6 @@ class Replica:
         node: NodeId,
         promise: Promise,
         log: Log,
-        membership: Membership,
         pack: PackBatch,
         *,
         now: int,
@@ -77,12 +85,12 @@ class Replica:
         bounds: Bounds | None = None,
     ) -> None:
         """`promise` is the one on the disk, with an incarnation that was never used before and is
-        synced already; it is not `whole` where the log lacks something that was promised."""
+        synced already; it is not `whole` where the log lacks something that was promised. The
+        application's state is that at `commit`, which the log begins at, or has in it."""
         self.state = State(
             node,
             promise,
             log,
-            membership,
             commit=commit,
             resumed=resumed,
             now=now,
@@ -91,13 +99,15 @@ class Replica:
             bounds=bounds or Bounds(),
         )
         self._pack = pack
-        self.election = Election(self.state)
-        self.following = Following(self.state)
+        self.taking = Taking(self.state)
+        self.giving = Giving(self.state)
+        self.election = Election(self.state, self.taking)
+        self.following = Following(self.state, self.taking)
         self.forwarding = Forwarding(self.state)
         self.recovery = Recovery(self.state)
+        self.reading = Reading(self.state)
         self.leading: Leading | None = None
         self._admission: Admission | None = None
-        self._barriers: dict[int, int] = {}  # asked of the leader: number -> when to give up
         self._hello_at = now
         self._leader_was: tuple[int, NodeId | None] = (0, None)
         self._forwarded: set[tuple[NodeId, int]] = set()  # who waits to hear how far it has got
@@ -111,7 +121,7 @@ class Replica:
         known = sender is not None and sender.birth == envelope.sender.birth
         if not known or envelope.epoch != state.epoch or self._is_of_the_past(envelope):
             return state.take_output()  # a stranger's, another epoch's, or of a life that is over
-        state.incarnations[envelope.sender.id] = envelope.incarnation
+        state.lives[envelope.sender.id] = Life(envelope.sender.birth, envelope.incarnation)
         state.heard[envelope.sender.id] = now
         self._take(envelope, envelope.message, now)
         return self._finish(now)
@@ -119,8 +129,13 @@ class Replica:
     def _is_of_the_past(self, envelope: Envelope) -> bool:
         """Whether its sender has begun another life since, or it was meant for one of ours that is
         over: it would answer what we have not asked in this one."""
-        newest = self.state.incarnations.get(envelope.sender.id, 0)
-        return envelope.incarnation < newest or 0 < envelope.life < self.state.incarnation
+        state = self.state
+        birth, newest = state.lives.get(envelope.sender.id, UNKNOWN)
+        if birth == envelope.sender.birth and envelope.incarnation < newest:
+            return True
+        if envelope.birth not in ("", state.birth):
+            return True
+        return 0 < envelope.life < state.incarnation
 
     def hear(self, local: Local, now: int) -> Output:
         """Advance on what this node's own shell knows."""
@@ -131,6 +146,12 @@ class Replica:
                 self._ask_barrier(local, now)
             case HandOver():
                 self._hand_over(local, now)
+            case Checked():
+                self._on_checked(local)
+            case Piece():
+                self.giving.on_piece(local)
+            case Restored():
+                self._on_restored(local)
             case _:
                 assert_never(local)
         return self._finish(now)
@@ -154,7 +175,7 @@ class Replica:
         self._greet(now)
         self.recovery.tick(now)
         if state.clock.runs:
-            self.forwarding.void_overdue(state.clock.read(now))
+            self.forwarding.void_overdue(state.clock.running(now))
         if self.leading is not None:
             self.leading.tick(now)
             self._after_sealing()
@@ -162,8 +183,10 @@ class Replica:
                 self.leading.give_up_questions(now)
         elif self.following.in_touch(now):
             self.forwarding.tick(now, state.leader)
-        if self._barriers:
-            self._give_up_barriers(now)
+        self.reading.tick(now)
+        self.giving.tick(now)
+        self._repair(now)
+        self.taking.tick(now)
         return self._finish(now)
 
     # -- what it is
@@ -173,6 +196,10 @@ class Replica:
         state = self.state
         if not state.counts:
             return NodeStatus.RECOVERING
+        if not state.intact:
+            return NodeStatus.INCONSISTENT
+        if self.taking.under_way or self.following.lacks:
+            return NodeStatus.SYNCING
         if self.leading is not None:
             if self.leading.is_suspended(now):
                 return NodeStatus.ISOLATED
@@ -185,6 +212,11 @@ class Replica:
     def leads(self) -> bool:
         """Whether this node leads, for all that it knows."""
         return self.leading is not None
+
+    def agreed(self) -> Noted | None:
+        """The newest digest that a majority noted at one checkpoint, as far as this node, where it
+        leads, has heard. The next checkpoint is to say so."""
+        return None if self.leading is None else self.leading.agreed()
 
     # -- messages
 
@@ -215,7 +247,7 @@ class Replica:
             case TakeLog():
                 election.on_take_log(sender, message)
             case NewerLog():
-                election.on_newer_log(message, now)
+                election.on_newer_log(sender, message, now)
             case Probe():
                 self.following.on_probe(sender, message)
             case ProbeAnswer():
@@ -226,11 +258,17 @@ class Replica:
             case BarrierAsk():
                 self._on_barrier_ask(sender, message, now)
             case BarrierAnswer():
-                self._on_barrier_answer(message)
+                self.reading.on_answer(message)
             case Recover():
                 self._on_recover(sender, message, now)
             case RecoverAnswer():
                 self.recovery.on_answer(message)
+            case SnapshotAsk():
+                self.giving.on_ask(sender, self.state.lives[sender], message, now)
+            case SnapshotPiece():
+                self.taking.on_piece(sender, message, now)
+            case SnapshotGone():
+                self.taking.on_gone(sender, message)
             case _:
                 assert_never(message)
         self._take_office_if_won(now)
@@ -277,16 +315,27 @@ class Replica:
         self._admission.let_in(state.origin, self.forwarding.all_waiting())
 
     def _time_to_go_on_from(self, now: int) -> int:
-        """The highest clock that runs, and if none does, the highest that was stored."""
+        """The highest clock that runs and that most of the others would not find ahead of what can
+        be; if none runs, the highest that was stored."""
         state, election = self.state, self.election
-        running = [state.clock.read(now)] if state.clock.runs else []
-        running += election.clocks
-        resumed = [] if running else [state.resumed, *election.resumed]
-        return max([state.log.last_at, state.clock.read(now), *running, *resumed])
+        own = [(state.clock.running(now), state.clock.error(now))] if state.clock.runs else []
+        clocks = own + election.clocks
+        if not clocks:
+            return max(state.log.last_at, state.resumed, *election.resumed, 0)
+        step = state.timing.max_clock_step_ms
+
+        def is_believed(cluster: int) -> bool:
+            believing = [1 for clock, error in clocks if clock + error + step >= cluster]
+            return 2 * len(believing) > len(clocks)
+
+        believed = max(cluster for cluster, _ in clocks if is_believed(cluster))
+        return max(state.log.last_at, believed)
 
     def _leave_office_if_over(self, now: int) -> None:
         if self.leading is not None and self.state.part is not Part.LEADER:
             self.leading.give_up_questions(now)
+            if self.state.leader is None and not self.state.clock.runs:
+                self.election.rest(now)  # our time was wrong: another's turn
             self.leading = None
             self._admission = None
 
@@ -296,13 +345,17 @@ class Replica:
         status = self.status(now)
         if status is not NodeStatus.ACTIVE:
             raise RefusedError(str(status), f"this node is {status}")
-        if self.forwarding.is_full or (self.leading is not None and self.leading.is_busy):
+        if self.forwarding.is_full or self._is_busy():
             raise RefusedError("overloaded", "too many writes wait to be committed")
+
+    def _is_busy(self) -> bool:
+        """Whether this node leads, and has as much to keep as may be."""
+        return self.leading is not None and (self.leading.is_busy or self.giving.is_much)
 
     def _on_forward(self, envelope: Envelope, forward: Forward) -> None:
         if self._admission is None:
             return  # its sender hears who leads, and sends it there
-        if self.leading is not None and not self.leading.is_busy:
+        if not self._is_busy():
             self._admission.let_in(envelope.sender, forward.operations)
         self._forwarded.add((envelope.sender.id, envelope.incarnation))
 
@@ -323,14 +376,12 @@ class Replica:
     # -- reading as of now
 
     def _ask_barrier(self, ask: AskBarrier, now: int) -> None:
-        state = self.state
         if self.leading is not None:
             self.leading.ask(None, ask.number, now)
-        elif state.leader is not None and self.following.in_touch(now):
-            self._barriers[ask.number] = now + state.timing.election_timeout_ms
-            state.draft.tell(state.leader, BarrierAsk(ask.number))
+        elif self.following.in_touch(now):
+            self.reading.ask(ask, now)
         else:
-            state.draft.barriers.append(Barrier(ask.number, None, 0))
+            self.reading.refuse(ask)
 
     def _on_barrier_ask(self, sender: NodeId, ask: BarrierAsk, now: int) -> None:
         if self.leading is not None:
@@ -338,15 +389,35 @@ class Replica:
         else:
             self.state.draft.tell(sender, BarrierAnswer(ask.number, None, 0))
 
-    def _on_barrier_answer(self, answer: BarrierAnswer) -> None:
-        if self._barriers.pop(answer.number, None) is not None:
-            barrier = Barrier(answer.number, answer.index, answer.time)
-            self.state.draft.barriers.append(barrier)
+    # -- the application's state
 
-    def _give_up_barriers(self, now: int) -> None:
-        for number in [n for n, until in self._barriers.items() if now >= until]:
-            del self._barriers[number]
-            self.state.draft.barriers.append(Barrier(number, None, 0))
+    def _on_checked(self, checked: Checked) -> None:
+        """A digest that is not the majority's: the state is not to be used any more."""
+        state = self.state
+        state.noted = checked.noted
+        if not checked.agrees and state.intact:
+            state.intact = False
+            self.giving.close_all()
+
+    def _repair(self, now: int) -> None:
+        """Replace a state that is not the majority's, by that of whoever leads; a leader lets
+        another lead first."""
+        state = self.state
+        if state.intact:
+            return
+        if self.leading is None:
+            if state.leader is not None and self.following.in_touch(now):
+                self.taking.begin(state.leader, now)
+        elif self.leading.transfer_to is None:
+            self._hand_over(HandOver(None), now)
+
+    def _on_restored(self, restored: Restored) -> None:
+        base = self.taking.on_restored(restored)
+        if base is not None:
+            self.giving.close_all()  # they are of the state that is gone
+            self.following.lacks = False
+            self.forwarding.on_passed_over(base.vector)
+            self.recovery.look()
 
     # -- the rest
 
@@ -383,8 +454,7 @@ class Replica:
             self.forwarding.begin_again()
         if state.draft.apply:
             self.forwarding.on_committed(state.draft.apply)
-        everywhere = (
-            self.following.everywhere if self.leading is None else self.leading.everywhere()
-        )
-        self.forwarding.on_everywhere(everywhere)
+        state.let_go(self.giving.pinned)
+        side = self.following if self.leading is None else self.leading
+        self.forwarding.on_everywhere(side.everywhere)
         return state.take_output()

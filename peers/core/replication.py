@@ -7,11 +7,14 @@ An entry is committed when a majority of the voters holds it on their disks, and
 one, is of the leader's own term: one of an earlier term may yet be replaced although a majority
 holds it. Who does not count (a node that lost what it promised to keep) is heard, but holds
 nothing. A leader that hears no majority is suspended: it keeps its term and commits nothing.
+
+A leader whose clock a majority refuses steps aside, and takes back what it entered and could not
+commit: in its term nobody but itself could have.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -21,12 +24,13 @@ from peers.core.messages import (
     Append,
     AppendAnswer,
     BarrierAnswer,
+    Noted,
     Probe,
     ProbeAnswer,
     TransferLead,
 )
 from peers.core.output import Barrier
-from peers.core.state import State
+from peers.core.state import Part, State
 
 PackBatch = Callable[[Sequence[Entry], Places], Batch]
 """Makes a batch of entries, encoding them once and for all."""
@@ -42,6 +46,10 @@ class Follower:
     incarnation: int = 0  # the life that all below is of
     match: int = 0  # it holds the log up to here
     counts: bool = True
+    able: bool = True  # to lead
+    behind: bool = False  # what it lacks is no longer kept: it has to take a snapshot
+    ahead: bool = False  # it says that our clock is wrong
+    noted: Noted | None = None  # its digest at its last checkpoint
     echo: int = 0  # the highest stamp that it has answered
     sent: int | None = None  # the stamp of its last answer
     reset: int = 0  # answers to what was sent before this stamp tell nothing new
@@ -71,6 +79,7 @@ class Leading:
         self.transfer_to: NodeId | None = None
         self._transfer_until = 0
         self._told = False
+        self.everywhere = 0  # every voter holds the log up to here
         last = state.log.last
         self.followers = {
             node: Follower(last, now, now) for node in state.membership.others(state.id)
@@ -116,7 +125,7 @@ class Leading:
         state = self.state
         log = state.log
         index = log.last.index
-        at = max(state.clock.read(now), log.last_at)
+        at = max(state.clock.running(now), log.last_at)
         entries = [Entry(index + n, state.term, at, *row) for n, row in enumerate(rows, start=1)]
         batch = self._pack(entries, tuple(log.vector.places()))
         log.append(batch)
@@ -156,10 +165,13 @@ class Leading:
 
     def _send(self, node: NodeId, follower: Follower, now: int, *, anyway: bool) -> None:
         state = self.state
+        if follower.next.index < state.log.base.position.index:
+            follower.next = state.log.base.position  # what it lacks is no longer kept
         while True:
             batches: tuple[Batch, ...] = ()
             if (
-                follower.next.index < state.log.last.index
+                not follower.behind
+                and follower.next.index < state.log.last.index
                 and follower.in_flight_bytes < state.bounds.in_flight_bytes
             ):
                 batches = state.log.after(follower.next.index, state.bounds.append_bytes)
@@ -171,8 +183,9 @@ class Leading:
                 follower.next,
                 batches,
                 state.commit,
-                self.everywhere(),
-                state.clock.read(now),
+                state.log.base.position.index,
+                self.everywhere,
+                state.clock.running(now),
                 state.stamps.next(now),
                 follower.sent,
             )
@@ -195,16 +208,40 @@ class Leading:
         self._hear(node, follower, answer.echo, now)
         follower.sent = max(answer.sent, follower.sent or 0)
         follower.counts = answer.counts
+        follower.able = answer.counts and answer.able
+        follower.ahead = answer.ahead
+        follower.noted = answer.noted
         follower.reaches = frozenset(answer.reaches)
         if answer.matched is None:
             if answer.echo >= follower.reset:
                 self._look_further_back(follower, answer.last, now)
             return
+        follower.behind = False
         self._note_match(follower, answer.matched)
-        self._commit()
+        if answer.ahead and self._is_refused():
+            self._step_aside(now)
+        else:
+            self._commit()
+
+    def _is_refused(self) -> bool:
+        """Whether so many say that our clock is wrong that the others are no majority."""
+        state = self.state
+        voters = state.membership.voters
+        refusing = [n for n, f in self.followers.items() if f.ahead and n in voters]
+        return len(voters) - len(refusing) < state.membership.majority
+
+    def _step_aside(self, now: int) -> None:
+        state = self.state
+        if state.log.last.index >= self.first:
+            state.cut(max(state.commit, self.first - 1))
+        state.clock.stop(state.log.last_at)
+        state.part = Part.FOLLOWER
+        state.leader = None
 
     def _begin_life(self, follower: Follower, incarnation: int, now: int) -> None:
         """What it held in an earlier life it may hold no more."""
+        follower.behind = follower.ahead = False
+        follower.noted = None
         if follower.incarnation:
             follower.match = 0
             follower.steady_since = now
@@ -222,6 +259,8 @@ class Leading:
     def _look_further_back(self, follower: Follower, hint: Position, now: int) -> None:
         """It lacks what we took it to have: begin where its log may be ours."""
         log = self.state.log
+        if hint.index < log.base.position.index and follower.next == log.base.position:
+            follower.behind = True
         place = hint
         while log.term_at(place.index) != place.term:
             place = log.end_before(min(place.index, log.last.index + 1))
@@ -229,7 +268,8 @@ class Leading:
         follower.in_flight.clear()
         follower.in_flight_bytes = 0
         follower.reset = self.state.stamps.next(now)
-        self._beat_at = min(self._beat_at, now)
+        if not follower.behind:
+            self._beat_at = min(self._beat_at, now)
 
     def _note_match(self, follower: Follower, matched: int) -> None:
         follower.match = max(follower.match, matched)
@@ -272,15 +312,40 @@ class Leading:
         if index > state.commit and state.log.term_at(index) == state.term:
             state.commit_to(index)
             self.beat_soon()
-
-    def everywhere(self) -> int:
-        """The index up to which every voter holds the log."""
-        return min(*self._held(), self.state.commit)
+        self.everywhere = min(held[-1], state.commit)
 
     @property
     def may_read(self) -> bool:
         """Whether an entry of this term is committed: before, a leader does not know what is."""
         return self.state.commit >= self.first
+
+    # -- digests
+
+    def _notes(self) -> Counter[Noted]:
+        """How many voters noted which digest at their last checkpoint."""
+        state = self.state
+        own = state.noted if state.counts else None
+        notes = [own if n == state.id else self._noted(n) for n in state.membership.voters]
+        return Counter(note for note in notes if note is not None)
+
+    def _noted(self, node: NodeId) -> Noted | None:
+        follower = self.followers.get(node)
+        return None if follower is None else follower.noted
+
+    def agreed(self) -> Noted | None:
+        """The newest digest that a majority of the voters noted at one checkpoint."""
+        majority = self.state.membership.majority
+        return max(
+            (note for note, count in self._notes().items() if count >= majority), default=None
+        )
+
+    @property
+    def is_split(self) -> bool:
+        """Whether all voters have noted a digest at one checkpoint, and no majority the same:
+        nobody can say who is right. A person has to look."""
+        notes = self._notes()
+        everybody = notes.total() == len(self.state.membership.voters)
+        return everybody and len({n.index for n in notes}) == 1 and self.agreed() is None
 
     # -- in office, or suspended
 
@@ -318,7 +383,7 @@ class Leading:
         self._questions = waiting
 
     def _answer(self, asker: NodeId | None, number: int, index: int | None, now: int) -> None:
-        time = self.state.clock.read(now)
+        time = self.state.clock.running(now)
         if asker is None:
             self.state.draft.barriers.append(Barrier(number, index, time))
         else:
@@ -361,7 +426,7 @@ class Leading:
             if m.role is Role.VOTER
             and m.id in self.followers
             and m.id in heard
-            and self.followers[m.id].counts
+            and self.followers[m.id].able
         ]
         return min(able)[2] if able else None
 
@@ -375,7 +440,7 @@ class Leading:
             if member.id == state.id or member.priority <= mine.priority:
                 return None
             follower = self.followers.get(member.id)
-            if member.role is not Role.VOTER or follower is None or not follower.counts:
+            if member.role is not Role.VOTER or follower is None or not follower.able:
                 continue
             steady = now - follower.steady_since >= state.timing.settle_ms
             hears = follower.reaches >= heard - {member.id}

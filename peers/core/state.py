@@ -4,7 +4,8 @@ Pure. The parts decide, each in its own module; here stands what they share: who
 and the vote, the log and how far it is committed and kept, who leads, who is heard, what time it
 is. `draft` takes up what a step wants done.
 
-Invariant: `commit` never goes back, and never passes the end of the log.
+Invariant: `commit` never goes back, and never passes the end of the log; what is applied, or is to
+be applied by this step's output, is committed.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 
+from peers.core.base import Base
 from peers.core.clock import FollowedClock
 from peers.core.entry import Epoch, Origin, Position
 from peers.core.log import Log
 from peers.core.membership import Membership, NodeId
-from peers.core.output import NOTHING, Draft, Output, Promise
+from peers.core.messages import Noted
+from peers.core.output import NOTHING, Committed, Draft, Install, Life, Output, Promise
 from peers.core.timing import Bounds, Stamps, Timing
 
 
@@ -36,7 +39,6 @@ class State:
         node: NodeId,
         promise: Promise,
         log: Log,
-        membership: Membership,
         *,
         commit: int,
         resumed: int,
@@ -53,8 +55,10 @@ class State:
         self.term = promise.term
         self.vote: Origin | None = promise.vote
         self.log = log
-        self.membership = membership
         self.commit = commit
+        self.applied = commit  # what the application was given, or will be at the end of this step
+        self.intact = True  # the application's state is what the majority's is
+        self.noted: Noted | None = None  # its digest at the last checkpoint
         self.stored = log.last.index  # what was read from the disk is on it
         self.agreed = commit  # how far the log is the present leader's
         self.counts = promise.whole  # False while something promised is missing
@@ -64,20 +68,25 @@ class State:
         self.clock = FollowedClock()
         self.resumed = resumed
         self.heard: dict[NodeId, int] = {}
-        self.incarnations: dict[NodeId, int] = {}
+        self.lives: dict[NodeId, Life] = {}
         self.started = now
         self.stamps = Stamps()
         self.chance = chance
         self.timing = timing
         self.bounds = bounds
-        self.draft = Draft(self.incarnations)
+        self.draft = Draft(self.lives)
+
+    @property
+    def membership(self) -> Membership:
+        """Who belongs, by the newest entry of the log, committed or not."""
+        return self.log.membership
 
     def take_output(self) -> Output:
         """All that a step wants done; the next begins with nothing."""
         draft = self.draft
         if draft.is_empty:
             return NOTHING
-        self.draft = Draft(self.incarnations)
+        self.draft = Draft(self.lives)
         return draft.finish()
 
     # -- promises
@@ -111,14 +120,57 @@ class State:
         if index <= self.commit:
             return
         assert index <= self.log.last.index
-        entries = self.log.entries(self.commit, index)
-        self.commit = index
-        self.clock.at_least(entries[-1].at)
-        self.draft.apply.extend(entries)
+        before, self.commit = self.commit, index
+        self._note_members(before)
+        if self.intact:
+            self.apply_committed()
+
+    def apply_committed(self) -> None:
+        """The application is to carry out what it has not yet."""
+        entries = self.log.entries(self.applied, self.commit)
+        if entries:
+            self.applied = self.commit
+            self.clock.at_least(entries[-1].at)
+            self.draft.apply.extend(entries)
+
+    def _note_members(self, before: int) -> None:
+        """Whether who belongs has changed for good with what was committed behind `before`."""
+        since, membership = self.log.membership_at(self.commit)
+        if since > before:
+            self.draft.membership = Committed(since, membership)
+
+    def install(self, number: int, base: Base) -> bool:
+        """Put the snapshot in the place of the application's state; False where that cannot be.
+
+        It is of what was committed. One that is behind what we have committed is of use only where
+        our state is not to be trusted, and our log still has all that follows.
+        """
+        index = base.position.index
+        held = self.log.term_at(index)
+        if index <= self.commit and (self.intact or held is None):
+            return False
+        keeps_log = held == base.position.term
+        if not keeps_log:
+            self.log.begin(base)
+        self.intact = True
+        self.noted = None
+        self.commit, self.applied = max(self.commit, index), index
+        self.stored, self.agreed = max(self.stored, index), max(self.agreed, index)
+        self.clock.at_least(base.at)
+        self.draft.install = Install(number, base, keeps_log)
+        self.draft.membership = Committed(index, self.log.membership_at(index)[1])
+        self.apply_committed()
+        return True
+
+    def let_go(self, pinned: int | None) -> None:
+        """Keep no more of the log than its window, and what `pinned` needs behind it."""
+        through = self.applied if pinned is None else min(self.applied, pinned)
+        self.log.let_go(through, self.bounds.window_bytes, self.bounds.window_entries)
 
     def cut(self, index: int) -> None:
         """Take away what is behind `index`: another leader's log goes on differently there."""
         assert index >= self.commit, "what is committed is never cut"
+        assert self.draft.install is None, "a snapshot takes its place in a step of its own"
         self.log.cut(index)
         self.stored = min(self.stored, index)
         self.agreed = min(self.agreed, index)

@@ -25,6 +25,11 @@ class Bounds:
     append_bytes: int = 1 << 20  # in one message
     in_flight_bytes: int = 8 << 20  # to one follower, not answered yet
     tail_bytes: int = 32 << 20  # appended and not committed; beyond it writes are refused
+    window_bytes: int = 64 << 20  # of the log, what is applied and kept for who is a little behind
+    window_entries: int = 100_000
+    sync_bytes: int = 256 << 20  # more of it, for who takes a snapshot; beyond it writes wait
+    snapshots: int = 4  # given at once
+    pieces: int = 8  # of a snapshot, asked for and not there yet
     batch_bytes: int = 1 << 20
     batch_entries: int = 2_048
     forward_operations: int = 2_048  # in one message

@@ -9,7 +9,7 @@ Invariant: of one (origin, incarnation) the sequences let in are 1, 2, 3, ... wi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from peers.core.entry import Dot, Origin
 
@@ -53,9 +53,10 @@ class Vector:
         incarnation, sequence = self._places.get(origin, (0, 0))
         return incarnation, sequence
 
-    def forget(self, origin: Origin) -> None:
-        """Drop the place of a member that was removed for good."""
-        self._places.pop(origin, None)
+    def keep_only(self, origins: Collection[Origin]) -> None:
+        """Drop the places of members that were removed for good."""
+        for origin in [each for each in self._places if each not in origins]:
+            del self._places[origin]
 
     def places(self) -> Iterator[tuple[Origin, int, int]]:
         """Every place, in the order of the origins, so that equal vectors read the same."""

@@ -53,8 +53,7 @@ def test_another_birth_is_another_origin() -> None:
 
 def test_a_removed_member_has_no_place() -> None:
     vector = Vector([(A, 7, 3), (B, 1, 1)])
-    vector.forget(A)
-    vector.forget(A2)
+    vector.keep_only({B, A2})
     assert list(vector.places()) == [(B, 1, 1)]
     assert len(vector) == 1
 

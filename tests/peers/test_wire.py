@@ -22,7 +22,9 @@ from peers.core.messages import (
     Hello,
     Message,
     NewerLog,
+    Noted,
     Probe,
+    SnapshotPiece,
 )
 from peers.errors import WireError
 from peers.wire import (
@@ -94,6 +96,9 @@ def test_a_code_never_changes() -> None:
         "Recover": 16,
         "RecoverAnswer": 17,
         "Hello": 18,
+        "SnapshotAsk": 19,
+        "SnapshotPiece": 20,
+        "SnapshotGone": 21,
     }
 
 
@@ -102,7 +107,7 @@ def test_a_code_never_changes() -> None:
 def test_a_message_comes_out_as_it_went_in(kind: Any, data: st.DataObject) -> None:
     message = data.draw(values(kind))
     envelope = data.draw(
-        st.builds(Envelope, origins, ints, values(Epoch), ids, ints, st.just(message))
+        st.builds(Envelope, origins, ints, values(Epoch), ids, ids, ints, st.just(message))
     )
     assert decode(encode(envelope)) == envelope
     assert outcome(encode(envelope)) == envelope
@@ -113,28 +118,30 @@ def test_a_message_comes_out_as_it_went_in(kind: Any, data: st.DataObject) -> No
 PINNED: dict[str, tuple[Message, str]] = {
     "hello": (
         Hello(("a", "b")),
-        "98 01 12 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 03 91 92 a1 61 a1 62",
+        "99 01 12 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 a1 32 03 91 92 a1 61 a1 62",
     ),
     "probe": (
         Probe(term=3, sent=70_000),
-        "98 01 09 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 03 92 03 ce 00 01 11 70",
+        "99 01 09 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 a1 32 03 92 03 ce 00 01 11 70",
     ),
     "append": (
-        Append(2, Position(1, 4), (BATCH,), 4, 3, 1001, 8, None),
-        "98 01 07 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 03 98 02 92 01 04 91 c4 3a"
+        Append(2, Position(1, 4), (BATCH,), 4, 2, 3, 1001, 8, None),
+        "99 01 07 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 a1 32 03 99 02 92 01 04 91 c4 3a"
         "92 cf eb 2b 8f c8 4c d1 94 ac"
         "9c 01 05 91 03 91 09 02 92 cd 03 e8 cd 03 e9 92 92 a1 62 a1 32 92 a1 61 a1 31"
         "92 00 02 92 00 01 92 00 01 92 c0 cd 07 d0 92 c4 00 c4 03 73 65 74"
-        "04 03 cd 03 e9 08 c0",
+        "04 02 03 cd 03 e9 08 c0",
     ),
     "append answer": (
-        AppendAnswer(2, None, Position(1, 4), 8, 9, True, False, ("b",)),
-        "98 01 08 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 03"
-        "98 02 c0 92 01 04 08 09 c3 c2 91 a1 62",
+        AppendAnswer(
+            2, None, Position(1, 4), 8, 9, True, True, False, Noted(4, b"12345678"), ("b",)
+        ),
+        "99 01 08 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 a1 32 03"
+        "9a 02 c0 92 01 04 08 09 c3 c3 c2 92 04 c4 08 31 32 33 34 35 36 37 38 91 a1 62",
     ),
     "forward": (
         Forward((Proposal(Dot(A, 7, 1), b"set", None), Proposal(Dot(A, 7, 2), b"", 50))),
-        "98 01 0b 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 03 91"
+        "99 01 0b 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 a1 32 03 91"
         "96 91 92 a1 61 a1 31 01 07 92 01 02 92 c0 32 92 c4 03 73 65 74 c4 00",
     ),
 }
@@ -154,7 +161,7 @@ def test_the_bytes_of_a_message_do_not_change(name: str) -> None:
 def test_what_a_later_release_appends_is_passed_over(kind: Any) -> None:
     envelope = in_envelope(sample(kind))
     parts = parts_of(encode(envelope))
-    for array in (parts, parts[2], parts[4], parts[7]):
+    for array in (parts, parts[2], parts[4], parts[8]):
         array += ["more", [1, [b"2"]]]
     assert decode(msgpack.packb(parts)) == envelope
 
@@ -181,7 +188,7 @@ def test_what_an_earlier_release_lacks_takes_its_default() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_field_without_a_default_may_not_be_missing(kind: Any) -> None:
     parts = parts_of(encode(in_envelope(sample(kind))))
-    parts[7].pop()
+    parts[8].pop()
     with pytest.raises(WireError, match=f"{kind.__name__}: at least"):
         decode(msgpack.packb(parts))
 
@@ -238,9 +245,13 @@ def test_any_data_in_any_place_gives_an_envelope_or_a_wire_error(
     kind: Any, data: st.DataObject
 ) -> None:
     parts = parts_of(encode(in_envelope(sample(kind))))
-    array = data.draw(st.sampled_from([parts, parts[2], parts[4], parts[7]]))
+    array = data.draw(st.sampled_from([parts, parts[2], parts[4], parts[8]]))
     array[data.draw(st.integers(0, len(array) - 1))] = data.draw(plain)
     outcome(msgpack.packb(parts))
+
+
+# In these stands a record whose fields all have defaults: an empty one is of an earlier release.
+DEFAULTED = (SnapshotPiece,)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -254,6 +265,8 @@ def test_a_wrong_type_in_any_place_is_refused_and_never_made_to_fit(kind: Any) -
             changed = msgpack.packb(parts)
             envelope = outcome(changed)
             if envelope is None or envelope.message == Forward(()):  # no rows, whatever they are of
+                continue
+            if junk in ([], [[]]) and kind in DEFAULTED:
                 continue
             assert encode(envelope) == changed, (path, junk)
 
@@ -278,10 +291,10 @@ def test_a_flipped_bit_gives_an_envelope_or_a_wire_error(kind: Any) -> None:
 def test_more_than_a_message_may_have_is_refused() -> None:
     hello, append = encode(in_envelope(sample(Hello))), encode(in_envelope(sample(Append)))
     too_many: list[tuple[bytes, tuple[int, ...], Any]] = [
-        (hello, (7, 0), ["b"] * (REACHES_MAX + 1)),
-        (hello, (7, 0, 0), "b" * (ID_CHARS_MAX + 1)),
+        (hello, (8, 0), ["b"] * (REACHES_MAX + 1)),
+        (hello, (8, 0, 0), "b" * (ID_CHARS_MAX + 1)),
         (hello, (2, 1), "1" * (ID_CHARS_MAX + 1)),
-        (append, (7, 2), [BATCH.packed] * (BATCHES_MAX + 1)),
+        (append, (8, 2), [BATCH.packed] * (BATCHES_MAX + 1)),
     ]
     for data, path, junk in too_many:
         parts = parts_of(data)
@@ -375,7 +388,8 @@ def test_what_would_be_refused_there_is_refused_here() -> None:
 
 
 def test_the_largest_message_is_taken_and_a_larger_one_is_not_sent() -> None:
-    large = [Entry(n, 1, 1, None, None, bytes(OPERATION_BYTES_MAX - 50)) for n in (1, 2, 3)]
+    content = bytes(OPERATION_BYTES_MAX - 60)
+    large = [Entry(n, 1, 1, Dot(A, 1, n), None, content) for n in (1, 2, 3)]
     batch = pack_batch(large[:2], ())
     envelope = in_envelope(NewerLog(1, Position(0, 0), (batch,)))
     assert decode(encode(envelope)) == envelope

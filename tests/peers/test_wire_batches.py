@@ -137,7 +137,7 @@ def test_the_origins_of_a_vector_are_in_order() -> None:
 
 def test_a_forwarded_operation_has_a_dot() -> None:
     parts = parts_of(encode(in_envelope(sample(Forward))))
-    parts[7][0][1] = 0
+    parts[8][0][1] = 0
     with pytest.raises(WireError, match="without a dot"):
         decode(msgpack.packb(parts))
 

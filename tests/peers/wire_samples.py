@@ -14,22 +14,30 @@ import xxhash
 from hypothesis import strategies as st
 
 from peers.core.entry import Batch, Dot, Entry, Epoch, Origin, Proposal
+from peers.core.membership import Member, Membership, Role
 from peers.core.messages import Envelope, Message
 from peers.errors import WireError
 from peers.wire import CODES, decode, encode, pack_batch
-from peers.wire_fields import ID_CHARS_MAX, INT_MAX
+from peers.wire_fields import DETAIL_CHARS_MAX, ID_CHARS_MAX, INT_MAX
 
 A, B = Origin("a", "1"), Origin("b", "2")
 BATCH = pack_batch(
     (Entry(5, 2, 1000, None, None, b""), Entry(6, 2, 1001, Dot(A, 1, 1), 2000, b"set")),
     ((B, 3, 9),),
 )
-PLAIN: dict[Any, Any] = {int: 5, bool: True, str: "a", bytes: b"x", Batch: BATCH}
+PLAIN: dict[Any, Any] = {
+    int: 5,
+    bool: True,
+    str: "a",
+    bytes: b"x",
+    Batch: BATCH,
+    Role: Role.OBSERVER,
+}
 
 
 def in_envelope(message: Message) -> Envelope:
     """A message as it travels."""
-    return Envelope(A, 7, Epoch(1, "e0"), "b", 3, message)
+    return Envelope(A, 7, Epoch(1, "e0"), "b", "2", 3, message)
 
 
 # -- what the annotations of a class say: a value, all values, and whether it is one
@@ -82,10 +90,10 @@ def conforms(value: Any, hint: Any) -> bool:
         return False
     if hint is int:
         return bool(0 <= value <= INT_MAX)
-    if hint in (bool, bytes, types.NoneType):
+    if hint in (bool, bytes, types.NoneType, Role):
         return True
     if hint is str:
-        return len(value) <= ID_CHARS_MAX
+        return len(value) <= DETAIL_CHARS_MAX  # shorter limits are tested apart
     parts = value if isinstance(value, tuple) else [getattr(value, f.name) for f in fields(hint)]
     return all(map(conforms, parts, hints_of(hint)))
 
@@ -95,7 +103,9 @@ ids = st.text(st.characters(exclude_categories=["Cs"]), max_size=ID_CHARS_MAX)
 origins = st.builds(Origin, ids, ids)
 dots = st.builds(Dot, origins | st.sampled_from([A, B]), ints, ints)
 maybe_ints = st.none() | ints
-rows = st.tuples(ints, ints, st.none() | dots, maybe_ints, st.binary(max_size=40))
+rows = st.tuples(ints, ints, dots, maybe_ints, st.binary(max_size=40)) | st.tuples(
+    ints, ints, st.none(), maybe_ints, st.just(b"")
+)
 like_rows = st.tuples(st.just(3), st.just(70), st.just(Dot(A, 1, 1)), st.none(), st.binary())
 vectors = st.dictionaries(origins, st.tuples(ints, ints), max_size=4).map(
     lambda places: tuple((origin, *places[origin]) for origin in sorted(places))
@@ -111,12 +121,22 @@ def batches(draw: st.DrawFn) -> Batch:
     return pack_batch(entries, draw(vectors))
 
 
+@st.composite
+def memberships(draw: st.DrawFn) -> Membership:
+    """Any membership: its members stand in the order of their ids."""
+    names = draw(st.lists(ids, max_size=4, unique=True))
+    kinds = st.tuples(ids, ints, st.sampled_from(Role), ids, st.just((("zone", "1"),)))
+    return Membership(tuple(Member(id, *draw(kinds)) for id in sorted(names)), draw(ints))
+
+
 STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
     int: ints,
     bool: st.booleans(),
     str: ids,
     bytes: st.binary(max_size=40),
     Batch: batches(),
+    Membership: memberships(),
+    Role: st.sampled_from(Role),
     Proposal: st.builds(Proposal, dots, st.binary(max_size=40), maybe_ints),
 }
 

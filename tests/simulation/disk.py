@@ -1,29 +1,54 @@
 """The disk of one simulated node: what is synced survives a crash, what is not may or may not.
 
-It keeps the promise, and the log as its batches. Writes are synced some time later; a crash keeps
-a part of what was not (none, some or all of it, never with a gap).
+It keeps the promise, the log as its batches, and a snapshot. Writes are synced some time later; a
+crash keeps a part of what was not (none, some or all of it, never with a gap). A bit may flip: then
+what follows in the log is not to be trusted, and the checksums say so.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from random import Random
 
-from peers.core.entry import Batch
+from peers.core.base import Base
+from peers.core.entry import Batch, Position
 from peers.core.log import Log
 from peers.core.output import Promise
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A snapshot on the disk."""
+
+    base: Base
+    chunks: tuple[bytes, ...]
+
+    @property
+    def index(self) -> int:
+        """What it is exact at."""
+        return self.base.position.index
 
 
 class Disk:
     """What a node has written."""
 
-    def __init__(self, promise: Promise) -> None:
+    def __init__(self, promise: Promise, beginning: Base) -> None:
         self.promise = promise
+        self.beginning = beginning  # of the epoch's log, which is kept as the promises are
+        self.base = beginning  # the log begins behind it
         self.batches: list[Batch] = []
+        self.snapshot: Kept | None = None
         self.clock_pair = (0, 0)  # (cluster time, wall clock), as of now and then
         self.synced = 0  # of the batches
         self.slow_ms = 0  # what a sync takes beyond the usual
         self.lost_at: int | None = None
         self.damaged = False  # something that was promised to be kept is gone
+
+    # -- the log
+
+    def begin(self, base: Base) -> None:
+        """The log is another one from here on: a snapshot has taken its place."""
+        self.base, self.batches, self.synced = base, [], 0
 
     def cut(self, index: int) -> None:
         """Take away what is behind `index`. That is a write like others, but it is in order: what
@@ -36,13 +61,39 @@ class Disk:
         """Write a batch; it is safe when it is synced."""
         self.batches.append(batch)
 
-    def sync(self, count: int) -> None:
-        """The first `count` batches are safe."""
-        self.synced = max(self.synced, min(count, len(self.batches)))
+    def sync(self, last: Position) -> bool:
+        """The log is safe up to the batch that ends there; False where it does not any more."""
+        for count in range(len(self.batches), 0, -1):
+            if self.batches[count - 1].last == last:
+                self.synced = max(self.synced, count)
+                return True
+        return last.index <= self.snapshot_index
 
     def synced_index(self) -> int:
         """The index up to which the log would survive a crash."""
-        return self.batches[self.synced - 1].last.index if self.synced else 0
+        log = self.batches[self.synced - 1].last.index if self.synced else 0
+        return max(log, self.snapshot_index)
+
+    # -- snapshots
+
+    @property
+    def snapshot_index(self) -> int:
+        """What the snapshot is exact at; 0 where there is none."""
+        return 0 if self.snapshot is None else self.snapshot.index
+
+    def keep(self, snapshot: Kept) -> None:
+        """A snapshot is complete and synced. Of the log before it nothing is needed any more; one
+        that is older than what is here is of no use, since the log behind it is gone."""
+        if snapshot.index <= self.snapshot_index:
+            return
+        self.snapshot = snapshot
+        covered = [b.last for b in self.batches if b.last.index <= snapshot.index]
+        if covered and covered[-1] == snapshot.base.position:
+            self.base = snapshot.base
+            del self.batches[: len(covered)]
+            self.synced = max(0, self.synced - len(covered))
+
+    # -- faults
 
     def crash(self, random: Random) -> None:
         """Of what was not synced, a part may have got there."""
@@ -52,14 +103,31 @@ class Disk:
 
     def lose_log(self, now: int) -> None:
         """Only the promise is left."""
-        self.batches.clear()
-        self.synced = 0
+        self.begin(self.beginning)
+        self.snapshot = None
         self.damaged = True
         self.lost_at = now
 
+    def flip_a_bit(self, random: Random, now: int) -> None:
+        """A batch, or the snapshot, is not what was written: it shows at the next start."""
+        if self.snapshot is not None and random.random() < 0.3:
+            self.lose_log(now)  # the log behind it cannot be applied to nothing
+        elif self.batches:
+            self.cut(self.batches[random.randrange(len(self.batches))].first - 1)
+            self.damaged = True
+            self.lost_at = now
+
+    # -- coming up
+
     def log(self) -> Log:
-        """The log as it stands here."""
-        log = Log()
+        """The log as it stands here. One that does not go through the snapshot is another's."""
+        log = Log(self.base)
         for batch in self.batches:
             log.append(batch)
-        return log
+        if self.snapshot is None:
+            return log
+        position = self.snapshot.base.position
+        if log.term_at(position.index) == position.term:
+            return log
+        self.begin(self.snapshot.base)
+        return Log(self.snapshot.base)

@@ -176,6 +176,36 @@ def lose_log(world: World, random: Random) -> None:
     world.after(random.choice([1, 100, 1_000, 5_000]), lambda now: world.restart(node.id))
 
 
+def flip_a_bit(world: World, random: Random) -> None:
+    """A node comes back, and a part of its log or its snapshot is not what was written."""
+    impaired = [n.id for n in world.nodes.values() if n.impaired]
+    node = _leader_or_any(world, random)
+    if node.impaired or len(impaired) + 1 > len(world.nodes) - world.membership.majority:
+        return
+    world.crash(node.id)
+    node.disk.flip_a_bit(random, world.now)
+    world.counts["bits flipped"] += 1
+    world.after(random.choice([1, 100, 1_000, 5_000]), lambda now: world.restart(node.id))
+
+
+def corrupt(world: World, random: Random) -> None:
+    """A node's state is not what its log made of it: a defect, or memory that failed."""
+    corrupted = [n.id for n in world.nodes.values() if n.corrupted]
+    node = _leader_or_any(world, random)
+    if len(corrupted) + 1 > len(world.nodes) - world.membership.majority or not node.up:
+        return
+    world.corrupt(node.id)
+
+
+def leap(world: World, random: Random) -> None:
+    """A node's own clock goes forward at once, by more than a lease."""
+    node = _leader_or_any(world, random)
+    leapt = [n.id for n in world.nodes.values() if n.leapt]
+    if len(leapt) + 1 > len(world.nodes) - world.membership.majority:
+        return
+    world.leap(node.id, random.choice([700, 3_000, 20_000, 3_600_000]))
+
+
 def pause(world: World, random: Random) -> None:
     """A node stands still for longer than a lease, and goes on as if nothing had been."""
     node = _leader_or_any(world, random)
@@ -211,6 +241,9 @@ FAULTS: dict[str, Fault] = {
         crash,
         crash_everything,
         lose_log,
+        flip_a_bit,
+        corrupt,
+        leap,
         pause,
         slow_disk,
     )

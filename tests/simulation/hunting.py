@@ -52,7 +52,7 @@ def _problem(go: Callable[[], object]) -> str | None:
     except runs.Broken as exc:
         return exc.promise
     except (AssertionError, GapError, IndexError) as exc:
-        staged = exc.__traceback__ is not None and "scenarios.py" in _file_of(exc.__traceback__)
+        staged = exc.__traceback__ is not None and "scenarios_" in _file_of(exc.__traceback__)
         return "the scenario" if staged else f"the core's own check ({type(exc).__name__})"
     return None
 

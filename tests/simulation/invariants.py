@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from peers.core.base import Base
 from peers.core.entry import Dot, Entry, Origin, Position
 from peers.core.membership import Membership
 from peers.core.messages import Append, Envelope, VoteAnswer
@@ -34,14 +34,6 @@ class Broken(AssertionError):
         self.number = number
 
 
-@dataclass(frozen=True, slots=True)
-class Digest:
-    """A state at an index, and who had it first."""
-
-    value: int
-    node: str
-
-
 class Invariants(Observer):
     """Watches a whole cluster."""
 
@@ -54,8 +46,12 @@ class Invariants(Observer):
         self.votes: dict[tuple[Origin, int], str] = {}  # (voter, term) -> for whom
         self.leaders: dict[int, str] = {}  # term -> who leads
         self.committed: list[Entry] = []  # whatever any node has applied, in order
-        self.digests: dict[int, Digest] = {}
+        self.truth = Machine()  # to which every entry is applied as soon as any node has
+        self.digests = [self.truth.digest()]  # of it, by index
         self.dots: dict[Dot, int] = {}
+        self.spread = 0  # how often a corrupt state was given to another, or kept over a start
+        self.corruptions = 0  # that were done; a snapshot of one may be taken before it is found
+        self.leaps = 0  # of clocks: the time may be wrong for as long as nobody has said so
         self.read_at_most = 0  # of the cluster time, by nodes that serve
         self.sequences: dict[tuple[Origin, int], int] = {}
         self.incarnations: dict[Origin, int] = {}
@@ -82,7 +78,10 @@ class Invariants(Observer):
 
     def _has_all_committed(self, node: Node, term: int) -> None:
         entries = [entry for batch in node.disk.batches for entry in batch.entries]
-        for number, entry in enumerate(self.committed):
+        begins = node.disk.base.position.index
+        if begins > len(self.committed):
+            raise Broken(3, f"{node.id} leads with a log that begins behind what is committed")
+        for number, entry in enumerate(self.committed[begins:]):
             held = entries[number] if number < len(entries) else None
             if held != entry:
                 raise Broken(
@@ -117,12 +116,34 @@ class Invariants(Observer):
                     raise Broken(2, f"{node.id} applied {entry}, where others applied {known}")
             else:
                 self._new(node, entry)
-        digest = Digest(machine.digest(), node.id)
-        known_digest = self.digests.setdefault(entries[-1].index, digest)
-        if known_digest.value != digest.value:
-            raise Broken(
-                4, f"at {entries[-1].index} {node.id}'s digest is not {known_digest.node}'s"
-            )
+        if not node.corrupted and machine.digest() != self.digests[machine.index]:
+            raise Broken(4, f"at {machine.index} {node.id}'s digest is not that of the log")
+
+    def started(self, node: Node) -> None:
+        """It goes on where its disk has its state."""
+        self.applied_to[node.id, node.life] = node.machine.index
+        self._took_over(node)
+
+    def installed(self, node: Node, base: Base, machine: Machine) -> None:
+        """A snapshot is the state that everybody has at its index, and of what is committed."""
+        index = base.position.index
+        if machine.index != index or index > len(self.committed):
+            raise Broken(2, f"{node.id} installs {machine.index} as {index}")
+        if self.committed[index - 1].term != base.position.term:
+            raise Broken(2, f"{node.id} installs {base.position}, which is another's entry")
+        if tuple(machine.vector.places()) != base.vector:
+            raise Broken(6, f"{node.id} installs {index} with the vector of another index")
+        self.applied_to[node.id, node.life] = index
+        self.counts["snapshots installed"] += 1
+        self._took_over(node)
+
+    def _took_over(self, node: Node) -> None:
+        """Nobody knows at once whether a state that was taken from elsewhere is a healthy one."""
+        machine = node.machine
+        node.corrupted = machine.digest() != self.digests[machine.index]
+        self.spread += node.corrupted
+        if node.corrupted and not self.corruptions:
+            raise Broken(4, f"{node.id} takes up a state at {machine.index} that is not the log's")
 
     def _follows(self, node: Node, entry: Entry) -> None:
         life = (node.id, node.life)
@@ -136,6 +157,8 @@ class Invariants(Observer):
             raise Broken(9, f"time went back at {entry.index}: {self.committed[-1].at}, {entry.at}")
         self._is_held(node, entry)
         self.committed.append(entry)
+        self.truth.apply([entry])
+        self.digests.append(self.truth.digest())
         self.counts["entries"] += 1
         if entry.dot is not None:
             self._new_dot(entry.dot, entry.index)
@@ -145,25 +168,43 @@ class Invariants(Observer):
     def looked(self, node: Node, now: int) -> None:
         """Who heard nothing at all for much longer than a lease must know it."""
         self._keeps_time(node, now)
+        self._keeps_bounds(node)
+        inconsistent = node.status(now) is NodeStatus.INCONSISTENT
+        if inconsistent and not node.corrupted and not self.spread:
+            raise Broken(4, f"{node.id} has the state of the log, and is said to be inconsistent")
         silent = now - node.heard_at > SILENCE_MS
         if silent and len(self.nodes) > 1 and node.status(now) is NodeStatus.ACTIVE:
             raise Broken(11, f"{node.id} is active, and heard nothing for {SILENCE_MS} ms")
+
+    # 12. No more is kept than may be.
+
+    @staticmethod
+    def _keeps_bounds(node: Node) -> None:
+        replica = node.replica
+        state, bounds = replica.state, replica.state.bounds
+        kept = state.applied - state.log.base.position.index
+        if kept > bounds.window_entries and replica.giving.pinned is None:
+            raise Broken(12, f"{node.id} keeps {kept} entries")
+        if replica.forwarding.waiting > bounds.pending:
+            raise Broken(12, f"{node.id} lets {replica.forwarding.waiting} operations wait")
 
     # 9. Nobody serves what is over by more than the error that it states.
 
     def _keeps_time(self, node: Node, now: int) -> None:
         state = node.replica.state
-        if node.status(now) is NodeStatus.ACTIVE:
+        if node.status(now) is NodeStatus.ACTIVE and not self.leaps:
             read = node.cluster_ms(now)
             if node.replica.leads and read < self.read_at_most - BACK_MS:
                 raise Broken(9, f"{node.id} leads at {read}, and {self.read_at_most} was read")
             self.read_at_most = max(self.read_at_most, read)
         leader = None if state.leader is None else self.nodes[state.leader]
-        if leader is None or not leader.up or now < leader.paused_until:
+        if leader is None or not leader.up or now < leader.paused_until or leader.leapt:
             return
+        if node.replica.following.refuses:
+            return  # it does not believe the leader's time, and judges by its own
         if not leader.replica.leads or leader.replica.state.term != state.term:
             return
-        behind = leader.cluster_ms(now) - node.cluster_ms(now)
+        behind = leader.running_ms(now) - node.cluster_ms(now)
         error = node.clock_error(now)
         if node.status(now) is NodeStatus.ACTIVE and behind > error + DRIFT_MS:
             raise Broken(9, f"{node.id} is {behind} ms behind, and says {error} ms at most")

@@ -9,29 +9,43 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
+from peers.core.base import Base
 from peers.core.clock import resume_from
-from peers.core.entry import Batch, Dot, Entry, Epoch, Origin
-from peers.core.membership import Membership
-from peers.core.messages import AskBarrier, Envelope, Local, Stored
+from peers.core.entry import Batch, Dot, Entry, Origin
+from peers.core.messages import (
+    AskBarrier,
+    Checked,
+    Envelope,
+    Local,
+    Noted,
+    Piece,
+    Restored,
+    SnapshotPiece,
+    Stored,
+)
 from peers.core.outcomes import Ack, NodeStatus, Settled
-from peers.core.output import NOTHING, Barrier, Output
+from peers.core.output import NOTHING, Barrier, Capture, Close, Install, Output, Read, Serve
 from peers.core.replica import Operation, Replica
 from peers.core.timing import Bounds, Timing
 from peers.errors import RefusedError
-from tests.simulation.disk import Disk
+from peers.snapshot_pieces import Pieces
+from tests.simulation.disk import Disk, Kept
+from tlru.engine.items import Item
 from tlru.engine.machine import Machine, Result
 from tlru.engine.operations import Operation as EngineOperation
 from tlru.engine.operations import encode
+from tlru.engine.snapshot import Loader, SnapshotError
 from tlru.node.duties import EXPIRE_EVERY_MS, Duties
 
 PackBatch = Callable[..., Batch]
 WALL_MS = 1_700_000_000_000
 NOTE_CLOCK_EVERY_MS = 500
+DIGEST_BYTES = 8
 
 
 @dataclass(slots=True)
 class Clock:
-    """A node's own clock: boot time, which drifts, and never jumps."""
+    """A node's own clock: boot time, which drifts, and should not jump."""
 
     offset: int
     drift_ppm: int
@@ -56,11 +70,27 @@ class Observer:
     def applied(self, node: Node, entries: tuple[Entry, ...], machine: Machine) -> None:
         """Entries were applied."""
 
+    def started(self, node: Node) -> None:
+        """A life begins, with the state that the disk had."""
+
+    def installed(self, node: Node, base: Base, machine: Machine) -> None:
+        """A snapshot has taken the place of the state."""
+
     def kept(self, node: Node, output: Output) -> None:
         """Something was given to the disk."""
 
     def settled(self, node: Node, dot: Dot, settled: Settled) -> None:
         """Somebody who waits is told what became of an operation."""
+
+
+@dataclass(slots=True)
+class Loading:
+    """A snapshot that is being taken."""
+
+    number: int
+    machine: Machine
+    loader: Loader
+    chunks: list[bytes]
 
 
 class Node:
@@ -69,8 +99,6 @@ class Node:
     def __init__(
         self,
         id: str,
-        membership: Membership,
-        epoch: Epoch,
         disk: Disk,
         clock: Clock,
         *,
@@ -78,13 +106,12 @@ class Node:
         pack: PackBatch,
         timing: Timing,
         bounds: Bounds,
+        snapshot_every: int | None,
         send: Callable[[Node, Envelope], None],
         schedule: Callable[[int, Callable[[int], None]], None],
         observer: Observer,
     ) -> None:
         self.id = id
-        self.membership = membership
-        self.epoch = epoch
         self.disk = disk
         self.clock = clock
         self.random = Random(seed)
@@ -100,6 +127,7 @@ class Node:
         self._barrier = 0
         self._pack = pack
         self._timing, self._bounds = timing, bounds
+        self._snapshot_every = snapshot_every  # so many entries; None: never
         self._send, self._schedule, self._observer = send, schedule, observer
         self.now = 0
 
@@ -117,6 +145,7 @@ class Node:
 
     def start(self, now: int) -> None:
         """Begin a new life from what the disk holds."""
+        kept = self._kept_state(now)
         promise = self.disk.promise
         whole = promise.whole and not self.disk.damaged
         self.disk.promise = replace(promise, incarnation=promise.incarnation + 1, whole=whole)
@@ -124,25 +153,49 @@ class Node:
         self.up = True
         self.life += 1
         self.heard_at = now  # any message at all
-        self.machine = Machine()
+        self.machine = kept
+        log, commit = self.disk.log(), self.disk.snapshot_index
+        self.corrupted = self.leapt = False
+        self._loading: Loading | None = None
+        self._given: dict[int, Pieces] = {}
         self.replies, self.barriers = {}, {}
         self.now = now
         self.replica = Replica(
             self.id,
             self.disk.promise,
-            self.disk.log(),
-            self.membership,
+            log,
             self._pack,
             now=self.clock.read(now),
             chance=self.random.random,
+            commit=commit,
             resumed=self._resumed(now),
             timing=self._timing,
             bounds=self._bounds,
         )
-        self._duties = Duties(self.machine, self._propose_own)
-        self._duties_due = 0
+        self._take_up(self.machine)
         self._applied = False  # something, in this turn
         self._note_clock_at = now
+        self._keeping = False  # a snapshot is being written
+        self._observer.started(self)
+
+    def _kept_state(self, now: int) -> Machine:
+        """What the snapshot on the disk holds. One that was written of a corrupt state may be
+        unreadable; then the log behind it is of no use either."""
+        kept = self.disk.snapshot
+        try:
+            return Machine() if kept is None else Machine.from_snapshot(kept.chunks)
+        except SnapshotError:
+            self.disk.lose_log(now)
+            return Machine()
+
+    def _take_up(self, machine: Machine) -> None:
+        self.machine = machine
+        self._duties = Duties(machine, self._propose_own, self._agreed)
+        self._duties_due = 0
+
+    def _agreed(self) -> tuple[int, int] | None:
+        noted = self.replica.agreed()
+        return None if noted is None else (noted.index, int.from_bytes(noted.digest))
 
     def _resumed(self, now: int) -> int:
         cluster_ms, wall_ms = self.disk.clock_pair
@@ -152,6 +205,19 @@ class Node:
         """Stop at once; who waits for an answer gets none."""
         self.up = False
         self.disk.crash(self.random)
+
+    def corrupt(self) -> None:
+        """Change something in the state that no client looks at."""
+        self.corrupted = True
+        machine = self.machine
+        item = Item("corrupt", b"\x01", 1, 1, 0, 0, None, None, None)
+        if machine.items.store.entries.get("corrupt") is None:
+            machine.items.put("corrupt", item)
+
+    def leap(self, ms: int) -> None:
+        """Its own clock goes forward at once."""
+        self.clock.offset += ms
+        self.leapt = True
 
     # -- what happens to it
 
@@ -170,9 +236,11 @@ class Node:
         self.now = now
         if self.replica.leads and now >= self._duties_due and self.serves(now):
             self._duties_due = now + EXPIRE_EVERY_MS
-            self._duties.tick(self.cluster_ms(now))
+            self._duties.tick(self.running_ms(now))
         if self._applied and self.replica.leads and self.serves(now):
-            self._duties.applied(self.cluster_ms(now))
+            self._duties.applied(self.running_ms(now))
+        if self._applied and self._snapshot_every is not None:
+            self._keep_now_and_then(self._snapshot_every)
         self._applied = False
         self._carry_out(self.replica.tick(self.clock.read(now)))
         if now >= self._note_clock_at and self.replica.state.clock.runs:
@@ -225,6 +293,10 @@ class Node:
         """By how much, as it says, the cluster time may be later than it reads."""
         return self.replica.state.clock.error(self.clock.read(now))
 
+    def running_ms(self, now: int) -> int:
+        """The cluster time that it tells others."""
+        return self.replica.state.clock.running(self.clock.read(now))
+
     def cluster_ms(self, now: int) -> int:
         """The cluster time, as it knows it."""
         return self.replica.state.clock.read(self.clock.read(now))
@@ -238,14 +310,22 @@ class Node:
         self._observer.kept(self, output)
         if output.promise is not None:
             self.disk.promise = output.promise  # synced before anything else goes on
+        if output.install is not None:
+            self._install(output.install)
         self._store(output)
-        for to, life, message in output.send:
+        for to, birth, life, message in output.send:
             promise = self.disk.promise
-            envelope = Envelope(self.origin, promise.incarnation, promise.epoch, to, life, message)
+            envelope = Envelope(
+                self.origin, promise.incarnation, promise.epoch, to, birth, life, message
+            )
             self._observer.sent(self, envelope)
             self._send(self, envelope)
         if output.apply:
             self._apply(output.apply)
+        for each in output.serve:
+            self._give(each)
+        for piece in output.take:
+            self._take(piece)
         for dot, settled in output.settle:
             self._observer.settled(self, dot, settled)
             then = self.replies.get(dot)
@@ -262,21 +342,27 @@ class Node:
         for batch in output.append:
             self.disk.append(batch)
         if output.append:
-            count, last = len(self.disk.batches), output.append[-1].last
-            life, disk = self.life, self.disk
+            last = output.append[-1].last
 
-            def synced(now: int) -> None:
-                if (
-                    self.up
-                    and self.life == life
-                    and disk.batches[count - 1 : count] == [output.append[-1]]
-                ):
-                    disk.sync(count)
-                    self.hear(Stored(last.term, last.index), now)
+            def synced() -> None:
+                if self.disk.sync(last):
+                    self.hear(Stored(last.term, last.index), self.now)
 
-            self._schedule(self.random.randint(0, 2) + self.disk.slow_ms, synced)
+            self._later(self.random.randint(0, 2) + self.disk.slow_ms, synced)
+
+    def _later(self, delay_ms: int, act: Callable[[], None]) -> None:
+        """Let something happen, unless this life is over by then."""
+        life = self.life
+
+        def on_time(now: int) -> None:
+            if self.up and self.life == life:
+                self.now = now
+                act()
+
+        self._schedule(delay_ms, on_time)
 
     def _apply(self, entries: tuple[Entry, ...]) -> None:
+        noted = self.machine.noted
         applied = self.machine.apply(entries)
         self._observer.applied(self, entries, self.machine)
         for dot, result in applied.replies:
@@ -284,3 +370,81 @@ class Node:
             if then is not None:
                 then(result, None, self.now)
         self._applied = True
+        if self.machine.noted is not None and self.machine.noted != noted:
+            index, digest = self.machine.noted
+            checked = Checked(
+                Noted(index, digest.to_bytes(DIGEST_BYTES)), not self.machine.diverged
+            )
+            self._later(0, lambda: self.hear(checked, self.now))
+
+    # -- snapshots
+
+    def _keep_now_and_then(self, every: int) -> None:
+        """Write a snapshot, a piece at a time, while the machine goes on."""
+        if self._keeping or self.machine.index < self.disk.snapshot_index + every:
+            return
+        base = self.replica.state.log.base_at(self.machine.index)
+        if base is None or not self.replica.state.intact:
+            return
+        self._keeping = True
+        capture, machine = self.machine.capture(), self.machine
+        walk, chunks = capture.chunks(), list[bytes]()
+
+        def write() -> None:
+            chunk = next(walk, None)
+            if self.machine is not machine:
+                capture.close()  # another state has taken its place
+                self._keeping = False
+            elif chunk is not None:
+                chunks.append(chunk)
+                self._later(self.random.randint(0, 30), write)
+            else:
+                self._keeping = False
+                self._later(self.disk.slow_ms, lambda: self.disk.keep(Kept(base, tuple(chunks))))
+
+        write()
+
+    def _give(self, serve: Serve) -> None:
+        match serve:
+            case Capture():
+                self._given[serve.session] = Pieces(self.machine.capture())
+            case Close():
+                self._given.pop(serve.session).close()
+            case Read():
+                pieces = self._given[serve.session].read(serve.have, serve.first, serve.count)
+                for number, data, last in pieces:
+                    piece = Piece(serve.session, number, data, last)
+                    self._later(0, lambda piece=piece: self.hear(piece, self.now))  # type: ignore[misc]
+
+    def _take(self, piece: SnapshotPiece) -> None:
+        loading = self._loading
+        if loading is None or loading.number != piece.number:
+            machine = Machine()
+            loading = self._loading = Loading(piece.number, machine, Loader(machine), [])
+        loading.chunks.append(piece.data)
+        whole = True
+        try:
+            loading.loader.take(piece.data)
+            if piece.last:
+                loading.loader.finish()
+        except SnapshotError:
+            whole = False
+        if piece.last or not whole:
+            kept = Kept(piece.base, tuple(loading.chunks))
+
+            def synced() -> None:
+                if whole:
+                    self.disk.keep(kept)
+                self.hear(Restored(kept_number, whole), self.now)
+
+            kept_number = piece.number
+            self._later(self.random.randint(0, 20) + self.disk.slow_ms, synced)
+
+    def _install(self, install: Install) -> None:
+        assert self._loading is not None
+        assert self._loading.number == install.number
+        machine, self._loading = self._loading.machine, None
+        if not install.keeps_log:
+            self.disk.begin(install.base)
+        self._take_up(machine)
+        self._observer.installed(self, install.base, machine)

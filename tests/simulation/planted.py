@@ -383,7 +383,7 @@ def lets_in_a_life_that_has_ended() -> Iterator[None]:
     honest = Replica.receive
 
     def receive(self: Replica, envelope: Envelope, now: int) -> Output:
-        self.state.incarnations.pop(envelope.sender.id, None)
+        self.state.lives.pop(envelope.sender.id, None)
         return honest(self, envelope, now)
 
     def place(self: Admission, origin: Origin) -> tuple[int, int]:

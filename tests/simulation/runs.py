@@ -8,19 +8,23 @@ clients were told is judged.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 from random import Random
 
 import msgpack
 
-from peers.core.outcomes import NodeStatus
+from peers.core.outcomes import Ack, NodeStatus, Settled
 from peers.core.timing import Bounds
+from peers.errors import RefusedError
 from tests.simulation.clients import COUNTERS, Client, Records
 from tests.simulation.faults import FAULTS, heal_everything
 from tests.simulation.histories import Outcome, Violation, check_counter, check_session
 from tests.simulation.linearizability import check_linearizable
 from tests.simulation.world import World
+from tlru.engine.machine import Result
+from tlru.engine.operations import Set, encode
 
 PEACE_MS = 60_000
 
@@ -48,15 +52,29 @@ class Run:
         self.seed = seed
         self.random = Random(f"run {seed}")
         voters = nodes or self.random.choice([1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 7])
-        # In a third of the runs every batch travels by itself: catching up takes many steps.
-        bounds = Bounds(append_bytes=1) if seed % 3 == 1 else Bounds()
         self.world = World(
-            seed, voters, bounds=bounds, drift=True, on_the_wire=seed % 5 == 0, trace=trace
+            seed,
+            voters,
+            bounds=self._bounds(),
+            drift=True,
+            on_the_wire=seed % 5 == 0,
+            snapshot_every=self.random.choice([None, 10, 60]),
+            trace=trace,
         )
         self.records = Records(self.world.counts)
         self.faults = faults
         self.seconds = seconds
         self.clients: list[Client] = []
+
+    def _bounds(self) -> Bounds:
+        """In a third of the runs every batch travels by itself: catching up takes many steps. In
+        most of them so little of the log is kept that who was away needs a snapshot."""
+        usual = Bounds()
+        return Bounds(
+            append_bytes=1 if self.seed % 3 == 1 else usual.append_bytes,
+            window_entries=self.random.choice([8, 40, usual.window_entries]),
+            pieces=self.random.choice([1, 3]),
+        )
 
     @property
     def counts(self) -> Counter[str]:
@@ -77,6 +95,7 @@ class Run:
         heal_everything(world)
         for client in self.clients:
             client.stopped = True
+        self._say_last_word(world.now)
         self._come_to_rest()
         self._judge()
 
@@ -86,6 +105,21 @@ class Run:
         FAULTS[name](self.world, self.random)
 
     # -- peace
+
+    def _say_last_word(self, now: int) -> None:
+        """One more write, by whoever leads: with it digests are compared once more."""
+        world = self.world
+        leader = world.leader()
+        said = False
+
+        def then(result: Result | None, settled: Settled | None, at: int) -> None:
+            nonlocal said
+            said = said or result is not None
+
+        if leader is not None and leader.status(now) is NodeStatus.ACTIVE:
+            with contextlib.suppress(RefusedError):
+                leader.propose(encode(Set("peace", b"\x01")), None, Ack.QUORUM, then, now)
+        world.after(1_000, lambda at: None if said else self._say_last_word(at))
 
     def _come_to_rest(self) -> None:
         if not self.world.run(PEACE_MS, lambda: not self.waits_for()):
@@ -115,6 +149,14 @@ class Run:
                 waits.append(f"{node.id} to let go of what is over")
             elif node.replica.forwarding.waiting:
                 waits.append(f"{node.id} to see its own operations committed")
+        if len({node.machine.digest() for node in world.nodes.values()}) > 1:
+            leading = None if leader is None else leader.replica.leading
+            # A state that was corrupt may have been given to others before that was found. Where
+            # neither kind has a majority nobody can say which is right: that is an alarm.
+            if leading is None or not leading.is_split:
+                waits.append("all to have one digest")
+        elif world.nodes[first].corrupted and not world.invariants.spread:
+            waits.append("all to have the digest of the log")
         waits += [f"{client.name} to be answered" for client in self.clients if client.busy]
         return waits
 

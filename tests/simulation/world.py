@@ -12,6 +12,7 @@ from collections.abc import Callable
 from random import Random
 
 from peers import wire
+from peers.core.base import Base
 from peers.core.entry import Epoch
 from peers.core.membership import Member, Membership
 from peers.core.messages import Envelope
@@ -39,6 +40,7 @@ class World:
         bounds: Bounds | None = None,
         drift: bool = False,
         on_the_wire: bool = True,
+        snapshot_every: int | None = None,
         trace: Callable[[str], None] | None = None,
     ) -> None:
         self.random = Random(seed)
@@ -49,6 +51,7 @@ class World:
         self.hold: Callable[[Envelope], int] | None = None  # how much longer a message takes
         self.after_sending: Callable[[Envelope], None] | None = None
         self._on_the_wire = on_the_wire  # as bytes, which takes most of a run's time
+        self._snapshot_every = snapshot_every
         self._calendar: list[tuple[int, int, Callable[[int], None]]] = []
         self._number = 0
         ids = [chr(ord("a") + n) for n in range(voters)]
@@ -68,14 +71,13 @@ class World:
         clock = Clock(random.randint(1, 1 << 30), random.randint(-300, 300) if drift else 0)
         return Node(
             id,
-            self.membership,
-            EPOCH,
-            Disk(Promise(EPOCH, birth, 0, 0, None)),
+            Disk(Promise(EPOCH, birth, 0, 0, None), Base(membership=self.membership)),
             clock,
             seed=random.getrandbits(32),
             pack=wire.pack_batch,
             timing=timing,
             bounds=bounds,
+            snapshot_every=self._snapshot_every,
             send=self._send,
             schedule=self.after,
             observer=self.invariants,
@@ -171,3 +173,15 @@ class World:
         if not node.up:
             node.start(self.now)
             self.counts["restarts"] += 1
+
+    def corrupt(self, id: str) -> None:
+        """A node's state is not what its log made of it, from now on."""
+        self.invariants.corruptions += 1
+        self.counts["states corrupted"] += 1
+        self.nodes[id].corrupt()
+
+    def leap(self, id: str, ms: int) -> None:
+        """A node's clock goes forward at once."""
+        self.invariants.leaps += 1
+        self.counts["clocks leapt"] += 1
+        self.nodes[id].leap(ms)

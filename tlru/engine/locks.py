@@ -11,6 +11,7 @@ Invariant: nobody waits for a lock that is free.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from sortedcontainers import SortedList
@@ -181,6 +182,16 @@ class Locks:
             if waiter.once is None
             and waiter.dot.incarnation < incarnation
             and waiter.dot.origin == origin
+        ]
+        for ticket in gone:
+            self._leave(ticket)
+
+    def abandon_strangers(self, members: Collection[Origin]) -> None:
+        """Who waited on a node that belongs no more waits no more. O(waiters)."""
+        gone = [
+            waiter.ticket
+            for waiter in self._waiters.records.values()
+            if waiter.once is None and waiter.dot.origin not in members
         ]
         for ticket in gone:
             self._leave(ticket)

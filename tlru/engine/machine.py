@@ -17,6 +17,7 @@ from typing import Any
 import msgpack
 
 from peers.core.entry import Dot, Entry
+from peers.core.membership import Membership
 from tlru.engine.conditions import allowed, latest
 from tlru.engine.events import Event, EventType
 from tlru.engine.items import Item, is_reserved
@@ -99,15 +100,17 @@ class Machine(State):
         return out
 
     def _apply(self, entry: Entry, ordered: tuple[Operation, Once | None] | None) -> Result | None:
-        index, term, at, dot, until, _ = entry
+        index, term, at, dot, until, _, membership = entry
         assert index == self.index + 1, f"{index} does not follow {self.index}"
         assert at >= self.at, f"time went back from {self.at} to {at}"
         fresh = dot is not None and self.vector.admit(dot)
         self.index, self.term = index, term
         if at > self.at:
             self._advance(at)
+        if membership is not None:
+            self._change_members(membership)
         if dot is None or not fresh:
-            return None  # a leader's own first entry; or applied before, or of a life that is over
+            return None  # a leader's own entry; or applied before, or of a life that is over
         self._dot = dot
         if dot.sequence == 1:
             self.locks.abandon(dot.origin, dot.incarnation)
@@ -119,6 +122,12 @@ class Machine(State):
         if until is not None and at > until:
             return _not_done()
         return _HANDLERS[type(operation)](self, operation)
+
+    def _change_members(self, membership: Membership) -> None:
+        """Who belongs no more never writes again, and nobody waits there any more."""
+        self.membership = membership
+        self.vector.keep_only(membership.origins())
+        self.locks.abandon_strangers(membership.origins())
 
     def _advance(self, at: int) -> None:
         looked, self.at = self.at, at

@@ -28,7 +28,7 @@ from tlru.engine.sizes import text_bytes
 if TYPE_CHECKING:
     from tlru.engine.state import State
 
-FORMAT: Final = 1
+FORMAT: Final = 2  # 2: who belongs to the cluster
 CHUNK_RECORDS = 512
 CHUNK_BYTES = 256 << 10
 ASIDE_OVERHEAD_BYTES = 640  # the item that would be gone by now, and its place in the walk

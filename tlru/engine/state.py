@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from peers.core.entry import Origin
+from peers.core.membership import NOBODY, Member, Membership, Role
 from peers.core.vector import Vector
 from tlru.engine.digest import MASK, Digest, record_hash
 from tlru.engine.items import Item, Items, is_reserved, over
@@ -36,6 +37,7 @@ class State:
         self.locks = Locks(self._tables)
         self.settings: dict[str, Any] = dict(DEFAULTS)
         self.vector = Vector()
+        self.membership = NOBODY  # of the cluster, by its log; a log of one says nothing of it
         # These two are this node's own, not the cluster's: what it found at its last checkpoint.
         self.noted: tuple[int, int] | None = None  # index and digest
         self.diverged = False  # a majority reported another digest than ours
@@ -117,6 +119,7 @@ class State:
             "last_ticket": self.locks.last_ticket,
             "settings": sorted(self.settings.items()),
             "vector": list(self.vector.places()),
+            "members": _plain(self.membership),
         }
 
     def take_head(self, head: Mapping[str, Any]) -> None:
@@ -129,6 +132,7 @@ class State:
         self.locks.last_ticket = head["last_ticket"]
         self.settings = dict(head["settings"])
         self.vector = Vector((Origin(*o), i, s) for o, i, s in head["vector"])
+        self.membership = _membership(head["members"])
 
     def tables(self) -> dict[str, Table[Any, Any]]:
         """Everything but the head and the items, in the order in which it is to be restored."""
@@ -183,3 +187,22 @@ class State:
         assert sum(hashes) & MASK == self._tables.value
         assert self.tombstones.horizon >= self.at - self.settings["tombstone_ms"]
         assert self.once.horizon >= self.at - self.settings["once_ms"]
+
+
+def _plain(membership: Membership) -> tuple[Any, ...]:
+    members = [
+        (each.id, each.birth, each.priority, each.role.value, each.region, each.details)
+        for each in membership.members
+    ]
+    return membership.level, members
+
+
+def _membership(plain: tuple[Any, ...]) -> Membership:
+    level, members = plain
+    return Membership(
+        tuple(
+            Member(name, birth, priority, Role(role), region, tuple(map(tuple, details)))
+            for name, birth, priority, role, region, details in members
+        ),
+        level,
+    )

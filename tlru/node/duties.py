@@ -24,24 +24,29 @@ WINDOW_BYTES = 16 << 20
 class Duties:
     """One cache's leader entries."""
 
-    def __init__(self, machine: Machine, propose: Callable[[Operation], Dot | None]) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        propose: Callable[[Operation], Dot | None],
+        agreed: Callable[[], tuple[int, int] | None],
+    ) -> None:
+        """`agreed`: the index and digest that a majority of the nodes noted at a checkpoint."""
         self._machine = machine
         self._propose = propose
+        self._agreed = agreed
         self._last_expire: Dot | None = None
         self._last_evict: Dot | None = None
         self._going = (0, 0)  # entries and bytes that proposed evictions will free
         self._checkpoint_due = 0
         self._checkpoint_index = 0
+        self._unsaid = False  # what was noted at the last checkpoint is in no later one
 
     def tick(self, now: int) -> None:
         """Every `EXPIRE_EVERY_MS`: write what is owed by now."""
         self._expire(now)
-        if now >= self._checkpoint_due and self._machine.index > self._checkpoint_index:
-            self._checkpoint_due = now + CHECKPOINT_EVERY_MS
-            # It is an entry itself; the next is owed only once another follows it.
-            self._checkpoint_index = self._machine.index + 1
-            index, digest = self._machine.noted or (0, None)
-            self._propose(Checkpoint(index, digest))
+        # A leader's time that was wrong may be set right, back to an earlier one.
+        if now >= self._checkpoint_due or self._checkpoint_due - now > CHECKPOINT_EVERY_MS:
+            self._checkpoint(now)
 
     def applied(self, now: int) -> None:
         """After entries were applied: keep the budget, and go on with what is still over."""
@@ -52,6 +57,19 @@ class Duties:
             self._last_evict, self._going = None, (0, 0)
         if self._last_evict is None:
             self._evict()
+
+    def _checkpoint(self, now: int) -> None:
+        """Owed when something has changed; and once more then, to say what was noted of it."""
+        agreed, noted = self._agreed(), self._machine.noted
+        changed = self._machine.index > self._checkpoint_index
+        known = agreed is not None and noted is not None and agreed[0] == noted[0]
+        if not changed and not (self._unsaid and known):
+            return
+        self._checkpoint_due = now + CHECKPOINT_EVERY_MS
+        self._unsaid = changed
+        # It is an entry itself; the next is owed only once another follows it.
+        self._checkpoint_index = self._machine.index + 1
+        self._propose(Checkpoint(*(agreed or (0, None))))
 
     def blocked(self) -> bool:
         """Whether the cache is so far above its budget that writes have to wait."""

@@ -61,7 +61,7 @@ class CacheService:
     def _take_up(self, machine: Machine) -> None:
         self.machine = machine
         self.reads = ReadDesk(machine, self.log, self.limits, self.rates)
-        self._duties = Duties(machine, self._propose_own)
+        self._duties = Duties(machine, self._propose_own, lambda: machine.noted)
 
     # -- coming up and going down
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+import tests.simulation.planted_machine  # noqa: F401 - it enters its faults into the table
 from peers.core.vector import GapError
 from tests.simulation import invariants, runs
 from tests.simulation.caught import Caught

@@ -15,8 +15,9 @@ from peers.core.membership import Membership
 from peers.core.messages import Append, Envelope, VoteAnswer
 from peers.core.outcomes import NodeStatus, Settled
 from peers.core.output import Output, Promise
+from tests.simulation.ledger import Ledger
 from tests.simulation.node import Node, Observer
-from tlru.engine.machine import Machine
+from tlru.engine.machine import Applied, Machine
 
 LATE_MS = 5_000  # no message is under way for longer
 DRIFT_MS = 2  # of two clocks between two words, and what rounding adds
@@ -55,6 +56,7 @@ class Invariants(Observer):
         self.leaders: dict[int, str] = {}  # term -> who leads
         self.committed: list[Entry] = []  # whatever any node has applied, in order
         self.digests: dict[int, Digest] = {}
+        self.ledger = Ledger()
         self.dots: dict[Dot, int] = {}
         self.read_at_most = 0  # of the cluster time, by nodes that serve
         self.sequences: dict[tuple[Origin, int], int] = {}
@@ -105,7 +107,14 @@ class Invariants(Observer):
         if promise.term == before.term and before.vote not in (None, promise.vote):
             raise Broken(1, f"{node.id} voted twice in term {promise.term}")
 
-    # 2., 4. and 6. The same entries, states and dots everywhere.
+    # 2., 4. and 6. The same entries, states and dots everywhere, and the same comes of them.
+
+    def put_out(self, node: Node, entry: Entry, applied: Applied) -> None:
+        """An entry has the same answers and events wherever it is applied."""
+        if self.committed[entry.index - 1 : entry.index] not in ([], [entry]):
+            return  # another entry, as `applied` will say
+        if (what := self.ledger.differs(entry, applied)) is not None:
+            raise Broken(4, f"at {node.id} {what}")
 
     def applied(self, node: Node, entries: tuple[Entry, ...], machine: Machine) -> None:
         """Everybody applies the same entries in the same order."""

@@ -19,7 +19,8 @@ from peers.core.replica import Operation, Replica
 from peers.core.timing import Bounds, Timing
 from peers.errors import RefusedError
 from tests.simulation.disk import Disk
-from tlru.engine.machine import Machine, Result
+from tests.simulation.feed import Feed
+from tlru.engine.machine import Applied, Machine, Result
 from tlru.engine.operations import Operation as EngineOperation
 from tlru.engine.operations import encode
 from tlru.node.duties import EXPIRE_EVERY_MS, Duties
@@ -55,6 +56,9 @@ class Observer:
 
     def applied(self, node: Node, entries: tuple[Entry, ...], machine: Machine) -> None:
         """Entries were applied."""
+
+    def put_out(self, node: Node, entry: Entry, applied: Applied) -> None:
+        """One of them led to this."""
 
     def kept(self, node: Node, output: Output) -> None:
         """Something was given to the disk."""
@@ -95,6 +99,8 @@ class Node:
         self.life = 0
         self.replica: Replica
         self.machine = Machine()
+        self.feed = Feed(0)
+        self.events_kept: int | None = None  # for subscribers; None: all of this life
         self.replies: dict[Dot, Callable[[Result | None, Settled | None, int], None]] = {}
         self.barriers: dict[int, Callable[[Barrier], None]] = {}
         self._barrier = 0
@@ -125,6 +131,7 @@ class Node:
         self.life += 1
         self.heard_at = now  # any message at all
         self.machine = Machine()
+        self.feed = Feed(self.machine.index, self.events_kept)
         self.replies, self.barriers = {}, {}
         self.now = now
         self.replica = Replica(
@@ -277,9 +284,14 @@ class Node:
             self._schedule(self.random.randint(0, 2) + self.disk.slow_ms, synced)
 
     def _apply(self, entries: tuple[Entry, ...]) -> None:
-        applied = self.machine.apply(entries)
+        replies: list[tuple[Dot, Result]] = []
+        for entry in entries:  # one by one, since it is of interest what came of each
+            applied = self.machine.apply((entry,))
+            self._observer.put_out(self, entry, applied)
+            self.feed.add(entry.index, applied.events)
+            replies += applied.replies
         self._observer.applied(self, entries, self.machine)
-        for dot, result in applied.replies:
+        for dot, result in replies:
             then = self.replies.get(dot)
             if then is not None:
                 then(result, None, self.now)

@@ -1,25 +1,24 @@
-"""Clients of a simulated cluster: they ask, are refused, change nodes, ask again, and write down
-exactly what they were told.
+"""Clients that read and write single keys, and count.
 
-Each is a session of its own that has one request under way. What it was told is judged afterwards
-by `histories` and `linearizability`; nothing here decides whether an answer was right.
+What they were told is judged by `linearizability` and `histories`: keys as registers, sessions, and
+counters whose named increments are repeated until their outcome is known, and now and then once
+more when it was known long ago.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from random import Random
 from typing import Any
 
 import msgpack
 
-from peers.core.outcomes import Ack, NodeStatus, Settled
+from peers.core.outcomes import Ack, Settled
 from peers.core.output import Barrier
 from peers.errors import RefusedError
 from tests.simulation.histories import Did, Increment, Observation, Outcome
 from tests.simulation.linearizability import Call, Kind
 from tests.simulation.node import Node
+from tests.simulation.sessions import TIMEOUT_MS, Act, Records, Session
 from tests.simulation.world import World
 from tlru.engine.machine import Result
 from tlru.engine.operations import Delete, Incr, Once, Operation, Set, encode
@@ -27,72 +26,31 @@ from tlru.engine.operations import Delete, Incr, Once, Operation, Set, encode
 KEYS = ("k0", "k1", "k2")
 MORTAL = ("t0", "t1", "t2", "t3")  # keys whose items end
 COUNTERS = ("n0", "n1")
-TIMEOUT_MS = 2_000
-TRIES = 12  # of a named write whose outcome is not known
-
-Then = Callable[[Result | None, Settled | None, int], None]
+KNOWN_MAX = 9  # named increments whose results may be asked for again
 
 
-class Client:
-    """One session."""
+class Client(Session):
+    """One session that reads, writes and counts."""
 
     def __init__(self, world: World, name: str, seed: int, records: Records) -> None:
-        self.world = world
-        self.name = name
-        self.random = Random(seed)
-        self.records = records
-        self.number = 0
-        self.pos = 0
-        self.time = 0
-        self.named = 0
-        self.busy = False
-        self.stopped = False
-        self.node = self.random.choice(sorted(world.nodes))
-        self._next(0)
+        self._known: list[tuple[str, Once]] = []  # increments that were answered
+        super().__init__(world, name, seed, records)
 
-    # -- the loop
-
-    def _next(self, now: int) -> None:
-        self.busy = False
-        self.world.after(self.random.randint(1, 120), self._act)
-
-    def _act(self, now: int) -> None:
-        if self.stopped:
-            return
-        node = self.world.nodes[self.node]
-        if not node.up or now < node.paused_until or node.status(now) is not NodeStatus.ACTIVE:
-            self._move()
-            self.world.after(self.random.randint(20, 200), self._act)
-            return
-        self.busy = True
-        self.number += 1
-        acts = [self._linear_get] * 3 + [self._local_get] * 3 + [self._set] * 4
+    def choose(self) -> Act:
+        acts = [self._linear_get] * 5 + [self._local_get] * 3 + [self._set] * 4
         acts += [self._add, self._delete, self._incr, self._incr, self._set_mortal]
-        self.random.choice(acts)(node, now)
-
-    def _move(self) -> None:
-        self.node = self.random.choice(sorted(self.world.nodes))
-        self.records.counts["client moves"] += 1
+        if self._known:
+            acts.append(self._repeat)
+        return self.random.choice(acts)
 
     # -- reads
 
     def _local_get(self, node: Node, now: int) -> None:
-        if node.machine.index < self.pos:
-            self._move()  # as the node would refuse after a while
-            self._next(now)
-            return
-        key = self.random.choice(KEYS + MORTAL)
-        at = max(node.cluster_ms(now), self.time)
-        item = node.machine.read(key, at)
-        version = 0 if item is None else item.version
-        pos = node.machine.index
-        seen = Observation(Did.READ, key, version, pos, "e", self.pos)
-        self.records.observe(self.name, seen)
-        self.pos, self.time = max(self.pos, pos), at
-        self._next(now)
+        self.read_local(node, self.key(KEYS + MORTAL), now)
+        self._next()
 
     def _linear_get(self, node: Node, now: int) -> None:
-        key = self.random.choice(KEYS)
+        key = self.key(KEYS)
         number, life, invoked = self.number, node.life, now
 
         def on_barrier(barrier: Barrier) -> None:
@@ -127,23 +85,23 @@ class Client:
         self.records.observe(self.name, seen)
         self.pos = max(self.pos, node.machine.index)
         self.records.counts["linear reads"] += 1
-        self._next(now)
+        self._next()
 
     # -- writes
 
     def _set(self, node: Node, now: int) -> None:
-        key, value = self.random.choice(KEYS), f"{self.name}{self.number}"
+        key, value = self.key(KEYS), f"{self.name}{self.number}"
         ack = self.random.choice([Ack.QUORUM] * 6 + [Ack.ALL, Ack.LEADER, Ack.NONE])
         operation = Set(key, msgpack.packb(value))
         self._write(node, now, operation, ack, Kind.SET, key, value, lambda result: None)
 
     def _set_mortal(self, node: Node, now: int) -> None:
-        key, value = self.random.choice(MORTAL), f"{self.name}{self.number}"
+        key, value = self.key(MORTAL), f"{self.name}{self.number}"
         operation = Set(key, msgpack.packb(value), self.random.choice([50, 500, 3_000]))
         self._write(node, now, operation, Ack.QUORUM, Kind.SET, key, value, lambda result: None)
 
     def _add(self, node: Node, now: int) -> None:
-        key, value = self.random.choice(KEYS), f"{self.name}{self.number}"
+        key, value = self.key(KEYS), f"{self.name}{self.number}"
         operation = Set(key, msgpack.packb(value), condition=("absent",))
 
         def judge(result: Result) -> Any:
@@ -152,7 +110,7 @@ class Client:
         self._write(node, now, operation, Ack.QUORUM, Kind.ADD, key, value, judge)
 
     def _delete(self, node: Node, now: int) -> None:
-        key = self.random.choice(KEYS)
+        key = self.key(KEYS)
         self._write(
             node,
             now,
@@ -196,7 +154,7 @@ class Client:
                 else:
                     record(Outcome.DONE, judge(result))
                     if kind is Kind.SET and self.number == number:
-                        self._saw_own_write(key, result["version"], node.machine.index)
+                        self.saw_own_write(key, result["version"], node.machine.index)
                 if ack is not Ack.ALL:
                     self._finish(number)
 
@@ -214,81 +172,36 @@ class Client:
             return
         self._watch(number, lambda: record(Outcome.UNKNOWN))
 
-    def _saw_own_write(self, key: str, version: int, pos: int) -> None:
-        self.records.observe(self.name, Observation(Did.WROTE, key, version, pos, "e"))
-        self.pos = max(self.pos, version)
-
-    # -- named writes, repeated until they are known
+    # -- named increments
 
     def _incr(self, node: Node, now: int) -> None:
         counter = self.random.choice(COUNTERS)
-        self.named += 1
-        once = Once(self.name, self.named, node.cluster_ms(now))
-        self._try_incr(counter, once, TRIES, now)
+        once = self.new_name(node, now)
 
-    def _try_incr(self, counter: str, once: Once, tries: int, now: int) -> None:
-        number = self.number
-        if not tries:
-            self.records.increments.append((counter, Increment(1, Outcome.UNKNOWN)))
-            self._finish(number)
-            return
-        node = self.world.nodes[self.node]
-        answered = False
-
-        def again(after_ms: int) -> None:
-            nonlocal answered
-            if answered:
+        def told(result: Result | None) -> None:
+            if result is None:
+                self.records.increments.append((counter, Increment(1, Outcome.UNKNOWN)))
                 return
-            answered = True
-            self._move()
-            self.world.after(after_ms, lambda at: self._try_incr(counter, once, tries - 1, at))
-
-        def then(result: Result | None, settled: Settled | None, at: int) -> None:
-            nonlocal answered
-            if result is None or answered:
-                return
-            if "error" in result:
-                self.records.counts[f"incr {result['error']}"] += 1
-                again(self.random.randint(10, 300))
-                return
-            answered = True
             value = msgpack.unpackb(result["value"])
             self.records.increments.append((counter, Increment(1, Outcome.DONE, value)))
-            self._finish(number)
+            self._keep(counter, once)
 
-        if not node.up or node.status(now) is not NodeStatus.ACTIVE:
-            again(self.random.randint(50, 500))
-            return
-        try:
-            until = node.cluster_ms(now) + TIMEOUT_MS
-            node.propose(encode(Incr(counter, 1), once), until, Ack.QUORUM, then, now)
-        except RefusedError:
-            again(self.random.randint(50, 500))
-            return
-        if tries < TRIES:
-            self.records.counts["named writes repeated"] += 1
-        self.world.after(TIMEOUT_MS, lambda at: again(1))
+        self.ask_named(Incr(self.records.space + counter, 1), once, told, now)
 
-    # -- ends of a call
+    def _keep(self, counter: str, once: Once) -> None:
+        """It may be asked for again, until the session says that it will not."""
+        self._known.append((counter, once))
+        if len(self._known) > KNOWN_MAX:
+            self.done = self._known[2][1].n
+            del self._known[:3]
 
-    def _watch(self, number: int, late: Callable[[], None] | None = None) -> None:
-        def on_time(now: int) -> None:
-            if self.number == number and self.busy:
-                if late is not None:
-                    late()
-                self.records.counts["calls timed out"] += 1
-                self._give_up(number)
+    def _repeat(self, node: Node, now: int) -> None:
+        """Ask anew what was answered long ago, perhaps elsewhere: it must not count again."""
+        counter, once = self._known[0] if self.random.random() < 0.5 else self._known[-1]
+        self.records.counts["named writes repeated late"] += 1
+        self.ask(node, now, Incr(self.records.space + counter, 1), lambda result: None, once=once)
 
-        self.world.after(TIMEOUT_MS, on_time)
-
-    def _give_up(self, number: int) -> None:
-        if self.number == number and self.busy:
-            self._move()
-            self._next(self.world.now)
-
-    def _finish(self, number: int) -> None:
-        if self.number == number and self.busy:
-            self._next(self.world.now)
+    # -- what it was told
 
     def _record(
         self,
@@ -303,17 +216,3 @@ class Client:
         done = returned if outcome is Outcome.DONE else None
         call = Call(self.name, self.number, kind, key, argument, invoked, done, outcome, result)
         self.records.calls.append(call)
-
-
-class Records:
-    """All that clients were told."""
-
-    def __init__(self, counts: Counter[str]) -> None:
-        self.counts = counts
-        self.calls: list[Call] = []
-        self.observations: dict[str, list[Observation]] = {}
-        self.increments: list[tuple[str, Increment]] = []
-
-    def observe(self, session: str, seen: Observation) -> None:
-        """A session saw something."""
-        self.observations.setdefault(session, []).append(seen)

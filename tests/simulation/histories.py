@@ -209,14 +209,41 @@ class Grant:
         return self.expires if self.released is None else min(self.released, self.expires)
 
 
-def check_locks(grants: Sequence[Grant]) -> Violation | None:
-    """Whether each lock has one holder at a time, and a higher fence for each."""
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """At `at` somebody was told that the lock is another's; with a fence, that it is not his."""
+
+    lock: str
+    at: int
+    fence: int | None = None
+
+
+def check_locks(grants: Sequence[Grant], denials: Sequence[Denial] = ()) -> Violation | None:
+    """Whether each lock has one holder at a time, and a higher fence for each; and whether nobody
+    was denied what was free, or his own."""
     last: dict[str, Grant] = {}
     for grant in sorted(grants, key=lambda grant: (grant.granted, grant.fence)):
         before = last.get(grant.lock)
         if before is not None and (fault := _fault_of_grant(before, grant)) is not None:
             return Violation(f"lock {grant.lock!r}: {fault}", (before, grant))
         last[grant.lock] = grant
+    for denial in denials:
+        theirs = [grant for grant in grants if grant.lock == denial.lock]
+        if (wrong := _fault_of_denial(denial, theirs)) is not None:
+            return Violation(f"lock {denial.lock!r}: {wrong}", (denial,))
+    return None
+
+
+def _fault_of_denial(denial: Denial, grants: Sequence[Grant]) -> str | None:
+    at, fence = denial.at, denial.fence
+    if fence is None:
+        # Whoever let go in the same millisecond may have done so afterwards.
+        if any(grant.granted <= at <= grant.until for grant in grants):
+            return None
+        return f"it was refused at {at}, though nobody had it"
+    for grant in grants:
+        if grant.fence == fence and grant.granted <= at < grant.until:
+            return f"{grant.holder} had it until {grant.until} by {fence}, and is denied it at {at}"
     return None
 
 

@@ -15,8 +15,9 @@ from peers.core.membership import Membership
 from peers.core.messages import Append, Envelope, VoteAnswer
 from peers.core.outcomes import NodeStatus, Settled
 from peers.core.output import Output, Promise
+from tests.simulation.ledger import Ledger
 from tests.simulation.node import Node, Observer
-from tlru.engine.machine import Machine
+from tlru.engine.machine import Applied, Machine
 
 LATE_MS = 5_000  # no message is under way for longer
 DRIFT_MS = 2  # of two clocks between two words, and what rounding adds
@@ -48,6 +49,7 @@ class Invariants(Observer):
         self.committed: list[Entry] = []  # whatever any node has applied, in order
         self.truth = Machine()  # to which every entry is applied as soon as any node has
         self.digests = [self.truth.digest()]  # of it, by index
+        self.ledger = Ledger()
         self.dots: dict[Dot, int] = {}
         self.spread = 0  # how often a corrupt state was given to another, or kept over a start
         self.corruptions = 0  # that were done; a snapshot of one may be taken before it is found
@@ -104,7 +106,14 @@ class Invariants(Observer):
         if promise.term == before.term and before.vote not in (None, promise.vote):
             raise Broken(1, f"{node.id} voted twice in term {promise.term}")
 
-    # 2., 4. and 6. The same entries, states and dots everywhere.
+    # 2., 4. and 6. The same entries, states and dots everywhere, and the same comes of them.
+
+    def put_out(self, node: Node, entry: Entry, applied: Applied) -> None:
+        """An entry has the same answers and events wherever it is applied."""
+        if self.committed[entry.index - 1 : entry.index] not in ([], [entry]):
+            return  # another entry, as `applied` will say
+        if (what := self.ledger.differs(entry, applied)) is not None:
+            raise Broken(4, f"at {node.id} {what}")
 
     def applied(self, node: Node, entries: tuple[Entry, ...], machine: Machine) -> None:
         """Everybody applies the same entries in the same order."""

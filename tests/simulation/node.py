@@ -30,8 +30,9 @@ from peers.core.timing import Bounds, Timing
 from peers.errors import RefusedError
 from peers.snapshot_pieces import Pieces
 from tests.simulation.disk import Disk, Kept
+from tests.simulation.feed import Feed
 from tlru.engine.items import Item
-from tlru.engine.machine import Machine, Result
+from tlru.engine.machine import Applied, Machine, Result
 from tlru.engine.operations import Operation as EngineOperation
 from tlru.engine.operations import encode
 from tlru.engine.snapshot import Loader, SnapshotError
@@ -41,6 +42,7 @@ PackBatch = Callable[..., Batch]
 WALL_MS = 1_700_000_000_000
 NOTE_CLOCK_EVERY_MS = 500
 DIGEST_BYTES = 8
+CORRUPT = "_tlru/corrupt"  # nobody reads it, and nothing evicts it
 
 
 @dataclass(slots=True)
@@ -75,6 +77,9 @@ class Observer:
 
     def installed(self, node: Node, base: Base, machine: Machine) -> None:
         """A snapshot has taken the place of the state."""
+
+    def put_out(self, node: Node, entry: Entry, applied: Applied) -> None:
+        """One of them led to this."""
 
     def kept(self, node: Node, output: Output) -> None:
         """Something was given to the disk."""
@@ -122,6 +127,8 @@ class Node:
         self.life = 0
         self.replica: Replica
         self.machine = Machine()
+        self.feed = Feed(0)
+        self.events_kept: int | None = None  # for subscribers; None: all of this life
         self.replies: dict[Dot, Callable[[Result | None, Settled | None, int], None]] = {}
         self.barriers: dict[int, Callable[[Barrier], None]] = {}
         self._barrier = 0
@@ -154,6 +161,7 @@ class Node:
         self.life += 1
         self.heard_at = now  # any message at all
         self.machine = kept
+        self.feed = Feed(self.machine.index, self.events_kept)
         log, commit = self.disk.log(), self.disk.snapshot_index
         self.corrupted = self.leapt = False
         self._loading: Loading | None = None
@@ -210,9 +218,9 @@ class Node:
         """Change something in the state that no client looks at."""
         self.corrupted = True
         machine = self.machine
-        item = Item("corrupt", b"\x01", 1, 1, 0, 0, None, None, None)
-        if machine.items.store.entries.get("corrupt") is None:
-            machine.items.put("corrupt", item)
+        item = Item(CORRUPT, b"\x01", 1, 1, 0, 0, None, None, None)
+        if machine.items.store.entries.get(CORRUPT) is None:
+            machine.items.put(CORRUPT, item)
 
     def leap(self, ms: int) -> None:
         """Its own clock goes forward at once."""
@@ -363,9 +371,14 @@ class Node:
 
     def _apply(self, entries: tuple[Entry, ...]) -> None:
         noted = self.machine.noted
-        applied = self.machine.apply(entries)
+        replies: list[tuple[Dot, Result]] = []
+        for entry in entries:  # one by one, since it is of interest what came of each
+            applied = self.machine.apply((entry,))
+            self._observer.put_out(self, entry, applied)
+            self.feed.add(entry.index, applied.events)
+            replies += applied.replies
         self._observer.applied(self, entries, self.machine)
-        for dot, result in applied.replies:
+        for dot, result in replies:
             then = self.replies.get(dot)
             if then is not None:
                 then(result, None, self.now)
@@ -447,4 +460,5 @@ class Node:
         if not install.keeps_log:
             self.disk.begin(install.base)
         self._take_up(machine)
+        self.feed = Feed(machine.index, self.events_kept)
         self._observer.installed(self, install.base, machine)

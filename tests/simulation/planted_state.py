@@ -15,7 +15,7 @@ from peers.core.replication import Leading
 from peers.core.state import State
 from peers.core.syncing import Giving
 from tests.simulation.node import Node
-from tests.simulation.planted import planted
+from tests.simulation.planting import planted
 
 # -- snapshots
 

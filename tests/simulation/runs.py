@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
-
-import msgpack
+from unittest.mock import patch
 
 from peers.core.outcomes import Ack, NodeStatus, Settled
 from peers.core.timing import Bounds
 from peers.errors import RefusedError
-from tests.simulation.clients import COUNTERS, Client, Records
 from tests.simulation.faults import FAULTS, heal_everything
-from tests.simulation.histories import Outcome, Violation, check_counter, check_session
-from tests.simulation.linearizability import check_linearizable
+from tests.simulation.histories import Outcome
+from tests.simulation.judgement import judge
+from tests.simulation.node import Node
+from tests.simulation.sessions import Records, Session
+from tests.simulation.subscribers import Subscriber
+from tests.simulation.workload import Workload
 from tests.simulation.world import World
+from tlru.engine import once
 from tlru.engine.machine import Result
 from tlru.engine.operations import Set, encode
 
@@ -61,10 +64,12 @@ class Run:
             snapshot_every=self.random.choice([None, 10, 60]),
             trace=trace,
         )
-        self.records = Records(self.world.counts)
+        self.workload = Workload.drawn(seed)
+        self.records = Records(self.world.counts, self.workload.space)
         self.faults = faults
         self.seconds = seconds
-        self.clients: list[Client] = []
+        self.clients: list[Session] = []
+        self.subscribers: list[Subscriber] = []
 
     def _bounds(self) -> Bounds:
         """In a third of the runs every batch travels by itself: catching up takes many steps. In
@@ -83,21 +88,40 @@ class Run:
 
     def go(self) -> None:
         """Run it, and raise what is broken."""
+        with patch.object(once, "RECORDS_MAX", self.workload.once_records):
+            self._begin()
+            end = self.world.now + int(self.seconds * 1_000)
+            while self.world.now < end:
+                self.world.run(self.random.randint(50, 1_500))
+                self._harm()
+            heal_everything(self.world)
+            for client in self.clients:
+                client.stopped = True
+            self._say_last_word(self.world.now)
+            self._come_to_rest()
+            self._judge()
+
+    def _begin(self) -> None:
+        """A cluster that is set as this run wants it, and all who use it."""
         world = self.world
+        for node in world.nodes.values():
+            node.events_kept = node.feed.room = self.workload.events_kept
         world.run(3_000)
-        for number in range(4):
-            seed = self.random.getrandbits(32)
-            self.clients.append(Client(world, f"c{number}", seed, self.records))
-        end = world.now + int(self.seconds * 1_000)
-        while world.now < end:
-            world.run(self.random.randint(50, 1_500))
-            self._harm()
-        heal_everything(world)
-        for client in self.clients:
-            client.stopped = True
-        self._say_last_word(world.now)
-        self._come_to_rest()
-        self._judge()
+        self._configure()
+        self.clients = self.workload.sessions(world, self.random, self.records)
+        self.subscribers = self.workload.subscribers(world, self.random)
+
+    def _configure(self) -> None:
+        settings = self.workload.settings()
+        if not settings.changes:
+            return
+        leader = self.world.leader()
+        told: list[object] = []
+        if leader is not None:
+            operation = encode(settings)
+            leader.propose(operation, None, Ack.QUORUM, lambda *it: told.append(it), self.world.now)
+        if not self.world.run(1_000, lambda: bool(told)):
+            raise Broken("invariant 13", "no fault yet, and the settings are not applied")
 
     def _harm(self) -> None:
         name = self.random.choice(self.faults)
@@ -118,65 +142,70 @@ class Run:
 
         if leader is not None and leader.status(now) is NodeStatus.ACTIVE:
             with contextlib.suppress(RefusedError):
-                leader.propose(encode(Set("peace", b"\x01")), None, Ack.QUORUM, then, now)
+                leader.propose(encode(Set("_tlru/peace", b"\x01")), None, Ack.QUORUM, then, now)
         world.after(1_000, lambda at: None if said else self._say_last_word(at))
 
     def _come_to_rest(self) -> None:
-        if not self.world.run(PEACE_MS, lambda: not self.waits_for()):
+        if not self.world.run(PEACE_MS, lambda: next(self.waits_for(), None) is None):
             waits = "; ".join(self.waits_for())
             raise Broken("invariant 13", f"{PEACE_MS} ms without faults, and it waits for: {waits}")
         self.world.run(100)
 
-    def waits_for(self) -> list[str]:
+    def waits_for(self) -> Iterator[str]:
         """What is not as it should be when nothing goes wrong any more."""
         world = self.world
-        waits = []
         leader = world.leader()
         first = world.membership.members[0].id  # the highest priority
         if leader is None or leader.id != first:
-            waits.append(f"{first} to lead, not {leader and leader.id}")
+            yield f"{first} to lead, not {leader and leader.id}"
         for node in world.nodes.values():
-            if not node.up:
-                waits.append(f"{node.id} to be up")
-            elif (status := node.status(world.now)) is not NodeStatus.ACTIVE:
-                waits.append(f"{node.id} to be active, not {status}")
-            elif node.machine.index != len(world.invariants.committed):
-                waits.append(
-                    f"{node.id} to apply {len(world.invariants.committed)}, not "
-                    f"{node.machine.index}"
-                )
-            elif node.machine.next_due() is not None:
-                waits.append(f"{node.id} to let go of what is over")
-            elif node.replica.forwarding.waiting:
-                waits.append(f"{node.id} to see its own operations committed")
+            yield from self._node_waits_for(node)
+        yield from self._state_waits_for(leader, first)
+        for client in self.clients:
+            if client.busy:
+                yield f"{client.name} to be answered"
+        for subscriber in self.subscribers:
+            if subscriber.pos < len(world.invariants.committed):
+                yield f"{subscriber.name} to be told of all"
+
+    def _state_waits_for(self, leader: Node | None, first: str) -> Iterator[str]:
+        world = self.world
         if len({node.machine.digest() for node in world.nodes.values()}) > 1:
             leading = None if leader is None else leader.replica.leading
             # A state that was corrupt may have been given to others before that was found. Where
             # neither kind has a majority nobody can say which is right: that is an alarm.
             if leading is None or not leading.is_split:
-                waits.append("all to have one digest")
+                yield "all to have one digest"
         elif world.nodes[first].corrupted and not world.invariants.spread:
-            waits.append("all to have the digest of the log")
-        waits += [f"{client.name} to be answered" for client in self.clients if client.busy]
-        return waits
+            yield "all to have the digest of the log"
+
+    def _node_waits_for(self, node: Node) -> Iterator[str]:
+        machine, end = node.machine, len(self.world.invariants.committed)
+        if not node.up:
+            yield f"{node.id} to be up"
+        elif (status := node.status(self.world.now)) is not NodeStatus.ACTIVE:
+            yield f"{node.id} to be active, not {status}"
+        elif machine.index != end:
+            yield f"{node.id} to apply {end}, not {machine.index}"
+        elif machine.next_due() is not None:
+            yield f"{node.id} to let go of what is over"
+        elif len(machine.locks) or machine.locks.waiting:
+            yield f"{node.id} to free its locks"
+        elif any(machine.over_budget()):
+            yield f"{node.id} to keep its budget"
+        elif node.replica.forwarding.waiting:
+            yield f"{node.id} to see its own operations committed"
 
     # -- the judgement
 
     def _judge(self) -> None:
-        self._hold(8, check_linearizable(self.records.calls))
-        for session, seen in self.records.observations.items():
-            self._hold(7, check_session(session, seen))
-        node = next(iter(self.world.nodes.values()))
-        for counter in COUNTERS:
-            item = node.machine.read(counter, node.machine.at)
-            final = None if item is None else msgpack.unpackb(item.value)
-            mine = [each for name, each in self.records.increments if name == counter]
-            self._hold(6, check_counter(counter, mine, final))
+        nodes, ledger = list(self.world.nodes.values()), self.world.invariants.ledger
+        for number, violation in judge(self.records, ledger, self.subscribers, nodes):
+            if violation is not None:
+                raise Broken(f"invariant {number}", str(violation))
+        for node in nodes:
+            node.machine.check()
         done = [call for call in self.records.calls if call.outcome is Outcome.DONE]
         self.counts["calls answered"] += len(done) + len(self.records.increments)
         self.counts["virtual seconds"] += self.world.now // 1_000
-
-    @staticmethod
-    def _hold(number: int, violation: Violation | None) -> None:
-        if violation is not None:
-            raise Broken(f"invariant {number}", str(violation))
+        self.counts.update(f"event {event.type}" for event in ledger.events)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.simulation.histories import (
+    Denial,
     Did,
     Event,
     Grant,
@@ -169,6 +170,26 @@ def test_two_holders_and_an_old_fence_are_caught(second: Grant, sentence: str) -
 
 def test_a_lock_let_go_early_is_free() -> None:
     assert check_locks([Grant("l", "a", 7, 10, 20, 14), Grant("l", "b", 8, 15, 30)]) is None
+
+
+def test_who_is_denied_what_another_has_passes() -> None:
+    grants = [Grant("l", "a", 7, 10, 20, 14), Grant("l", "b", 15, 15, 30)]
+    denials = [Denial("l", 12), Denial("l", 14), Denial("l", 14, 7), Denial("l", 16, 7)]
+    assert check_locks(grants, denials) is None
+
+
+@pytest.mark.parametrize(
+    ("denial", "sentence"),
+    [
+        (Denial("l", 21), "it was refused at 21, though nobody had it"),
+        (Denial("l", 9), "it was refused at 9, though nobody had it"),
+        (Denial("l", 19, 7), "a had it until 20 by 7, and is denied it at 19"),
+    ],
+)
+def test_who_is_denied_what_is_free_or_his_own_is_caught(denial: Denial, sentence: str) -> None:
+    violation = check_locks([Grant("l", "a", 7, 10, 20)], [denial])
+    assert violation is not None
+    assert violation.sentence == f"lock 'l': {sentence}"
 
 
 # Feeds

@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -38,6 +39,29 @@ def test_each_kind_of_harm_is_borne_by_itself(name: str) -> None:
     run.go()
     assert run.counts[f"fault {name}"] >= 3
     assert run.counts["calls answered"] > 10
+
+
+HAPPENS = (
+    "event evict",
+    "event expire",
+    "events told",
+    "feeds reset",
+    "fills let in",
+    "fills refused",
+    "locks refused",
+    "locks taken",
+    "named write overloaded",
+    "named write too_old",
+    "named writes repeated",
+    "named writes repeated late",
+    "waits given up",
+)
+
+
+def test_what_is_judged_does_happen() -> None:
+    """Some runs have a budget, or forget soon: together they meet every case."""
+    counts = sum((go(seed).counts for seed in range(12)), Counter[str]())
+    assert [name for name in HAPPENS if not counts[name]] == []
 
 
 def test_a_seed_is_a_run_whatever_the_process_hashes() -> None:

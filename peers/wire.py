@@ -25,6 +25,8 @@ from peers.core.messages import (
     Forward,
     ForwardAnswer,
     Hello,
+    JoinAnswer,
+    JoinAsk,
     NewerLog,
     PreVote,
     PreVoteAnswer,
@@ -32,6 +34,7 @@ from peers.core.messages import (
     ProbeAnswer,
     Recover,
     RecoverAnswer,
+    Removed,
     SnapshotAsk,
     SnapshotGone,
     SnapshotPiece,
@@ -97,6 +100,9 @@ CODES: Final[dict[type[Any], int]] = {
     SnapshotAsk: 19,
     SnapshotPiece: 20,
     SnapshotGone: 21,
+    JoinAsk: 22,
+    JoinAnswer: 23,
+    Removed: 24,
 }
 
 

@@ -10,7 +10,7 @@ off, and whose log may be old, unseats nobody when it comes back.
 
 from __future__ import annotations
 
-from peers.core.entry import Position
+from peers.core.entry import Origin, Position
 from peers.core.membership import NodeId
 from peers.core.messages import (
     NewerLog,
@@ -125,30 +125,28 @@ class Election:
         last = self._end_to_be_taken()
         state.draft.tell(sender, PreVoteAnswer(request.term, state.term, granted, last))
 
-    def on_vote(self, sender: NodeId, request: Vote, now: int) -> None:
+    def on_vote(self, candidate: Origin, request: Vote, now: int) -> None:
         """A voter votes once a term, and only for a log that is at least as new: a leader that
         lacked an entry of ours could undo a commit."""
         state = self.state
-        candidate = state.membership.get(sender)
         if request.term > state.term:
             state.enter_term(request.term)
         current = request.term == state.term
         granted = (
             self._may_vote(now)
             and current
-            and candidate is not None
-            and state.vote in (None, candidate.origin)
+            and state.vote in (None, candidate)
             and request.last >= state.log.last
         )
-        if granted and candidate is not None:
-            state.vote = candidate.origin
+        if granted:
+            state.vote = candidate
             state.promise()
             self.rest(now)
         clock = state.clock.running(now) if state.clock.runs else None
         last = self._end_to_be_taken()
         error = state.clock.error(now)
         answer = VoteAnswer(state.term, granted, last, clock, error, state.resumed)
-        state.draft.tell(sender, answer)
+        state.draft.tell(candidate.id, answer)
 
     def _may_vote(self, now: int) -> bool:
         """A node that lacks what it promised to keep must not judge logs by its own. One that has

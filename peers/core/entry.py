@@ -30,9 +30,17 @@ class Epoch(NamedTuple):
     random: str
     parent: str | None = None
 
+    @property
+    def is_none(self) -> bool:
+        """Whether this is no epoch at all: that of a node which belongs to no cluster yet."""
+        return self.number == 0
+
     def __str__(self) -> str:
         """As clients see it: `number-random`."""
         return f"{self.number}-{self.random}"
+
+
+NO_EPOCH = Epoch(0, "")
 
 
 class Entry(NamedTuple):

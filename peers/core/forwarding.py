@@ -171,6 +171,13 @@ class Forwarding:
         self._sent = max(self._sent, through)
         self._appended = max(self._appended, through)
 
+    def give_up(self) -> None:
+        """This node belongs no more: whether its operations were done it will not hear."""
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            self.state.draft.settle.append((waiting.proposal.dot, Settled.UNKNOWN))
+        self.bytes = 0
+
     def on_everywhere(self, index: int) -> None:
         """Every voter holds the log up to here."""
         while self._for_all and self._for_all[0][0] <= index:

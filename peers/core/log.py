@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from peers.core.base import BEGINNING, Base
 from peers.core.entry import Batch, Entry, Position
 from peers.core.membership import Membership
+from peers.core.origin import Origin
 from peers.core.vector import Vector
 
 SLACK = 8  # an eighth of the window goes at once, so that letting go costs little for each batch
@@ -72,6 +73,19 @@ class Log:
     def membership_at(self, index: int) -> tuple[int, Membership]:
         """Who belonged at `index`, and since which entry."""
         return next(change for change in reversed(self._changes) if change[0] <= index)
+
+    def newest_with(self, origin: Origin) -> int | None:
+        """The index of the newest membership that has this member; None where none has."""
+        having = (index for index, membership in self._changes if membership.has(origin))
+        return max(having, default=None)
+
+    def last_below(self, level: int, through: int) -> int:
+        """The last index up to `through` before the first entry that puts a level above `level`
+        in force."""
+        if self.membership.level <= level:
+            return through
+        above = (index for index, membership in self._changes if membership.level > level)
+        return min(through, min(above) - 1)
 
     def append(self, batch: Batch) -> None:
         """Put a batch at the end."""

@@ -34,6 +34,7 @@ class Member:
     role: Role = Role.VOTER
     region: str = ""
     details: tuple[tuple[str, str], ...] = ()  # addresses and labels: nothing of it is read here
+    joining: bool = False  # an observer for now, and a voter as soon as it has caught up
 
     @property
     def origin(self) -> Origin:
@@ -94,6 +95,20 @@ class Membership:
             and other.id not in gone
             and (-other.priority, other.id) < (-mine.priority, mine.id)
         )
+
+    def has(self, origin: Origin) -> bool:
+        """Whether this very birth belongs, not only its id."""
+        return origin in self._origins
+
+    def without(self, node: NodeId) -> Membership:
+        """The same with one less."""
+        return Membership(tuple(m for m in self.members if m.id != node), self.level)
+
+    def with_member(self, member: Member) -> Membership:
+        """The same with one more, or with another in the place of that of the same id."""
+        others = [each for each in self.members if each.id != member.id]
+        members = sorted([*others, member], key=lambda each: each.id)
+        return Membership(tuple(members), self.level)
 
     def origins(self) -> frozenset[Origin]:
         """The names under which the members' operations go."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from peers.core.base import Base
 from peers.core.entry import Batch, Epoch, Origin, Position, Proposal
-from peers.core.membership import NodeId
+from peers.core.membership import Member, NodeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +203,37 @@ class RecoverAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """I am here, and I hear these. Sent now and then to everybody, whatever else is said."""
+    """I am here, I hear these, and what I can apply goes up to this feature level. Sent now and
+    then to everybody, whatever else is said."""
 
     reaches: tuple[NodeId, ...]
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class JoinAsk:
+    """I would be a member, this one; I can apply up to this feature level."""
+
+    member: Member
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class JoinAnswer:
+    """You are one, since the entry at `index`; or not yet (0): ask `leader`. Or never: `refused`
+    says why."""
+
+    epoch: Epoch
+    leader: NodeId | None
+    index: int
+    refused: str
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """You do not belong any more, or not yet: the membership of the entry at `index` lacks you."""
+
+    index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +285,9 @@ Message = (
     | Recover
     | RecoverAnswer
     | Hello
+    | JoinAsk
+    | JoinAnswer
+    | Removed
     | SnapshotAsk
     | SnapshotPiece
     | SnapshotGone

@@ -26,6 +26,8 @@ class Promise:
     term: int
     vote: Origin | None
     whole: bool = True  # nothing of the log that was promised to be kept is missing
+    removed: bool = False  # this birth belongs to the cluster no more, and never will
+    added: int | None = None  # at which entry it was added, where it joined
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
+from peers.core.changes import Changing
 from peers.core.election import Election
-from peers.core.entry import Dot
+from peers.core.entry import Dot, Origin
 from peers.core.following import Following
-from peers.core.forwarding import Admission, Forwarding
+from peers.core.forwarding import Forwarding
+from peers.core.joining import Joining
 from peers.core.log import Log
-from peers.core.membership import NodeId
+from peers.core.membership import Member, NodeId
 from peers.core.messages import (
     Append,
     AppendAnswer,
@@ -32,6 +34,8 @@ from peers.core.messages import (
     ForwardAnswer,
     HandOver,
     Hello,
+    JoinAnswer,
+    JoinAsk,
     Local,
     Message,
     NewerLog,
@@ -43,6 +47,7 @@ from peers.core.messages import (
     ProbeAnswer,
     Recover,
     RecoverAnswer,
+    Removed,
     Restored,
     SnapshotAsk,
     SnapshotGone,
@@ -53,6 +58,7 @@ from peers.core.messages import (
     Vote,
     VoteAnswer,
 )
+from peers.core.office import Office
 from peers.core.outcomes import Ack, NodeStatus
 from peers.core.output import UNKNOWN, Life, Output, Promise
 from peers.core.reading import Reading
@@ -62,6 +68,20 @@ from peers.core.state import Part, State
 from peers.core.syncing import Giving, Taking
 from peers.core.timing import Bounds, Timing
 from peers.errors import RefusedError
+
+# A member of no epoch, or of another, may say these.
+BEFORE_BELONGING = (JoinAsk, JoinAnswer)
+# What counts, or takes a place, is taken from members alone: of this very birth.
+FROM_MEMBERS = (
+    PreVoteAnswer,
+    VoteAnswer,
+    AppendAnswer,
+    ProbeAnswer,
+    Forward,
+    BarrierAsk,
+    Recover,
+    Hello,
+)
 
 Operation = tuple[bytes, int | None, Ack]
 """What a client wants done: its bytes, until when it may be, and when it is to be answered."""
@@ -81,12 +101,18 @@ class Replica:
         chance: Callable[[], float],
         commit: int = 0,
         resumed: int = 0,
+        member: Member | None = None,
+        contacts: Sequence[NodeId] = (),
+        level: int = 1,
         timing: Timing | None = None,
         bounds: Bounds | None = None,
     ) -> None:
         """`promise` is the one on the disk, with an incarnation that was never used before and is
         synced already; it is not `whole` where the log lacks something that was promised. The
-        application's state is that at `commit`, which the log begins at, or has in it."""
+        application's state is that at `commit`, which the log begins at, or has in it.
+
+        A node that belongs to no cluster yet says what `member` it would be, and whom it can ask.
+        """
         self.state = State(
             node,
             promise,
@@ -97,8 +123,8 @@ class Replica:
             chance=chance,
             timing=timing or Timing(),
             bounds=bounds or Bounds(),
+            level=level,
         )
-        self._pack = pack
         self.taking = Taking(self.state)
         self.giving = Giving(self.state)
         self.election = Election(self.state, self.taking)
@@ -106,25 +132,36 @@ class Replica:
         self.forwarding = Forwarding(self.state)
         self.recovery = Recovery(self.state)
         self.reading = Reading(self.state)
-        self.leading: Leading | None = None
-        self._admission: Admission | None = None
+        self.joining = Joining(self.state, member, contacts)
+        self.office = Office(self.state, self.election, self.forwarding, pack)
         self._hello_at = now
         self._leader_was: tuple[int, NodeId | None] = (0, None)
-        self._forwarded: set[tuple[NodeId, int]] = set()  # who waits to hear how far it has got
 
     # -- the door
 
     def receive(self, envelope: Envelope, now: int) -> Output:
         """Advance on one message of another node."""
-        state = self.state
-        sender = state.membership.get(envelope.sender.id)
-        known = sender is not None and sender.birth == envelope.sender.birth
-        if not known or envelope.epoch != state.epoch or self._is_of_the_past(envelope):
-            return state.take_output()  # a stranger's, another epoch's, or of a life that is over
-        state.lives[envelope.sender.id] = Life(envelope.sender.birth, envelope.incarnation)
-        state.heard[envelope.sender.id] = now
-        self._take(envelope, envelope.message, now)
+        state, message, sender = self.state, envelope.message, envelope.sender
+        of_another = envelope.epoch != state.epoch and not isinstance(message, BEFORE_BELONGING)
+        if state.removed or of_another or self._is_of_the_past(envelope):
+            return state.take_output()
+        is_member = state.membership.has(sender)
+        if is_member or state.membership.get(sender.id) is None:
+            state.lives[sender.id] = Life(sender.birth, envelope.incarnation)
+        if is_member:
+            state.heard[sender.id] = now
+        else:
+            self._tell_stranger(sender, message)
+        if is_member or not isinstance(message, FROM_MEMBERS):
+            self._take(envelope, message, now)
         return self._finish(now)
+
+    def _tell_stranger(self, sender: Origin, message: Message) -> None:
+        """Who does not belong, as far as we know, hears so; perhaps it knows better."""
+        state = self.state
+        index, membership = state.log.membership_at(state.commit)
+        if isinstance(message, FROM_MEMBERS) and not membership.has(sender):
+            state.draft.tell(sender.id, Removed(index))
 
     def _is_of_the_past(self, envelope: Envelope) -> bool:
         """Whether its sender has begun another life since, or it was meant for one of ours that is
@@ -163,25 +200,24 @@ class Replica:
         """
         self._check_may_propose(now)
         proposals = [self.forwarding.take(*operation) for operation in operations]
-        if self._admission is not None:
-            self._admission.let_in(self.state.origin, proposals)
+        if self.office.admission is not None:
+            self.office.admission.let_in(self.state.origin, proposals)
         return [proposal.dot for proposal in proposals], self._finish(now)
 
     def tick(self, now: int) -> Output:
         """Do what is due."""
         state = self.state
+        if state.removed:
+            return state.take_output()
+        self.joining.tick(now)
         self.election.tick(now)
-        self._take_office_if_won(now)
+        self.office.take_if_won(now)
         self._greet(now)
         self.recovery.tick(now)
         if state.clock.runs:
             self.forwarding.void_overdue(state.clock.running(now))
-        if self.leading is not None:
-            self.leading.tick(now)
-            self._after_sealing()
-            if self.leading.is_suspended(now):
-                self.leading.give_up_questions(now)
-        elif self.following.in_touch(now):
+        self.office.tick(now)
+        if self.leading is None and self.following.in_touch(now):
             self.forwarding.tick(now, state.leader)
         self.reading.tick(now)
         self.giving.tick(now)
@@ -189,13 +225,25 @@ class Replica:
         self.taking.tick(now)
         return self._finish(now)
 
+    def change(self, wish: Callable[[Changing], None], now: int) -> Output:
+        """Change who belongs, as `wish` says to the one who can. RefusedError where that may not be
+        here and now; whether it has come to be shows by `Output.membership`."""
+        if self.office.changing is None or self.leading is None:
+            raise RefusedError("not_leader", f"{self.state.leader or 'nobody'} leads")
+        wish(self.office.changing)
+        return self._finish(now)
+
     # -- what it is
 
     def status(self, now: int) -> NodeStatus:
         """Whether this node serves, and if not, why."""
         state = self.state
+        if state.removed:
+            return NodeStatus.REMOVED
         if not state.counts:
             return NodeStatus.RECOVERING
+        if state.outdated:
+            return NodeStatus.OUTDATED
         if not state.intact:
             return NodeStatus.INCONSISTENT
         if self.taking.under_way or self.following.lacks:
@@ -204,9 +252,14 @@ class Replica:
             if self.leading.is_suspended(now):
                 return NodeStatus.ISOLATED
             return NodeStatus.ACTIVE if self.leading.may_read else NodeStatus.STARTING
-        if not self.following.caught_up:
+        if not self.following.caught_up or not state.belongs:
             return NodeStatus.STARTING
         return NodeStatus.ACTIVE if self.following.has_lease(now) else NodeStatus.ISOLATED
+
+    @property
+    def leading(self) -> Leading | None:
+        """What this node does as the leader, while it is."""
+        return self.office.leading
 
     @property
     def leads(self) -> bool:
@@ -234,13 +287,19 @@ class Replica:
                 if sender == self.state.leader and message.term == self.state.term:
                     self.forwarding.on_answer(message)
             case Hello():
-                pass  # to be heard is all
+                self.state.levels[sender] = message.level
+            case JoinAsk():
+                self._on_join_ask(envelope.sender, message, now)
+            case JoinAnswer():
+                self.joining.on_answer(message, now)
+            case Removed():
+                self.joining.on_removed(message)
             case PreVote():
                 election.on_pre_vote(sender, message, now, self._in_touch(now))
             case PreVoteAnswer():
                 election.on_pre_vote_answer(sender, message, now)
             case Vote():
-                election.on_vote(sender, message, now)
+                election.on_vote(envelope.sender, message, now)
             case VoteAnswer():
                 self._still_leads(message.term, now)
                 election.on_vote_answer(sender, message, now)
@@ -271,7 +330,7 @@ class Replica:
                 self.taking.on_gone(sender, message)
             case _:
                 assert_never(message)
-        self._take_office_if_won(now)
+        self.office.take_if_won(now)
 
     def _on_append(self, sender: NodeId, append: Append, now: int) -> None:
         if append.term >= self.state.term:
@@ -300,45 +359,6 @@ class Replica:
             answer = RecoverAnswer(question.number, self.state.term, through)
             self.state.draft.tell(sender, answer)
 
-    # -- office
-
-    def _take_office_if_won(self, now: int) -> None:
-        state = self.state
-        if not self.election.won:
-            return
-        self.election.won = False
-        state.part = Part.LEADER
-        state.leader = state.id
-        state.clock.set(self._time_to_go_on_from(now), now)
-        self.leading = Leading(state, self._pack, now)
-        self._admission = Admission(state, self.leading.gather)
-        self._admission.let_in(state.origin, self.forwarding.all_waiting())
-
-    def _time_to_go_on_from(self, now: int) -> int:
-        """The highest clock that runs and that most of the others would not find ahead of what can
-        be; if none runs, the highest that was stored."""
-        state, election = self.state, self.election
-        own = [(state.clock.running(now), state.clock.error(now))] if state.clock.runs else []
-        clocks = own + election.clocks
-        if not clocks:
-            return max(state.log.last_at, state.resumed, *election.resumed, 0)
-        step = state.timing.max_clock_step_ms
-
-        def is_believed(cluster: int) -> bool:
-            believing = [1 for clock, error in clocks if clock + error + step >= cluster]
-            return 2 * len(believing) > len(clocks)
-
-        believed = max(cluster for cluster, _ in clocks if is_believed(cluster))
-        return max(state.log.last_at, believed)
-
-    def _leave_office_if_over(self, now: int) -> None:
-        if self.leading is not None and self.state.part is not Part.LEADER:
-            self.leading.give_up_questions(now)
-            if self.state.leader is None and not self.state.clock.runs:
-                self.election.rest(now)  # our time was wrong: another's turn
-            self.leading = None
-            self._admission = None
-
     # -- operations
 
     def _check_may_propose(self, now: int) -> None:
@@ -353,25 +373,11 @@ class Replica:
         return self.leading is not None and (self.leading.is_busy or self.giving.is_much)
 
     def _on_forward(self, envelope: Envelope, forward: Forward) -> None:
-        if self._admission is None:
+        if self.office.admission is None:
             return  # its sender hears who leads, and sends it there
         if not self._is_busy():
-            self._admission.let_in(envelope.sender, forward.operations)
-        self._forwarded.add((envelope.sender.id, envelope.incarnation))
-
-    def _after_sealing(self) -> None:
-        """Tell origins how far their operations have got."""
-        state, admission = self.state, self._admission
-        assert admission is not None
-        if self.leading is not None and not self.leading.has_gathered:
-            admission.sealed()
-        self.forwarding.appended_here(admission.through(state.origin, state.incarnation))
-        for node, incarnation in sorted(self._forwarded):
-            member = state.membership.get(node)
-            if member is not None:
-                through = admission.through(member.origin, incarnation)
-                state.draft.tell(node, ForwardAnswer(state.term, through))
-        self._forwarded.clear()
+            self.office.admission.let_in(envelope.sender, forward.operations)
+        self.office.forwarded.add((envelope.sender.id, envelope.incarnation))
 
     # -- reading as of now
 
@@ -388,6 +394,17 @@ class Replica:
             self.leading.ask(sender, ask.number, now)
         else:
             self.state.draft.tell(sender, BarrierAnswer(ask.number, None, 0))
+
+    # -- who belongs
+
+    def _on_join_ask(self, sender: Origin, ask: JoinAsk, now: int) -> None:
+        state = self.state
+        if self.office.changing is not None:
+            answer = self.office.changing.on_join(sender, ask, now)
+        else:
+            answer = JoinAnswer(state.epoch, state.leader, 0, "")
+        if not state.epoch.is_none:
+            state.draft.tell(sender.id, answer)
 
     # -- the application's state
 
@@ -443,12 +460,15 @@ class Replica:
         state = self.state
         if now >= self._hello_at:
             self._hello_at = now + state.timing.election_timeout_ms // 4
-            hello = Hello(state.reaches(now))
+            hello = Hello(state.reaches(now), state.level)
             state.draft.tell_all(state.membership.others(state.id), hello)
 
     def _finish(self, now: int) -> Output:
         state = self.state
-        self._leave_office_if_over(now)
+        if state.draft.membership is not None:
+            self.joining.look()
+            self.office.resign_if_out(now)
+        self.office.leave_if_over(now)
         if self._leader_was != (state.term, state.leader):
             self._leader_was = (state.term, state.leader)
             self.forwarding.begin_again()
@@ -457,4 +477,6 @@ class Replica:
         state.let_go(self.giving.pinned)
         side = self.following if self.leading is None else self.leading
         self.forwarding.on_everywhere(side.everywhere)
+        if state.removed:
+            self.forwarding.give_up()
         return state.take_output()

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from peers.core.entry import Batch, Dot, Entry, Places, Position, Proposal
-from peers.core.membership import NodeId, Role
+from peers.core.membership import Membership, NodeId, Role
 from peers.core.messages import (
     Append,
     AppendAnswer,
@@ -43,6 +43,7 @@ class Follower:
     next: Position  # what is sent next follows this
     heard: int  # when it answered last
     steady_since: int
+    birth: str
     incarnation: int = 0  # the life that all below is of
     match: int = 0  # it holds the log up to here
     counts: bool = True
@@ -81,9 +82,8 @@ class Leading:
         self._told = False
         self.everywhere = 0  # every voter holds the log up to here
         last = state.log.last
-        self.followers = {
-            node: Follower(last, now, now) for node in state.membership.others(state.id)
-        }
+        self.followers: dict[NodeId, Follower] = {}
+        self._follow_membership(now)
         # Until an entry of its own term is committed, a leader commits nothing of its predecessors.
         self.first = last.index + 1
         self._append([(None, None, b"")], now)
@@ -127,8 +127,21 @@ class Leading:
         index = log.last.index
         at = max(state.clock.running(now), log.last_at)
         entries = [Entry(index + n, state.term, at, *row) for n, row in enumerate(rows, start=1)]
-        batch = self._pack(entries, tuple(log.vector.places()))
-        log.append(batch)
+        self._add(self._pack(entries, tuple(log.vector.places())))
+
+    def enter_membership(self, membership: Membership, now: int) -> None:
+        """Change who belongs, behind all that was gathered by now. It is in force at once."""
+        self.seal(now)
+        state = self.state
+        log = state.log
+        at = max(state.clock.running(now), log.last_at)
+        entry = Entry(log.last.index + 1, state.term, at, None, None, b"", membership)
+        self._add(self._pack([entry], tuple(log.vector.places())))
+        self._follow_membership(now)
+
+    def _add(self, batch: Batch) -> None:
+        state = self.state
+        state.log.append(batch)
         state.agreed = batch.last.index
         state.draft.append.append(batch)
 
@@ -152,11 +165,14 @@ class Leading:
                 self._send(node, follower, now, anyway=beats)
 
     def _follow_membership(self, now: int) -> None:
-        members = self.state.membership.others(self.state.id)
-        for node in members:
-            if node not in self.followers:
-                self.followers[node] = Follower(self.state.log.last, now, now)
-        for node in set(self.followers) - set(members):
+        """Who is new is taken to hold everything, and says what it does; of who is in the place of
+        another birth nothing is known that was known of that one."""
+        state = self.state
+        for member in state.membership.members:
+            follower = self.followers.get(member.id)
+            if member.id != state.id and (follower is None or follower.birth != member.birth):
+                self.followers[member.id] = Follower(state.log.last, now, now, member.birth)
+        for node in [node for node in self.followers if state.membership.get(node) is None]:
             del self.followers[node]
 
     def beat_soon(self) -> None:
@@ -314,6 +330,14 @@ class Leading:
             self.beat_soon()
         self.everywhere = min(held[-1], state.commit)
 
+    def resign(self, now: int) -> None:
+        """Let the next in line stand, and lead no more: we belong to those who may no longer."""
+        to = self.next_in_line(now)
+        if to is not None:
+            self.state.draft.tell(to, TransferLead(self.state.term))
+        self.state.part = Part.FOLLOWER
+        self.state.leader = None
+
     @property
     def may_read(self) -> bool:
         """Whether an entry of this term is committed: before, a leader does not know what is."""
@@ -434,7 +458,8 @@ class Leading:
         """A steady voter of higher priority that holds what we hold and hears whom we hear."""
         state = self.state
         mine = state.membership.get(state.id)
-        assert mine is not None
+        if mine is None:
+            return None  # it is being removed, and leads until that is committed
         heard = set(self.heard(now))
         for member in sorted(state.membership.members, key=lambda m: (-m.priority, m.id)):
             if member.id == state.id or member.priority <= mine.priority:

@@ -46,6 +46,7 @@ class State:
         chance: Callable[[], float],
         timing: Timing,
         bounds: Bounds,
+        level: int,
     ) -> None:
         self.id = node
         self.origin = Origin(node, promise.birth)
@@ -62,6 +63,13 @@ class State:
         self.stored = log.last.index  # what was read from the disk is on it
         self.agreed = commit  # how far the log is the present leader's
         self.counts = promise.whole  # False while something promised is missing
+        self.removed = promise.removed
+        newest = log.newest_with(self.origin)
+        # Where the newest list stands that has us; a list that is older is not about us.
+        self.added = promise.added if newest is None else max(newest, promise.added or 0)
+        self.level = level  # the highest feature level that this release can apply
+        self.levels: dict[NodeId, int] = {}  # of the others, as they say
+        self.outdated = False  # an entry is above it
         self.part = Part.FOLLOWER
         self.leader: NodeId | None = None
         self.leader_commit = 0  # the highest that a leader told us
@@ -94,7 +102,8 @@ class State:
     def promise(self) -> None:
         """What was changed of them is to be kept before anything else leaves."""
         self.draft.promise = Promise(
-            self.epoch, self.birth, self.incarnation, self.term, self.vote, self.counts
+            *(self.epoch, self.birth, self.incarnation, self.term, self.vote),
+            *(self.counts, self.removed, self.added),
         )
 
     def enter_term(self, term: int) -> None:
@@ -125,11 +134,18 @@ class State:
         if self.intact:
             self.apply_committed()
 
+    @property
+    def belongs(self) -> bool:
+        """Whether this node is a member, for good: by what is committed."""
+        return self.log.membership_at(self.commit)[1].has(self.origin)
+
     def apply_committed(self) -> None:
-        """The application is to carry out what it has not yet."""
-        entries = self.log.entries(self.applied, self.commit)
+        """The application is to carry out what it has not yet; nothing above its feature level."""
+        through = self.log.last_below(self.level, self.commit)
+        self.outdated = through < self.commit
+        entries = self.log.entries(self.applied, through) if through > self.applied else ()
         if entries:
-            self.applied = self.commit
+            self.applied = through
             self.clock.at_least(entries[-1].at)
             self.draft.apply.extend(entries)
 

@@ -99,6 +99,9 @@ def test_a_code_never_changes() -> None:
         "SnapshotAsk": 19,
         "SnapshotPiece": 20,
         "SnapshotGone": 21,
+        "JoinAsk": 22,
+        "JoinAnswer": 23,
+        "Removed": 24,
     }
 
 
@@ -117,8 +120,8 @@ def test_a_message_comes_out_as_it_went_in(kind: Any, data: st.DataObject) -> No
 # whose nodes are upgraded one after another.
 PINNED: dict[str, tuple[Message, str]] = {
     "hello": (
-        Hello(("a", "b")),
-        "99 01 12 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 a1 32 03 91 92 a1 61 a1 62",
+        Hello(("a", "b"), 1),
+        "99 01 12 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 a1 32 03 92 92 a1 61 a1 62 01",
     ),
     "probe": (
         Probe(term=3, sent=70_000),
@@ -376,11 +379,11 @@ def test_a_frame_that_is_too_large_is_refused_unread() -> None:
 def test_what_would_be_refused_there_is_refused_here() -> None:
     proposal = Proposal(Dot(A, 1, 1), b"", None)
     for message in (
-        Hello(("a",) * (REACHES_MAX + 1)),
+        Hello(("a",) * (REACHES_MAX + 1), 1),
         Forward((proposal,) * (OPERATIONS_MAX + 1)),
         Forward((proposal._replace(operation=bytes(OPERATION_BYTES_MAX + 1)),)),
         NewerLog(1, Position(1, 1), (BATCH,) * (BATCHES_MAX + 1)),
-        Hello(("\ud800",)),
+        Hello(("\ud800",), 1),
         Probe(term=2**64, sent=0),
     ):
         with pytest.raises(WireError):

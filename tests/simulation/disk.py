@@ -13,6 +13,7 @@ from random import Random
 from peers.core.base import Base
 from peers.core.entry import Batch, Position
 from peers.core.log import Log
+from peers.core.membership import Membership
 from peers.core.output import Promise
 
 
@@ -32,10 +33,10 @@ class Kept:
 class Disk:
     """What a node has written."""
 
-    def __init__(self, promise: Promise, beginning: Base) -> None:
+    def __init__(self, promise: Promise, membership: Membership) -> None:
         self.promise = promise
-        self.beginning = beginning  # of the epoch's log, which is kept as the promises are
-        self.base = beginning  # the log begins behind it
+        self.membership = membership  # the newest that is committed, kept as the promises are
+        self.base = Base(membership=membership)  # the log begins behind it
         self.batches: list[Batch] = []
         self.snapshot: Kept | None = None
         self.clock_pair = (0, 0)  # (cluster time, wall clock), as of now and then
@@ -103,7 +104,7 @@ class Disk:
 
     def lose_log(self, now: int) -> None:
         """Only the promise is left."""
-        self.begin(self.beginning)
+        self.begin(Base(membership=self.membership))
         self.snapshot = None
         self.damaged = True
         self.lost_at = now

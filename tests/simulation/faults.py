@@ -7,12 +7,18 @@ what it promised to keep at any one moment: beyond that nothing is promised eith
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from random import Random
 
+from peers.core.changes import Changing
+from peers.core.membership import Membership, Role
 from peers.core.messages import Envelope, Vote, VoteAnswer
+from peers.errors import RefusedError
 from tests.simulation.node import Node
 from tests.simulation.world import World
+
+NODES_MAX = 9
 
 Fault = Callable[[World, Random], None]
 
@@ -27,6 +33,25 @@ def _leader_or_any(world: World, random: Random) -> Node:
     if leader is not None and random.random() < 0.6:
         return leader
     return world.nodes[random.choice(sorted(world.nodes))]
+
+
+def _minority(world: World) -> int:
+    """How many voters may be without something."""
+    return len(world.membership.voters) - world.membership.majority
+
+
+def _may_lose(world: World, node: Node) -> bool:
+    """Whether this one may lose what it promised to keep, beside those who have already."""
+    impaired = world.impaired()
+    if node.impaired or node.id in impaired:
+        return False
+    # By the list that is in force, and by one that is on its way to be.
+    lists = [world.membership, *(each.replica.state.membership for each in world.up())]
+    return all(
+        len(impaired & set(each.voters)) < len(each.voters) - each.majority
+        for each in lists
+        if each.is_voter(node.id)
+    )
 
 
 def _heal_later(world: World, random: Random) -> None:
@@ -168,9 +193,8 @@ def crash_everything(world: World, random: Random) -> None:
 
 def lose_log(world: World, random: Random) -> None:
     """A node comes back with its promises, and without its log."""
-    impaired = [n.id for n in world.nodes.values() if n.impaired]
     node = _leader_or_any(world, random)
-    if node.impaired or len(impaired) + 1 > len(world.nodes) - world.membership.majority:
+    if not _may_lose(world, node):
         return
     world.crash(node.id, lose_log=True)
     world.after(random.choice([1, 100, 1_000, 5_000]), lambda now: world.restart(node.id))
@@ -178,9 +202,8 @@ def lose_log(world: World, random: Random) -> None:
 
 def flip_a_bit(world: World, random: Random) -> None:
     """A node comes back, and a part of its log or its snapshot is not what was written."""
-    impaired = [n.id for n in world.nodes.values() if n.impaired]
     node = _leader_or_any(world, random)
-    if node.impaired or len(impaired) + 1 > len(world.nodes) - world.membership.majority:
+    if not _may_lose(world, node):
         return
     world.crash(node.id)
     node.disk.flip_a_bit(random, world.now)
@@ -192,7 +215,7 @@ def corrupt(world: World, random: Random) -> None:
     """A node's state is not what its log made of it: a defect, or memory that failed."""
     corrupted = [n.id for n in world.nodes.values() if n.corrupted]
     node = _leader_or_any(world, random)
-    if len(corrupted) + 1 > len(world.nodes) - world.membership.majority or not node.up:
+    if len(corrupted) + 1 > _minority(world) or not node.up:
         return
     world.corrupt(node.id)
 
@@ -201,7 +224,7 @@ def leap(world: World, random: Random) -> None:
     """A node's own clock goes forward at once, by more than a lease."""
     node = _leader_or_any(world, random)
     leapt = [n.id for n in world.nodes.values() if n.leapt]
-    if len(leapt) + 1 > len(world.nodes) - world.membership.majority:
+    if len(leapt) + 1 > _minority(world):
         return
     world.leap(node.id, random.choice([700, 3_000, 20_000, 3_600_000]))
 
@@ -222,6 +245,67 @@ def slow_disk(world: World, random: Random) -> None:
         node.disk.slow_ms = 0
 
     world.after(random.randint(500, 5_000), mend)
+
+
+# -- who belongs
+
+
+def join(world: World, random: Random) -> None:
+    """One more comes."""
+    if len(world.nodes) >= NODES_MAX:
+        return
+    id = chr(ord("a") + len(world.nodes))
+    role = Role.OBSERVER if random.random() < 0.3 else Role.VOTER
+    world.join(id, random.randint(0, 120), role)
+
+
+def remove(world: World, random: Random) -> None:
+    """An operator takes one out, the leader too."""
+    node = _leader_or_any(world, random)
+    rest = world.membership.without(node.id)
+    if _would_be_left(world, rest):
+        _change(world, lambda changing: changing.remove(node.id, _leaders_now(world)))
+
+
+def alter(world: World, random: Random) -> None:
+    """Somebody is given another priority or role."""
+    member = random.choice(world.membership.members)
+    role = Role.OBSERVER if random.random() < 0.3 else Role.VOTER
+    altered = dataclasses.replace(member, priority=random.randint(0, 120), role=role)
+    if _would_be_left(world, world.membership.with_member(altered)):
+        _change(world, lambda changing: changing.alter(altered, _leaders_now(world)))
+
+
+def replace(world: World, random: Random) -> None:
+    """A machine is gone with all that was on it; another comes under its name."""
+    node = _leader_or_any(world, random)
+    if world.membership.get(node.id) is None or not _may_lose(world, node):
+        return
+    world.replace(node.id)
+    world.after(random.choice([1, 100, 1_000, 5_000]), lambda now: world.restart(node.id))
+
+
+def _would_be_left(world: World, membership: Membership) -> bool:
+    """Whether those who would be left have what was acknowledged: all but a minority of them."""
+    voters = len(membership.voters)
+    impaired = world.impaired() & set(membership.voters)
+    return voters > 0 and len(impaired) <= voters - membership.majority
+
+
+def _leaders_now(world: World) -> int:
+    leader = world.leader()
+    assert leader is not None
+    return leader.clock.read(world.now)
+
+
+def _change(world: World, wish: Callable[[Changing], None]) -> None:
+    leader = world.leader()
+    if leader is None or world.now < leader.paused_until:
+        return
+    try:
+        leader.change(wish, world.now)
+    except RefusedError:
+        world.counts["changes refused"] += 1
 
 
 FAULTS: dict[str, Fault] = {
@@ -246,6 +330,10 @@ FAULTS: dict[str, Fault] = {
         leap,
         pause,
         slow_disk,
+        join,
+        remove,
+        alter,
+        replace,
     )
 }
 

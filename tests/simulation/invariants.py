@@ -43,7 +43,8 @@ class Invariants(Observer):
     ) -> None:
         self.counts = counts
         self.nodes = nodes
-        self.membership = membership
+        self.membership = membership  # the newest that is committed
+        self.memberships = [(0, membership)]
         self.votes: dict[tuple[Origin, int], str] = {}  # (voter, term) -> for whom
         self.leaders: dict[int, str] = {}  # term -> who leads
         self.committed: list[Entry] = []  # whatever any node has applied, in order
@@ -168,6 +169,8 @@ class Invariants(Observer):
         self.committed.append(entry)
         self.truth.apply([entry])
         self.digests.append(self.truth.digest())
+        if entry.membership is not None:
+            self._changes(entry.index, entry.membership)
         self.counts["entries"] += 1
         if entry.dot is not None:
             self._new_dot(entry.dot, entry.index)
@@ -182,7 +185,8 @@ class Invariants(Observer):
         if inconsistent and not node.corrupted and not self.spread:
             raise Broken(4, f"{node.id} has the state of the log, and is said to be inconsistent")
         silent = now - node.heard_at > SILENCE_MS
-        if silent and len(self.nodes) > 1 and node.status(now) is NodeStatus.ACTIVE:
+        alone = node.replica.state.membership.voters == (node.id,)
+        if silent and not alone and node.status(now) is NodeStatus.ACTIVE:
             raise Broken(11, f"{node.id} is active, and heard nothing for {SILENCE_MS} ms")
 
     # 12. No more is kept than may be.
@@ -228,27 +232,40 @@ class Invariants(Observer):
     # 5. What is committed is on the disks of a majority, and what all hold on all of them.
 
     def _is_held(self, node: Node, entry: Entry) -> None:
-        held, impaired = self._holders(entry.index)
+        held, impaired = self._holders(entry.index, self.membership)
+        in_force = (self.membership, node.replica.state.membership)
         # An acknowledgement may be older than the loss of what was acknowledged, but not for long.
         lost = {
             id for id in impaired - held if node.now - (self.nodes[id].disk.lost_at or 0) < LATE_MS
         }
-        if len(held | lost) < self.membership.majority:
+        if not any(membership.is_majority(held | lost) for membership in in_force):
             raise Broken(5, f"{node.id} applied {entry.index}, which only {sorted(held)} hold")
 
-    def _holders(self, index: int) -> tuple[set[str], set[str]]:
-        voters = [self.nodes[id] for id in self.membership.voters]
-        held = {n.id for n in voters if n.disk.synced_index() >= index}
-        return held, {n.id for n in voters if n.impaired}
+    def _holders(self, index: int, membership: Membership) -> tuple[set[str], set[str]]:
+        """Who has it on its disk; and who is without what it promised, or wholly gone."""
+        nodes = self.nodes.values()
+        held = {n.id for n in nodes if n.disk.synced_index() >= index and membership.has(n.origin)}
+        return held, {n.id for n in nodes if n.impaired or not membership.has(n.origin)}
 
     def settled(self, node: Node, dot: Dot, settled: Settled) -> None:
         """Who is told that all hold it, must be able to rely on it."""
         if settled is Settled.HELD_BY_ALL:
             index = self.dots[dot]
-            held, impaired = self._holders(index)
-            if missing := set(self.membership.voters) - held - impaired:
+            then = next(m for since, m in reversed(self.memberships) if since <= index)
+            held, impaired = self._holders(index, then)
+            voters = set(then.voters) & set(self.membership.voters)
+            if missing := voters - held - impaired:
                 raise Broken(5, f"{node.id} says that all hold {index}; {sorted(missing)} do not")
             self.counts["acknowledged by all"] += 1
+
+    def _changes(self, index: int, membership: Membership) -> None:
+        """One at a time: a majority of the one before and one of this share a voter."""
+        changed = self.membership.origins() ^ membership.origins()
+        if len(changed) > 1:
+            raise Broken(3, f"at {index} {sorted(changed)} come and go at once")
+        self.membership = membership
+        self.memberships.append((index, membership))
+        self.counts["changes of the members"] += 1
 
     def _new_dot(self, dot: Dot, index: int) -> None:
         if dot in self.dots:

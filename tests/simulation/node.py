@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from peers.core.base import Base
+from peers.core.changes import Changing
 from peers.core.clock import resume_from
 from peers.core.entry import Batch, Dot, Entry, Origin
+from peers.core.membership import Member
 from peers.core.messages import (
     AskBarrier,
     Checked,
@@ -112,6 +114,7 @@ class Node:
         timing: Timing,
         bounds: Bounds,
         snapshot_every: int | None,
+        member: Member,
         send: Callable[[Node, Envelope], None],
         schedule: Callable[[int, Callable[[int], None]], None],
         observer: Observer,
@@ -134,6 +137,8 @@ class Node:
         self._barrier = 0
         self._pack = pack
         self._timing, self._bounds = timing, bounds
+        self.member = member  # what it is, or would be
+        self.contacts: list[str] = []  # whom it may ask to let it in
         self._snapshot_every = snapshot_every  # so many entries; None: never
         self._send, self._schedule, self._observer = send, schedule, observer
         self.now = 0
@@ -176,6 +181,8 @@ class Node:
             now=self.clock.read(now),
             chance=self.random.random,
             commit=commit,
+            member=replace(self.member, birth=self.disk.promise.birth),
+            contacts=self.contacts,
             resumed=self._resumed(now),
             timing=self._timing,
             bounds=self._bounds,
@@ -278,6 +285,11 @@ class Node:
         self.barriers[self._barrier] = then
         self.hear(AskBarrier(self._barrier), now)
 
+    def change(self, wish: Callable[[Changing], None], now: int) -> None:
+        """An operator wants another membership. RefusedError where it may not be."""
+        self.now = now
+        self._carry_out(self.replica.change(wish, self.clock.read(now)))
+
     def status(self, now: int) -> NodeStatus:
         """What it says of itself."""
         return self.replica.status(self.clock.read(now))
@@ -334,6 +346,8 @@ class Node:
             self._give(each)
         for piece in output.take:
             self._take(piece)
+        if output.membership is not None:
+            self.disk.membership = output.membership.membership
         for dot, settled in output.settle:
             self._observer.settled(self, dot, settled)
             then = self.replies.get(dot)

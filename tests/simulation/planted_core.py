@@ -27,7 +27,7 @@ from tests.simulation.planting import planted
 def votes_twice() -> Iterator[None]:
     honest = Election.on_vote
 
-    def on_vote(self: Election, sender: str, request: Vote, now: int) -> None:
+    def on_vote(self: Election, sender: Origin, request: Vote, now: int) -> None:
         if request.term == self.state.term:
             self.state.vote = None
         honest(self, sender, request, now)
@@ -57,7 +57,7 @@ def votes_for_an_older_log() -> Iterator[None]:
     honest, ask = Election.on_vote, Election.on_pre_vote
     newest = Position(1 << 40, 1 << 40)
 
-    def on_vote(self: Election, sender: str, request: Vote, now: int) -> None:
+    def on_vote(self: Election, sender: Origin, request: Vote, now: int) -> None:
         honest(self, sender, replace(request, last=newest), now)
 
     def on_pre_vote(self: Election, sender: str, request: Any, now: int, in_touch: bool) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 from unittest.mock import patch
 
+from peers.core.membership import Role
 from peers.core.outcomes import Ack, NodeStatus, Settled
 from peers.core.timing import Bounds
 from peers.errors import RefusedError
@@ -155,11 +156,18 @@ class Run:
         """What is not as it should be when nothing goes wrong any more."""
         world = self.world
         leader = world.leader()
-        first = world.membership.members[0].id  # the highest priority
+        voters = [m for m in world.membership.members if m.role is Role.VOTER]
+        first = min(voters, key=lambda member: (-member.priority, member.id)).id
         if leader is None or leader.id != first:
             yield f"{first} to lead, not {leader and leader.id}"
         for node in world.nodes.values():
-            yield from self._node_waits_for(node)
+            if world.membership.has(node.origin):
+                yield from self._node_waits_for(node)
+            elif not node.up or node.status(world.now) is not NodeStatus.REMOVED:
+                yield f"{node.id} to be let in, or to know that it is out"
+        for member in world.membership.members:
+            if member.joining:
+                yield f"{member.id} to become a voter"
         yield from self._state_waits_for(leader, first)
         for client in self.clients:
             if client.busy:
@@ -170,7 +178,7 @@ class Run:
 
     def _state_waits_for(self, leader: Node | None, first: str) -> Iterator[str]:
         world = self.world
-        if len({node.machine.digest() for node in world.nodes.values()}) > 1:
+        if len({node.machine.digest() for node in self._members()}) > 1:
             leading = None if leader is None else leader.replica.leading
             # A state that was corrupt may have been given to others before that was found. Where
             # neither kind has a majority nobody can say which is right: that is an alarm.
@@ -178,6 +186,10 @@ class Run:
                 yield "all to have one digest"
         elif world.nodes[first].corrupted and not world.invariants.spread:
             yield "all to have the digest of the log"
+
+    def _members(self) -> list[Node]:
+        world = self.world
+        return [node for node in world.nodes.values() if world.membership.has(node.origin)]
 
     def _node_waits_for(self, node: Node) -> Iterator[str]:
         machine, end = node.machine, len(self.world.invariants.committed)
@@ -199,7 +211,7 @@ class Run:
     # -- the judgement
 
     def _judge(self) -> None:
-        nodes, ledger = list(self.world.nodes.values()), self.world.invariants.ledger
+        nodes, ledger = self._members(), self.world.invariants.ledger
         for number, violation in judge(self.records, ledger, self.subscribers, nodes):
             if violation is not None:
                 raise Broken(f"invariant {number}", str(violation))

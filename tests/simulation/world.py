@@ -9,12 +9,12 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 from peers import wire
-from peers.core.base import Base
-from peers.core.entry import Epoch
-from peers.core.membership import Member, Membership
+from peers.core.entry import NO_EPOCH, Epoch
+from peers.core.membership import NOBODY, Member, Membership, Role
 from peers.core.messages import Envelope
 from peers.core.output import Promise
 from peers.core.timing import Bounds, Timing
@@ -55,33 +55,45 @@ class World:
         self._calendar: list[tuple[int, int, Callable[[int], None]]] = []
         self._number = 0
         ids = [chr(ord("a") + n) for n in range(voters)]
-        self.membership = Membership(
-            tuple(Member(id, f"birth-{id}", 100 - 10 * n) for n, id in enumerate(ids))
-        )
+        self._timing, self._bounds, self._drift = timing, bounds or Bounds(), drift
+        self._births = 0
+        founders = [Member(id, self._birth(id), 100 - 10 * n) for n, id in enumerate(ids)]
         self.nodes: dict[str, Node] = {}
-        self.invariants = Invariants(self.counts, self.nodes, self.membership)
-        for id in ids:
-            self.nodes[id] = self._node(id, timing, bounds or Bounds(), drift=drift)
+        self.invariants = Invariants(self.counts, self.nodes, Membership(tuple(founders)))
+        for member in founders:
+            promise = Promise(EPOCH, member.birth, 0, 0, None)
+            self._node(member, Disk(promise, self.invariants.membership))
         for node in self.nodes.values():
             node.start(0)
 
-    def _node(self, id: str, timing: Timing, bounds: Bounds, *, drift: bool) -> Node:
+    @property
+    def membership(self) -> Membership:
+        """Who belongs, by the newest committed entry that says so."""
+        return self.invariants.membership
+
+    def _birth(self, id: str) -> str:
+        self._births += 1
+        return f"birth-{id}{self._births}"
+
+    def _node(self, member: Member, disk: Disk) -> Node:
         random = self.random
-        birth = f"birth-{id}"
-        clock = Clock(random.randint(1, 1 << 30), random.randint(-300, 300) if drift else 0)
-        return Node(
-            id,
-            Disk(Promise(EPOCH, birth, 0, 0, None), Base(membership=self.membership)),
+        drift = random.randint(-300, 300) if self._drift else 0
+        clock = Clock(random.randint(1, 1 << 30), drift)
+        self.nodes[member.id] = node = Node(
+            member.id,
+            disk,
             clock,
             seed=random.getrandbits(32),
             pack=wire.pack_batch,
-            timing=timing,
-            bounds=bounds,
+            timing=self._timing,
+            bounds=self._bounds,
+            member=member,
             snapshot_every=self._snapshot_every,
             send=self._send,
             schedule=self.after,
             observer=self.invariants,
         )
+        return node
 
     # -- the calendar
 
@@ -154,6 +166,38 @@ class World:
     def up(self) -> list[Node]:
         """The nodes that run."""
         return [node for node in self.nodes.values() if node.up]
+
+    # -- who belongs
+
+    def join(self, id: str, priority: int = 0, role: Role = Role.VOTER) -> Node:
+        """A new node comes, and asks those who are there to let it in."""
+        member = Member(id, self._birth(id), priority, role)
+        node = self._node(member, Disk(Promise(NO_EPOCH, member.birth, 0, 0, None), NOBODY))
+        node.contacts = [each.id for each in self.membership.members]
+        node.start(self.now)
+        self.counts["joins"] += 1
+        return node
+
+    def replace(self, id: str) -> None:
+        """A node stops, and the next start finds nothing at all: another one under an old name."""
+        node = self.nodes[id]
+        if node.up:
+            node.crash()
+        there = self.membership.get(id)
+        node.member = replace(there or node.member, birth=self._birth(id))
+        node.disk = Disk(Promise(NO_EPOCH, node.member.birth, 0, 0, None), NOBODY)
+        node.disk.lost_at = self.now
+        node.contacts = [each.id for each in self.membership.members if each.id != id]
+        self.counts["state directories lost"] += 1
+
+    def impaired(self) -> set[str]:
+        """The voters that are without something that they promised to keep, or wholly gone."""
+        return {
+            member.id
+            for member in self.membership.members
+            if member.role is Role.VOTER
+            and (self.nodes[member.id].impaired or self.nodes[member.id].origin != member.origin)
+        }
 
     # -- faults
 

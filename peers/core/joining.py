@@ -1,0 +1,73 @@
+"""How a node becomes a member, and hears that it is none any more.
+
+Pure. A newcomer asks any member it knows of, is told who leads, and asks there until it is told at
+which entry it was added. From then on it is in the cluster's epoch and follows like everybody else.
+
+Who is removed may never see the entry that says so: nobody sends it anything. Any member tells it,
+with the index of that entry; what is older than its own addition is not about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from peers.core.membership import Member, NodeId
+from peers.core.messages import JoinAnswer, JoinAsk, Removed
+from peers.core.state import State
+
+
+class Joining:
+    """One node's way in; idle where it belongs already."""
+
+    def __init__(self, state: State, member: Member | None, contacts: Sequence[NodeId]) -> None:
+        self.state = state
+        self.refused = ""  # why it may not join, as the leader last said
+        self._member = member  # what it would be
+        self._contacts = list(contacts)
+        self._leader: NodeId | None = None
+        self._ask_at = 0
+
+    def tick(self, now: int) -> None:
+        """Ask, and ask again, now this one and now that one."""
+        state = self.state
+        if self._member is None or state.added is not None or now < self._ask_at:
+            return
+        self._ask_at = now + state.timing.election_timeout_ms // 2
+        to, self._leader = self._leader, None
+        if to is None and self._contacts:
+            to = self._contacts.pop(0)
+            self._contacts.append(to)
+        if to is not None and to != state.id:
+            state.draft.tell(to, JoinAsk(self._member, state.level))
+
+    def on_answer(self, answer: JoinAnswer, now: int) -> None:
+        """A member says how far that is."""
+        state = self.state
+        if self._member is None or state.added is not None:
+            return
+        self.refused = answer.refused
+        if answer.index and answer.epoch == state.epoch:
+            state.added = answer.index
+        elif answer.index and state.epoch.is_none:
+            state.epoch, state.added = answer.epoch, answer.index
+            state.promise()
+        elif answer.leader is not None and not answer.refused:
+            if answer.leader != self._leader:
+                self._ask_at = now  # not where we have just asked in vain
+            self._leader = answer.leader
+
+    def on_removed(self, removed: Removed) -> None:
+        """A member's list lacks us."""
+        self.look(removed.index)
+
+    def look(self, lacking: int | None = None) -> None:
+        """Whether what is committed, or a newer list that somebody has, says that we are out."""
+        state = self.state
+        if lacking is None:
+            lacking, membership = state.log.membership_at(state.commit)
+            if membership.has(state.origin):
+                state.added = max(lacking, state.added or 0)
+                return
+        if state.added is not None and lacking > state.added and not state.removed:
+            state.removed = True
+            state.promise()

@@ -29,8 +29,9 @@ class Recovery:
             return
         self._ask_at = now + state.timing.heartbeat_ms * 2
         self._number += 1
-        others = state.membership.others(state.id)
-        state.draft.tell_all(others, Recover(self._number, state.term))
+        # Who leads may have come after the list that we have was written.
+        others = {*state.membership.others(state.id), state.leader or state.id} - {state.id}
+        state.draft.tell_all(sorted(others), Recover(self._number, state.term))
 
     def on_answer(self, answer: RecoverAnswer) -> None:
         """A leader says how far its log went when it heard the question."""

@@ -143,11 +143,15 @@ class Replica:
         """Advance on one message of another node."""
         state, message, sender = self.state, envelope.message, envelope.sender
         of_another = envelope.epoch != state.epoch and not isinstance(message, BEFORE_BELONGING)
-        if state.removed or of_another or self._is_of_the_past(envelope):
+        if state.removed or of_another or self._is_over(envelope):
             return state.take_output()
         is_member = state.membership.has(sender)
         if is_member or state.membership.get(sender.id) is None:
             state.lives[sender.id] = Life(sender.birth, envelope.incarnation)
+        if self._is_for_another(envelope):
+            if not isinstance(message, Hello):
+                self._say_hello((sender.id,), now)  # so that it knows of this life
+            return state.take_output()
         if is_member:
             state.heard[sender.id] = now
         else:
@@ -163,16 +167,16 @@ class Replica:
         if isinstance(message, FROM_MEMBERS) and not membership.has(sender):
             state.draft.tell(sender.id, Removed(index))
 
-    def _is_of_the_past(self, envelope: Envelope) -> bool:
-        """Whether its sender has begun another life since, or it was meant for one of ours that is
-        over: it would answer what we have not asked in this one."""
+    def _is_over(self, envelope: Envelope) -> bool:
+        """Whether its sender has begun another life since."""
+        birth, newest = self.state.lives.get(envelope.sender.id, UNKNOWN)
+        return birth == envelope.sender.birth and envelope.incarnation < newest
+
+    def _is_for_another(self, envelope: Envelope) -> bool:
+        """Whether it was meant for a life of ours that is over, or for one who had our name: it
+        would answer what we have not asked in this one."""
         state = self.state
-        birth, newest = state.lives.get(envelope.sender.id, UNKNOWN)
-        if birth == envelope.sender.birth and envelope.incarnation < newest:
-            return True
-        if envelope.birth not in ("", state.birth):
-            return True
-        return 0 < envelope.life < state.incarnation
+        return envelope.birth not in ("", state.birth) or 0 < envelope.life < state.incarnation
 
     def hear(self, local: Local, now: int) -> Output:
         """Advance on what this node's own shell knows."""
@@ -460,8 +464,11 @@ class Replica:
         state = self.state
         if now >= self._hello_at:
             self._hello_at = now + state.timing.election_timeout_ms // 4
-            hello = Hello(state.reaches(now), state.level)
-            state.draft.tell_all(state.membership.others(state.id), hello)
+            self._say_hello(state.membership.others(state.id), now)
+
+    def _say_hello(self, to: Sequence[NodeId], now: int) -> None:
+        state = self.state
+        state.draft.tell_all(to, Hello(state.reaches(now), state.level))
 
     def _finish(self, now: int) -> Output:
         state = self.state

@@ -253,7 +253,10 @@ class Invariants(Observer):
             index = self.dots[dot]
             then = next(m for since, m in reversed(self.memberships) if since <= index)
             held, impaired = self._holders(index, then)
-            voters = set(then.voters) & set(self.membership.voters)
+            # Who leads goes by the list in its log, which need not be committed yet.
+            leading = [each for each in self.nodes.values() if each.up and each.replica.leads]
+            lists = [self.membership, *(each.replica.state.membership for each in leading)]
+            voters = set(then.voters).intersection(*(each.voters for each in lists))
             if missing := voters - held - impaired:
                 raise Broken(5, f"{node.id} says that all hold {index}; {sorted(missing)} do not")
             self.counts["acknowledged by all"] += 1

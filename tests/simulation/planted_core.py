@@ -281,7 +281,7 @@ def votes_while_it_recovers() -> Iterator[None]:
 
 @planted("what answers an earlier life is taken", scenario="an_answer_to_an_earlier_life")
 def takes_answers_to_an_earlier_life() -> Iterator[None]:
-    with patch.object(Replica, "_is_of_the_past", lambda self, envelope: False):
+    with patch.object(Replica, "_is_for_another", lambda self, envelope: False):
         yield
 
 

@@ -157,9 +157,10 @@ class Run:
         world = self.world
         leader = world.leader()
         voters = [m for m in world.membership.members if m.role is Role.VOTER]
-        first = min(voters, key=lambda member: (-member.priority, member.id)).id
-        if leader is None or leader.id != first:
-            yield f"{first} to lead, not {leader and leader.id}"
+        highest = max(member.priority for member in voters)
+        first = [member.id for member in voters if member.priority == highest]
+        if leader is None or leader.id not in first:
+            yield f"one of {first} to lead, not {leader and leader.id}"
         for node in world.nodes.values():
             if world.membership.has(node.origin):
                 yield from self._node_waits_for(node)
@@ -168,7 +169,7 @@ class Run:
         for member in world.membership.members:
             if member.joining:
                 yield f"{member.id} to become a voter"
-        yield from self._state_waits_for(leader, first)
+        yield from self._state_waits_for(leader)
         for client in self.clients:
             if client.busy:
                 yield f"{client.name} to be answered"
@@ -176,15 +177,14 @@ class Run:
             if subscriber.pos < len(world.invariants.committed):
                 yield f"{subscriber.name} to be told of all"
 
-    def _state_waits_for(self, leader: Node | None, first: str) -> Iterator[str]:
-        world = self.world
+    def _state_waits_for(self, leader: Node | None) -> Iterator[str]:
         if len({node.machine.digest() for node in self._members()}) > 1:
             leading = None if leader is None else leader.replica.leading
             # A state that was corrupt may have been given to others before that was found. Where
             # neither kind has a majority nobody can say which is right: that is an alarm.
             if leading is None or not leading.is_split:
                 yield "all to have one digest"
-        elif world.nodes[first].corrupted and not world.invariants.spread:
+        elif leader is not None and leader.corrupted and not self.world.invariants.spread:
             yield "all to have the digest of the log"
 
     def _members(self) -> list[Node]:

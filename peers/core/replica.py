@@ -148,7 +148,7 @@ class Replica:
         is_member = state.membership.has(sender)
         if is_member or state.membership.get(sender.id) is None:
             state.lives[sender.id] = Life(sender.birth, envelope.incarnation)
-        if self._is_for_another(envelope):
+        if not isinstance(message, BEFORE_BELONGING) and self._is_for_another(envelope):
             if not isinstance(message, Hello):
                 self._say_hello((sender.id,), now)  # so that it knows of this life
             return state.take_output()

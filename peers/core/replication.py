@@ -234,17 +234,17 @@ class Leading:
             return
         follower.behind = False
         self._note_match(follower, answer.matched)
-        if answer.ahead and self._is_refused():
+        if answer.ahead and self._is_refused(now):
             self._step_aside(now)
         else:
             self._commit()
 
-    def _is_refused(self) -> bool:
-        """Whether so many say that our clock is wrong that the others are no majority."""
-        state = self.state
-        voters = state.membership.voters
-        refusing = [n for n, f in self.followers.items() if f.ahead and n in voters]
-        return len(voters) - len(refusing) < state.membership.majority
+    def _is_refused(self, now: int) -> bool:
+        """Whether so many say that our clock is wrong that the others, who are heard, are no
+        majority."""
+        followers = self.followers
+        taking = [n for n in self.heard(now) if n not in followers or not followers[n].ahead]
+        return not self.state.membership.is_majority(taking)
 
     def _step_aside(self, now: int) -> None:
         state = self.state

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.simulation.scenarios_leading import LEADING
+from tests.simulation.scenarios_members import MEMBERS
 from tests.simulation.scenarios_state import STATE
 from tests.simulation.world import World
 
 SCENARIOS: dict[str, Callable[[], World]] = {
-    scenario.__name__: scenario for scenario in (*LEADING, *STATE)
+    scenario.__name__: scenario for scenario in (*LEADING, *STATE, *MEMBERS)
 }

@@ -7,17 +7,16 @@ from collections.abc import Callable
 from peers.core.messages import SnapshotPiece
 from peers.core.outcomes import NodeStatus
 from peers.core.timing import Bounds
-from tests.simulation.staging import at_rest, leads, recover, stage, write
+from tests.simulation.staging import (
+    SHORT,
+    at_rest,
+    leads,
+    recover,
+    stage,
+    write,
+    write_many,
+)
 from tests.simulation.world import World
-
-SHORT = Bounds(append_bytes=1, window_entries=8, pieces=1)
-
-
-def write_many(world: World, id: str, count: int) -> None:
-    """So many entries, one after another."""
-    for number in range(count):
-        told = write(world, id, f"m{number}")
-        assert world.run(1_000, told.answered)
 
 
 def behind_the_window() -> World:

@@ -15,6 +15,7 @@ HOUR_MS = 3_600_000
 # Each batch by itself, and the lead stays where it is: the scenarios move it themselves.
 STAGED = Timing(heartbeat_ms=50, election_timeout_ms=500, step_ms=80, hand_back=False)
 SINGLE = Bounds(append_bytes=1)
+SHORT = Bounds(append_bytes=1, window_entries=8, pieces=1)
 
 
 class Told:
@@ -119,3 +120,10 @@ def recover_without_a_leader_meanwhile(world: World) -> World:
     world.hold = None
     assert not world.run(5_000, lambda: world.leader() is not None), "nobody knows of x"
     return recover(world)
+
+
+def write_many(world: World, id: str, count: int) -> None:
+    """So many entries, one after another."""
+    for number in range(count):
+        told = write(world, id, f"m{number}")
+        assert world.run(1_000, told.answered)

@@ -1,0 +1,218 @@
+"""The hard cases of who belongs: newcomers, removals, state directories that are lost."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import pytest
+
+from peers.core.membership import Role
+from peers.core.messages import Append, Envelope, VoteAnswer
+from peers.core.outcomes import NodeStatus
+from peers.errors import RefusedError
+from tests.simulation.staging import (
+    FOREVER_MS,
+    SHORT,
+    all_active,
+    apart,
+    at_rest,
+    leads,
+    stage,
+    write,
+    write_many,
+)
+from tests.simulation.world import World
+
+
+def now_of(world: World, id: str) -> int:
+    """What time it is for a node."""
+    return world.nodes[id].clock.read(world.now)
+
+
+def remove(world: World, by: str, id: str) -> None:
+    """An operator has one leader take one out."""
+    now = now_of(world, by)
+    world.nodes[by].change(lambda changing: changing.remove(id, now), world.now)
+
+
+def settle(world: World, *voters: str) -> World:
+    """No more harm: these are the voters, they serve, and the others know that they are out."""
+    world.network.heal()
+    world.hold = None
+    for id in world.nodes:
+        world.restart(id)
+    assert world.run(30_000, lambda: world.membership.voters == voters), world.membership.voters
+    members = [world.nodes[id] for id in voters]
+    out = [node for node in world.nodes.values() if node not in members]
+    assert world.run(
+        20_000,
+        lambda: (
+            all(node.status(world.now) is NodeStatus.ACTIVE for node in members)
+            and all(node.status(world.now) is NodeStatus.REMOVED for node in out)
+            and all(node.machine.index == len(world.invariants.committed) for node in members)
+        ),
+    )
+    return world
+
+
+def a_newcomer_that_is_far_behind() -> World:
+    """What happened before it came is in nobody's log any more: it takes a snapshot, follows, and
+    is made a voter. Nobody else notices anything."""
+    world = stage(3, bounds=SHORT)
+    write_many(world, "a", 30)
+    world.join("d")
+    write_many(world, "b", 10)
+    assert world.counts["snapshots installed"] == 1 or world.run(
+        5_000, lambda: world.counts["snapshots installed"] == 1
+    )
+    assert world.leader() is world.nodes["a"]
+    return settle(world, "a", "b", "c", "d")
+
+
+def a_newcomer_asks_one_who_does_not_lead() -> World:
+    """It is told who does, and asks there. The leader fails in between: it asks on."""
+    world = stage(3)
+    world.join("d")
+    world.nodes["d"].replica.joining._contacts[:] = ["b", "c"]
+    world.crash("a")
+    assert world.run(15_000, lambda: "d" in world.membership.voters)
+    return settle(world, "a", "b", "c", "d")
+
+
+def the_single_server_bug() -> World:
+    """Two leaders change who belongs, each from the same list. `a` takes out `b`, which nobody
+    hears of; `b`, elected next, takes out `a`. Each list has a majority without the other's.
+
+    It cannot come to that: before `b` may change anything it has to have an entry of its own term
+    on a majority of the old list; then that majority knows better than to follow `a`."""
+    world = stage(4)
+    apart(world, "a", "bcd")
+    remove(world, "a", "b")
+    world.hold = lambda e: (
+        FOREVER_MS
+        if isinstance(e.message, Append)
+        and e.sender.id == "b"
+        and e.to == "d"
+        and e.message.batches
+        else 0
+    )
+    assert world.run(5_000, lambda: world.nodes["b"].replica.leads)
+    with contextlib.suppress(RefusedError):
+        remove(world, "b", "a")
+    world.run(300)
+    world.hold = None
+    apart(world, "ad", "bc")
+    world.run(6_000)
+    return settle(world, *"abcd") if "b" in world.membership.voters else settle(world, *"acd")
+
+
+def a_wiped_node_and_its_old_vote() -> World:
+    """`c` votes for `b`, and the vote is long on its way. Then `c` loses everything, and comes
+    back. It is another one now, which nobody asks for a vote: its old one may still be counted."""
+    world = stage(3)
+    votes: list[Envelope] = []
+
+    def after_sending(envelope: Envelope) -> None:
+        message = envelope.message
+        if isinstance(message, VoteAnswer) and message.granted and envelope.sender.id == "c":
+            votes.append(envelope)
+
+    world.after_sending = after_sending
+    world.crash("a")
+    assert world.run(5_000, lambda: bool(votes))
+    world.nodes["b"].paused_until = world.now + 3_000
+    world.replace("c")
+    world.restart("c")
+    world.restart("a")
+    world.run(2_900)
+    world.run(3_000)
+    return settle(world, "a", "b", "c")
+
+
+def two_of_which_one_loses_everything() -> World:
+    """The other one leads, and alone it is no majority. It may take out who is known to be gone,
+    and is a majority then; whoever comes back is a newcomer under an old name."""
+    world = stage(2)
+    told = write(world, "a", "x")
+    assert world.run(1_000, told.answered)
+    birth = world.nodes["b"].origin.birth
+    world.replace("b")
+    world.run(2_000)
+    assert world.nodes["a"].status(world.now) is NodeStatus.ISOLATED
+    world.restart("b")
+    assert world.run(10_000, lambda: world.membership.voters == ("a", "b"))
+    assert world.nodes["b"].origin.birth != birth
+    return settle(world, "a", "b")
+
+
+def two_under_one_name() -> World:
+    """A node is started with the name of one that is there and answers: it is refused, and told
+    why."""
+    world = stage(3)
+    c = world.nodes["c"]
+    world.join("d")
+    d = world.nodes["d"]
+    d.replica.joining._member = c.member
+    world.run(2_000)
+    assert "answers" in d.replica.joining.refused
+    assert world.membership.voters == ("a", "b", "c")
+    d.crash()
+    del world.nodes["d"]
+    return settle(world, "a", "b", "c")
+
+
+def a_leader_that_removes_itself() -> World:
+    """It leads until that is committed, and then another does, at once. It stays out, whatever it
+    has on its disk."""
+    world = stage(3)
+    remove(world, "a", "a")
+    assert world.run(1_000, lambda: leads(world, "b") or leads(world, "c")), "nobody had to wait"
+    assert world.nodes["a"].status(world.now) is NodeStatus.REMOVED
+    world.crash("a")
+    world.restart("a")
+    world.run(3_000)
+    assert world.nodes["a"].status(world.now) is NodeStatus.REMOVED
+    return settle(world, "b", "c")
+
+
+def a_removal_that_one_does_not_hear_of() -> World:
+    """`c` is cut off when it is taken out, and nobody sends it that entry. It hears of it when it
+    greets the others."""
+    world = stage(3)
+    apart(world, "ab", "c")
+    remove(world, "a", "c")
+    assert world.run(2_000, lambda: world.membership.voters == ("a", "b"))
+    world.run(2_000)
+    world.network.heal()
+    assert world.run(3_000, lambda: world.nodes["c"].status(world.now) is NodeStatus.REMOVED)
+    return settle(world, "a", "b")
+
+
+def an_observer_is_no_majority() -> World:
+    """Two voters and an observer, and one voter fails: two of three are there, and nobody leads."""
+    world = stage(2)
+    world.join("c", role=Role.OBSERVER)
+    assert world.run(5_000, lambda: len(world.membership.members) == 3)
+    assert world.run(5_000, lambda: all_active(world) and at_rest(world))
+    world.crash("b")
+    world.run(3_000)
+    assert world.nodes["a"].status(world.now) is NodeStatus.ISOLATED
+    with pytest.raises(RefusedError):
+        write(world, "a", "x")
+    world.restart("b")
+    assert world.run(5_000, lambda: all_active(world))
+    return world
+
+
+MEMBERS: tuple[Callable[[], World], ...] = (
+    a_newcomer_that_is_far_behind,
+    a_newcomer_asks_one_who_does_not_lead,
+    the_single_server_bug,
+    a_wiped_node_and_its_old_vote,
+    two_of_which_one_loses_everything,
+    two_under_one_name,
+    a_leader_that_removes_itself,
+    a_removal_that_one_does_not_hear_of,
+    an_observer_is_no_majority,
+)

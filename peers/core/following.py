@@ -61,7 +61,7 @@ class Following:
         self._hear(leader, append, now, follow=not ahead)
         self.lacks = False
         if not self._agrees_at(append.previous):
-            self._disagree(leader, append, now, ahead=ahead)
+            self._disagree(leader, append, now)
             return
         end = append.previous.index
         for batch in append.batches:
@@ -75,15 +75,15 @@ class Following:
         if self.lease_from is not None and state.commit >= append.commit:
             self.caught_up = True
         matched = min(state.agreed, state.stored)
-        self._answer(leader, matched, state.log.last, append.sent, now, ahead=ahead)
+        self._answer(leader, matched, state.log.last, append.sent, now)
 
-    def _disagree(self, leader: NodeId, append: Append, now: int, *, ahead: bool) -> None:
+    def _disagree(self, leader: NodeId, append: Append, now: int) -> None:
         """Say where our log may be the leader's; or take its state, where that is no use."""
         if append.previous.index == append.since:
             self.lacks = True
             self._taking.begin(leader, now)
         hint = self.state.log.end_before(append.previous.index)
-        self._answer(leader, None, hint, append.sent, now, ahead=ahead)
+        self._answer(leader, None, hint, append.sent, now)
 
     def _is_ahead(self, append: Append, now: int) -> bool:
         """Whether the leader's time, or that of what it wants to commit, cannot be right."""
@@ -156,8 +156,6 @@ class Following:
         last: Position,
         echo: int,
         now: int,
-        *,
-        ahead: bool = False,
     ) -> None:
         state = self.state
         if matched is not None:
@@ -170,7 +168,7 @@ class Following:
             state.stamps.next(now),
             state.counts,
             state.intact and not self._taking.under_way and not self.lacks,
-            ahead,
+            self.refuses,
             state.noted,
             state.reaches(now),
         )

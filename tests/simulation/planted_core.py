@@ -92,10 +92,8 @@ def obeys_an_old_leader() -> Iterator[None]:
 def acknowledges_before_it_is_kept() -> Iterator[None]:
     honest = Following._answer
 
-    def answer(
-        self: Following, leader: str, matched: int | None, last: Position, echo: int, now: int
-    ) -> None:
-        honest(self, leader, None if matched is None else self.state.agreed, last, echo, now)
+    def answer(self: Following, leader: str, matched: int | None, *rest: Any) -> None:
+        honest(self, leader, None if matched is None else self.state.agreed, *rest)
 
     with patch.object(Following, "_answer", answer):
         yield
@@ -172,10 +170,13 @@ def applies_what_is_not_agreed() -> Iterator[None]:
 
 @planted("what all are said to hold is what a majority holds", "isolate", "slow_disk", "crash")
 def takes_a_majority_for_all() -> Iterator[None]:
-    def everywhere(self: Leading) -> int:
-        return self.state.commit
+    honest = Leading._commit
 
-    with patch.object(Leading, "everywhere", everywhere):
+    def commit(self: Leading) -> None:
+        honest(self)
+        self.everywhere = self.state.commit
+
+    with patch.object(Leading, "_commit", commit):
         yield
 
 

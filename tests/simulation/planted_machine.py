@@ -64,7 +64,7 @@ def expires_by_its_own_clock() -> Iterator[None]:
         honest(self, entries)
 
     def expire(self: Machine, op: Expire) -> Result:
-        for key, item in self.items.due(clocks[self], 1_000):
+        for key, item in self.items.due(clocks.get(self, self.at), 1_000):
             self._passed(key, item, EventType.EXPIRE)
         self._take_turns(self.locks.end_due(op.up_to, self.at, 1_000))
         return {}

@@ -9,6 +9,7 @@ from unittest.mock import patch
 from peers.core.base import Base
 from peers.core.following import Following
 from peers.core.messages import Append, Checked, Noted, Piece, SnapshotPiece
+from peers.core.office import Office
 from peers.core.output import Install
 from peers.core.replica import Replica
 from peers.core.replication import Leading
@@ -71,8 +72,8 @@ def installs_what_is_stale() -> Iterator[None]:
 def is_off_by_one_at_the_edge() -> Iterator[None]:
     honest = Following._disagree
 
-    def disagree(self: Following, leader: str, append: Append, now: int, *, ahead: bool) -> None:
-        honest(self, leader, replace(append, since=append.since - 1), now, ahead=ahead)
+    def disagree(self: Following, leader: str, append: Append, now: int) -> None:
+        honest(self, leader, replace(append, since=append.since - 1), now)
 
     with patch.object(Following, "_disagree", disagree):
         yield
@@ -118,9 +119,9 @@ def takes_any_time() -> Iterator[None]:
     scenario="a_voter_whose_clock_leaps",
 )
 def believes_any_vote() -> Iterator[None]:
-    def highest(self: Replica, now: int) -> int:
-        clocks = [clock for clock, _ in self.election.clocks]
+    def highest(self: Office, now: int) -> int:
+        clocks = [clock for clock, _ in self._election.clocks]
         return max([self.state.log.last_at, self.state.clock.running(now), *clocks])
 
-    with patch.object(Replica, "_time_to_go_on_from", highest):
+    with patch.object(Office, "_time_to_go_on_from", highest):
         yield

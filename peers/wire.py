@@ -21,7 +21,10 @@ from peers.core.messages import (
     AppendAnswer,
     BarrierAnswer,
     BarrierAsk,
+    Blank,
     Envelope,
+    EpochAccept,
+    EpochPropose,
     Forward,
     ForwardAnswer,
     Hello,
@@ -103,6 +106,9 @@ CODES: Final[dict[type[Any], int]] = {
     JoinAsk: 22,
     JoinAnswer: 23,
     Removed: 24,
+    Blank: 25,
+    EpochPropose: 26,
+    EpochAccept: 27,
 }
 
 

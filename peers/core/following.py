@@ -90,7 +90,9 @@ class Following:
         clock = self.state.clock
         if not clock.runs:
             return False
-        latest = clock.running(now) + clock.error(now) + self.state.timing.max_clock_step_ms
+        # What our own log has, of an earlier leader's, no later one can go back behind.
+        known = max(clock.running(now) + clock.error(now), self.state.log.last_at)
+        latest = known + self.state.timing.max_clock_step_ms
         at = append.batches[-1].entries[-1].at if append.batches else 0
         if at > latest and append.batches[-1].last.index <= append.commit:
             clock.set(at, now)  # a majority has taken it: it is the time
@@ -166,7 +168,7 @@ class Following:
             last,
             echo,
             state.stamps.next(now),
-            state.counts,
+            state.counts and state.accepted is None,
             state.intact and not self._taking.under_way and not self.lacks,
             self.refuses,
             state.noted,

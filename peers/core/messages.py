@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from peers.core.base import Base
 from peers.core.entry import Batch, Epoch, Origin, Position, Proposal
-from peers.core.membership import Member, NodeId
+from peers.core.membership import Member, Membership, NodeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +203,41 @@ class RecoverAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """I am here, I hear these, and what I can apply goes up to this feature level. Sent now and
-    then to everybody, whatever else is said."""
+    """I am here, I hear these, and what I can apply goes up to this feature level. My log ends
+    there, holds all that was promised or not, and I lead, suspended or not, or I do not. Sent now
+    and then to everybody, whatever else is said."""
 
     reaches: tuple[NodeId, ...]
     level: int
+    last: Position
+    counts: bool
+    leads: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Blank:
+    """I belong to no cluster, and would found one with you as this member."""
+
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class EpochPropose:
+    """Let us go on in this epoch, with these members, from my log, which ends there."""
+
+    epoch: Epoch
+    membership: Membership
+    last: Position
+
+
+@dataclass(frozen=True, slots=True)
+class EpochAccept:
+    """Whether I will; then I take no more part in the present one. `time` is the cluster time as I
+    know it."""
+
+    epoch: Epoch
+    granted: bool
+    time: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +318,9 @@ Message = (
     | JoinAsk
     | JoinAnswer
     | Removed
+    | Blank
+    | EpochPropose
+    | EpochAccept
     | SnapshotAsk
     | SnapshotPiece
     | SnapshotGone

@@ -28,6 +28,7 @@ class Promise:
     whole: bool = True  # nothing of the log that was promised to be kept is missing
     removed: bool = False  # this birth belongs to the cluster no more, and never will
     added: int | None = None  # at which entry it was added, where it joined
+    accepted: Epoch | None = None  # the epoch that it has agreed to go on in
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,19 @@ class Outgoing(NamedTuple):
     birth: str
     life: int
     message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """Go on in another epoch: a restart, with this promise (but for the incarnation, which is one
+    more), these members before any entry says otherwise, and this time. Who `leads` takes office at
+    once. Without `keeps_log` log, snapshots and state are dropped; all is after everything else."""
+
+    promise: Promise
+    membership: Membership
+    leads: bool
+    keeps_log: bool
+    time: int
 
 
 class Committed(NamedTuple):
@@ -106,7 +120,8 @@ class Output:
     6. `serve`: snapshots are begun, exact at what is applied by now, read and closed; `take`: the
        pieces of one are taken up; when it is whole and kept, the shell says so by `Restored`;
     7. `membership`, now committed, is written to the file;
-    8. who waits is answered: `settle`, `barriers`.
+    8. who waits is answered: `settle`, `barriers`;
+    9. `enter`: this replica is over; another one begins.
 
     A later output is never carried out before an earlier one.
     """
@@ -122,6 +137,7 @@ class Output:
     membership: Committed | None = None
     settle: tuple[tuple[Dot, Settled], ...] = ()
     barriers: tuple[Barrier, ...] = ()
+    enter: Entrance | None = None
 
 
 NOTHING = Output()
@@ -154,6 +170,7 @@ class Draft:
     membership: Committed | None = None
     settle: list[tuple[Dot, Settled]] = field(default_factory=list)
     barriers: list[Barrier] = field(default_factory=list)
+    enter: Entrance | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -168,6 +185,7 @@ class Draft:
             or self.barriers
             or self.promise is not None
             or self.install is not None
+            or self.enter is not None
             or self.cut is not None
             or self.membership is not None
         )
@@ -195,4 +213,5 @@ class Draft:
             self.membership,
             tuple(self.settle),
             tuple(self.barriers),
+            self.enter,
         )

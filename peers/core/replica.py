@@ -17,8 +17,10 @@ from typing import assert_never
 from peers.core.changes import Changing
 from peers.core.election import Election
 from peers.core.entry import Dot, Origin
+from peers.core.epochs import Epochs
 from peers.core.following import Following
 from peers.core.forwarding import Forwarding
+from peers.core.greeting import Greeting
 from peers.core.joining import Joining
 from peers.core.log import Log
 from peers.core.membership import Member, NodeId
@@ -28,8 +30,11 @@ from peers.core.messages import (
     AskBarrier,
     BarrierAnswer,
     BarrierAsk,
+    Blank,
     Checked,
     Envelope,
+    EpochAccept,
+    EpochPropose,
     Forward,
     ForwardAnswer,
     HandOver,
@@ -70,7 +75,7 @@ from peers.core.timing import Bounds, Timing
 from peers.errors import RefusedError
 
 # A member of no epoch, or of another, may say these.
-BEFORE_BELONGING = (JoinAsk, JoinAnswer)
+BEFORE_BELONGING = (JoinAsk, JoinAnswer, Blank, EpochPropose, EpochAccept)
 # What counts, or takes a place, is taken from members alone: of this very birth.
 FROM_MEMBERS = (
     PreVoteAnswer,
@@ -103,6 +108,8 @@ class Replica:
         resumed: int = 0,
         member: Member | None = None,
         contacts: Sequence[NodeId] = (),
+        founders: Sequence[NodeId] = (),
+        leads: bool = False,
         level: int = 1,
         timing: Timing | None = None,
         bounds: Bounds | None = None,
@@ -111,7 +118,9 @@ class Replica:
         synced already; it is not `whole` where the log lacks something that was promised. The
         application's state is that at `commit`, which the log begins at, or has in it.
 
-        A node that belongs to no cluster yet says what `member` it would be, and whom it can ask.
+        A node that belongs to no cluster yet says what `member` it would be, and whom it can ask
+        to let it in, or with which `founders` it would begin one. `leads`: the epoch has just been
+        opened by all, for this node to lead it.
         """
         self.state = State(
             node,
@@ -133,9 +142,11 @@ class Replica:
         self.recovery = Recovery(self.state)
         self.reading = Reading(self.state)
         self.joining = Joining(self.state, member, contacts)
+        self.greeting = Greeting(self.state)
+        self.epochs = Epochs(self.state, member, tuple(founders))
         self.office = Office(self.state, self.election, self.forwarding, pack)
-        self._hello_at = now
         self._leader_was: tuple[int, NodeId | None] = (0, None)
+        self.election.won = leads
 
     # -- the door
 
@@ -143,29 +154,26 @@ class Replica:
         """Advance on one message of another node."""
         state, message, sender = self.state, envelope.message, envelope.sender
         of_another = envelope.epoch != state.epoch and not isinstance(message, BEFORE_BELONGING)
-        if state.removed or of_another or self._is_over(envelope):
+        if state.removed or self._is_over(envelope):
+            return state.take_output()
+        if of_another:
+            if isinstance(message, Append):
+                self.epochs.on_newer(sender, envelope.epoch, message.term, now, self._is_led(now))
             return state.take_output()
         is_member = state.membership.has(sender)
         if is_member or state.membership.get(sender.id) is None:
             state.lives[sender.id] = Life(sender.birth, envelope.incarnation)
         if not isinstance(message, BEFORE_BELONGING) and self._is_for_another(envelope):
             if not isinstance(message, Hello):
-                self._say_hello((sender.id,), now)  # so that it knows of this life
+                self.greeting.greet((sender.id,), now)  # so that it knows of this life
             return state.take_output()
         if is_member:
             state.heard[sender.id] = now
-        else:
-            self._tell_stranger(sender, message)
+        elif isinstance(message, FROM_MEMBERS):
+            self.greeting.tell_stranger(sender)
         if is_member or not isinstance(message, FROM_MEMBERS):
             self._take(envelope, message, now)
         return self._finish(now)
-
-    def _tell_stranger(self, sender: Origin, message: Message) -> None:
-        """Who does not belong, as far as we know, hears so; perhaps it knows better."""
-        state = self.state
-        index, membership = state.log.membership_at(state.commit)
-        if isinstance(message, FROM_MEMBERS) and not membership.has(sender):
-            state.draft.tell(sender.id, Removed(index))
 
     def _is_over(self, envelope: Envelope) -> bool:
         """Whether its sender has begun another life since."""
@@ -214,9 +222,10 @@ class Replica:
         if state.removed:
             return state.take_output()
         self.joining.tick(now)
+        self.epochs.tick(now, self._is_led(now))
         self.election.tick(now)
         self.office.take_if_won(now)
-        self._greet(now)
+        self.greeting.tick(now)
         self.recovery.tick(now)
         if state.clock.runs:
             self.forwarding.void_overdue(state.clock.running(now))
@@ -292,6 +301,13 @@ class Replica:
                     self.forwarding.on_answer(message)
             case Hello():
                 self.state.levels[sender] = message.level
+                self.epochs.on_hello(sender, envelope.incarnation, message, now)
+            case Blank():
+                self.epochs.on_blank(envelope.sender, envelope.incarnation, message, now)
+            case EpochPropose():
+                self.epochs.on_propose(sender, message, now, self._is_led(now))
+            case EpochAccept():
+                self.epochs.on_accept(sender, message)
             case JoinAsk():
                 self._on_join_ask(envelope.sender, message, now)
             case JoinAnswer():
@@ -348,6 +364,10 @@ class Replica:
             self.state.enter_term(term)
             self.election.hurry(now)
         return self.state.part is Part.LEADER and term == self.state.term
+
+    def _is_led(self, now: int) -> bool:
+        """Whether there is a leader, this node included, suspended or not."""
+        return self.leading is not None or self.following.in_touch(now)
 
     def _in_touch(self, now: int) -> bool:
         if self.leading is not None:
@@ -459,16 +479,6 @@ class Replica:
         to = request.to or self.leading.next_in_line(now)
         if to is not None:
             self.leading.hand_over(to, now)
-
-    def _greet(self, now: int) -> None:
-        state = self.state
-        if now >= self._hello_at:
-            self._hello_at = now + state.timing.election_timeout_ms // 4
-            self._say_hello(state.membership.others(state.id), now)
-
-    def _say_hello(self, to: Sequence[NodeId], now: int) -> None:
-        state = self.state
-        state.draft.tell_all(to, Hello(state.reaches(now), state.level))
 
     def _finish(self, now: int) -> Output:
         state = self.state

@@ -86,7 +86,11 @@ class Leading:
         self._follow_membership(now)
         # Until an entry of its own term is committed, a leader commits nothing of its predecessors.
         self.first = last.index + 1
-        self._append([(None, None, b"")], now)
+        if state.log.changed == 0:
+            # No entry has said yet who belongs: who comes late to a new epoch learns it by this.
+            self.enter_membership(state.membership, now)
+        else:
+            self._append([(None, None, b"")], now)
 
     # -- putting in order
 

@@ -64,6 +64,7 @@ class State:
         self.agreed = commit  # how far the log is the present leader's
         self.counts = promise.whole  # False while something promised is missing
         self.removed = promise.removed
+        self.accepted = promise.accepted  # another epoch: then we take no more part in this one
         newest = log.newest_with(self.origin)
         # Where the newest list stands that has us; a list that is older is not about us.
         self.added = promise.added if newest is None else max(newest, promise.added or 0)
@@ -99,12 +100,16 @@ class State:
 
     # -- promises
 
+    def promised(self) -> Promise:
+        """All of them, as they are now."""
+        return Promise(
+            *(self.epoch, self.birth, self.incarnation, self.term, self.vote),
+            *(self.counts, self.removed, self.added, self.accepted),
+        )
+
     def promise(self) -> None:
         """What was changed of them is to be kept before anything else leaves."""
-        self.draft.promise = Promise(
-            *(self.epoch, self.birth, self.incarnation, self.term, self.vote),
-            *(self.counts, self.removed, self.added),
-        )
+        self.draft.promise = self.promised()
 
     def enter_term(self, term: int) -> None:
         """A later term: nobody leads in it yet, for all that we know, and we have not voted."""

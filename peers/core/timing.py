@@ -15,6 +15,7 @@ class Timing:
     step_ms: int = 150  # between the moments at which one rank and the next would stand
     settle_ms: int = 5_000  # a member is steady when it was heard for so long
     max_clock_step_ms: int = 1_000
+    cold_start_wait_ms: int = 10_000  # all are there, and no majority can vote
     hand_back: bool = True  # the highest priority takes the lead back when it is steady
 
 

@@ -18,6 +18,7 @@ from peers.core.messages import (
     Append,
     AppendAnswer,
     Envelope,
+    EpochPropose,
     Forward,
     Hello,
     Message,
@@ -102,6 +103,9 @@ def test_a_code_never_changes() -> None:
         "JoinAsk": 22,
         "JoinAnswer": 23,
         "Removed": 24,
+        "Blank": 25,
+        "EpochPropose": 26,
+        "EpochAccept": 27,
     }
 
 
@@ -120,8 +124,9 @@ def test_a_message_comes_out_as_it_went_in(kind: Any, data: st.DataObject) -> No
 # whose nodes are upgraded one after another.
 PINNED: dict[str, tuple[Message, str]] = {
     "hello": (
-        Hello(("a", "b"), 1),
-        "99 01 12 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 a1 32 03 92 92 a1 61 a1 62 01",
+        Hello(("a", "b"), 1, Position(2, 3), True, False),
+        "99 01 12 92 a1 61 a1 31 07 93 01 a2 65 30 c0 a1 62 a1 32 03"
+        "95 92 a1 61 a1 62 01 92 02 03 c3 c2",
     ),
     "probe": (
         Probe(term=3, sent=70_000),
@@ -254,7 +259,7 @@ def test_any_data_in_any_place_gives_an_envelope_or_a_wire_error(
 
 
 # In these stands a record whose fields all have defaults: an empty one is of an earlier release.
-DEFAULTED = (SnapshotPiece,)
+DEFAULTED = (SnapshotPiece, EpochPropose)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -379,11 +384,11 @@ def test_a_frame_that_is_too_large_is_refused_unread() -> None:
 def test_what_would_be_refused_there_is_refused_here() -> None:
     proposal = Proposal(Dot(A, 1, 1), b"", None)
     for message in (
-        Hello(("a",) * (REACHES_MAX + 1), 1),
+        Hello(("a",) * (REACHES_MAX + 1), 1, Position(1, 1), True, False),
         Forward((proposal,) * (OPERATIONS_MAX + 1)),
         Forward((proposal._replace(operation=bytes(OPERATION_BYTES_MAX + 1)),)),
         NewerLog(1, Position(1, 1), (BATCH,) * (BATCHES_MAX + 1)),
-        Hello(("\ud800",), 1),
+        Hello(("\ud800",), 1, Position(1, 1), True, False),
         Probe(term=2**64, sent=0),
     ):
         with pytest.raises(WireError):

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Mapping
 
 from peers.core.base import Base
-from peers.core.entry import Dot, Entry, Origin, Position
+from peers.core.entry import Dot, Entry, Epoch, Origin, Position
 from peers.core.membership import Membership
 from peers.core.messages import Append, Envelope, VoteAnswer
 from peers.core.outcomes import NodeStatus, Settled
-from peers.core.output import Output, Promise
+from peers.core.output import Entrance, Output, Promise
 from tests.simulation.ledger import Ledger
 from tests.simulation.node import Node, Observer
 from tlru.engine.machine import Applied, Machine
@@ -45,8 +45,8 @@ class Invariants(Observer):
         self.nodes = nodes
         self.membership = membership  # the newest that is committed
         self.memberships = [(0, membership)]
-        self.votes: dict[tuple[Origin, int], str] = {}  # (voter, term) -> for whom
-        self.leaders: dict[int, str] = {}  # term -> who leads
+        self.votes: dict[tuple[Origin, Epoch, int], str] = {}  # (voter, epoch, term) -> for whom
+        self.leaders: dict[tuple[Epoch, int], str] = {}  # of a term
         self.committed: list[Entry] = []  # whatever any node has applied, in order
         self.truth = Machine()  # to which every entry is applied as soon as any node has
         self.digests = [self.truth.digest()]  # of it, by index
@@ -71,9 +71,9 @@ class Invariants(Observer):
         if not isinstance(message, Append):
             return
         term = message.term
-        leader = self.leaders.get(term)
+        leader = self.leaders.get((envelope.epoch, term))
         if leader is None:
-            self.leaders[term] = node.id
+            self.leaders[envelope.epoch, term] = node.id
             self.counts["elections"] += 1
             self._has_all_committed(node, term)
         elif leader != node.id:
@@ -146,6 +146,10 @@ class Invariants(Observer):
         self.applied_to[node.id, node.life] = index
         self.counts["snapshots installed"] += 1
         self._took_over(node)
+
+    def entered(self, node: Node, entrance: Entrance) -> None:
+        """Who lets another's log take the place of its own is to have it before it counts."""
+        self.counts["epochs entered"] += 1
 
     def _took_over(self, node: Node) -> None:
         """Nobody knows at once whether a state that was taken from elsewhere is a healthy one."""
@@ -224,7 +228,7 @@ class Invariants(Observer):
 
     def granted(self, node: Node, envelope: Envelope, answer: VoteAnswer) -> None:
         """A voter gives its vote once a term, also over a crash."""
-        vote = (node.origin, answer.term)
+        vote = (node.origin, envelope.epoch, answer.term)
         given = self.votes.setdefault(vote, envelope.to)
         if given != envelope.to:
             raise Broken(1, f"{node.id} voted for {given} and {envelope.to} in term {answer.term}")

@@ -26,7 +26,17 @@ from peers.core.messages import (
     Stored,
 )
 from peers.core.outcomes import Ack, NodeStatus, Settled
-from peers.core.output import NOTHING, Barrier, Capture, Close, Install, Output, Read, Serve
+from peers.core.output import (
+    NOTHING,
+    Barrier,
+    Capture,
+    Close,
+    Entrance,
+    Install,
+    Output,
+    Read,
+    Serve,
+)
 from peers.core.replica import Operation, Replica
 from peers.core.timing import Bounds, Timing
 from peers.errors import RefusedError
@@ -76,6 +86,9 @@ class Observer:
 
     def started(self, node: Node) -> None:
         """A life begins, with the state that the disk had."""
+
+    def entered(self, node: Node, entrance: Entrance) -> None:
+        """It goes on in another epoch."""
 
     def installed(self, node: Node, base: Base, machine: Machine) -> None:
         """A snapshot has taken the place of the state."""
@@ -139,6 +152,7 @@ class Node:
         self._timing, self._bounds = timing, bounds
         self.member = member  # what it is, or would be
         self.contacts: list[str] = []  # whom it may ask to let it in
+        self.founders: list[str] = []  # with whom it would begin a cluster
         self._snapshot_every = snapshot_every  # so many entries; None: never
         self._send, self._schedule, self._observer = send, schedule, observer
         self.now = 0
@@ -155,7 +169,7 @@ class Node:
 
     # -- coming up and going down
 
-    def start(self, now: int) -> None:
+    def start(self, now: int, *, leads: bool = False, time: int = 0) -> None:
         """Begin a new life from what the disk holds."""
         kept = self._kept_state(now)
         promise = self.disk.promise
@@ -183,7 +197,9 @@ class Node:
             commit=commit,
             member=replace(self.member, birth=self.disk.promise.birth),
             contacts=self.contacts,
-            resumed=self._resumed(now),
+            founders=self.founders,
+            leads=leads,
+            resumed=max(self._resumed(now), time),
             timing=self._timing,
             bounds=self._bounds,
         )
@@ -357,6 +373,8 @@ class Node:
             then_read = self.barriers.pop(barrier.number, None)
             if then_read is not None:
                 then_read(barrier)
+        if output.enter is not None:
+            self._enter(output.enter)
 
     def _store(self, output: Output) -> None:
         if output.cut is not None:
@@ -403,6 +421,17 @@ class Node:
                 Noted(index, digest.to_bytes(DIGEST_BYTES)), not self.machine.diverged
             )
             self._later(0, lambda: self.hear(checked, self.now))
+
+    def _enter(self, entrance: Entrance) -> None:
+        """Go on in another epoch: a life of its own."""
+        disk = self.disk
+        disk.promise, disk.membership = entrance.promise, entrance.membership
+        if not entrance.keeps_log:
+            disk.snapshot = None
+        if not (entrance.keeps_log and disk.batches):
+            disk.begin(Base(membership=entrance.membership))
+        self._observer.entered(self, entrance)
+        self.start(self.now, leads=entrance.leads, time=entrance.time)
 
     # -- snapshots
 

@@ -41,6 +41,7 @@ class World:
         drift: bool = False,
         on_the_wire: bool = True,
         snapshot_every: int | None = None,
+        forming: bool = False,
         trace: Callable[[str], None] | None = None,
     ) -> None:
         self.random = Random(seed)
@@ -61,8 +62,9 @@ class World:
         self.nodes: dict[str, Node] = {}
         self.invariants = Invariants(self.counts, self.nodes, Membership(tuple(founders)))
         for member in founders:
-            promise = Promise(EPOCH, member.birth, 0, 0, None)
-            self._node(member, Disk(promise, self.invariants.membership))
+            epoch, members = (NO_EPOCH, NOBODY) if forming else (EPOCH, self.membership)
+            node = self._node(member, Disk(Promise(epoch, member.birth, 0, 0, None), members))
+            node.founders = ids
         for node in self.nodes.values():
             node.start(0)
 

@@ -1,0 +1,244 @@
+"""How an epoch begins: the first one of a fresh cluster, and a child of one that cannot go on.
+
+Pure. Nodes that belong to nothing yet, and are told of each other, open the first epoch once all of
+them have said that they are blank: else one that was started a moment late would found a cluster of
+its own beside the one that is there.
+
+A cluster whose logs are lost on so many voters that no majority can vote any more (a power cut
+everywhere, where nothing was synced) cannot go on in its epoch: whatever a majority once had may be
+gone. When all its voters are present, and it has been so for a while, the one with the newest log
+proposes a child epoch, led by itself, which goes on from that log. It opens when all of them have
+accepted, so there is one such child at the most of any number. Who has accepted takes no more part
+in the old epoch: what that might still commit would be missing in the new one.
+
+To enter an epoch is a restart: everything that was in flight is unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from peers.core.entry import NO_EPOCH, Epoch, Origin, Position
+from peers.core.membership import Member, Membership, NodeId
+from peers.core.messages import Blank, EpochAccept, EpochPropose, Hello
+from peers.core.output import Entrance
+from peers.core.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What another said of itself last, and when that came."""
+
+    incarnation: int
+    came: int
+    member: Member | None = None  # of a blank one
+    hello: Hello | None = None  # of one that belongs
+
+
+@dataclass(slots=True)
+class Opening:
+    """An epoch that this node has proposed."""
+
+    epoch: Epoch
+    membership: Membership
+    accepted: set[NodeId] = field(default_factory=set)
+    time: int = 0  # the highest that those who have accepted know of
+    again_at: int = 0
+
+
+class Epochs:
+    """One node's part in opening epochs."""
+
+    def __init__(self, state: State, member: Member | None, founders: tuple[NodeId, ...]) -> None:
+        self.state = state
+        self._member = member
+        self._founders = founders  # those who open the first epoch together, this one among them
+        self._words: dict[NodeId, Word] = {}
+        self._opening: Opening | None = None
+        self._membership: Membership | None = None  # of the epoch that was accepted
+        self._say_at = 0
+        self._stuck_since: int | None = None
+
+    # -- what is heard
+
+    def on_blank(self, sender: Origin, incarnation: int, blank: Blank, now: int) -> None:
+        """A founder is blank."""
+        if sender.id in self._founders and self.state.epoch.is_none:
+            self._words[sender.id] = Word(incarnation, now, member=blank.member)
+
+    def on_hello(self, sender: NodeId, incarnation: int, hello: Hello, now: int) -> None:
+        """A member says how it is."""
+        self._words[sender] = Word(incarnation, now, hello=hello)
+
+    def _fresh(self, now: int) -> dict[NodeId, Word]:
+        since = now - self.state.timing.election_timeout_ms
+        return {node: word for node, word in self._words.items() if word.came > since}
+
+    # -- when to propose
+
+    def tick(self, now: int, in_touch: bool) -> None:
+        """`in_touch`: somebody leads, or this node does, suspended or not."""
+        state = self.state
+        if self._opening is not None:
+            if in_touch:
+                self._opening = None
+            elif now >= self._opening.again_at:
+                self._propose(self._opening, now)
+        elif state.epoch.is_none:
+            self._found(now)
+        else:
+            self._look_whether_stuck(now, in_touch)
+
+    def _found(self, now: int) -> None:
+        state = self.state
+        if self._member is None or state.id not in self._founders:
+            return
+        if now >= self._say_at:
+            self._say_at = now + state.timing.election_timeout_ms // 4
+            others = [node for node in self._founders if node != state.id]
+            state.draft.tell_all(others, Blank(self._member))
+        fresh = self._fresh(now)
+        members = {self._member.id: self._member}
+        members |= {node: word.member for node, word in fresh.items() if word.member is not None}
+        if set(members) == set(self._founders) and self._is_first(tuple(members.values())):
+            ordered = tuple(members[node] for node in sorted(members))
+            self._open(Membership(ordered), now)
+
+    def _is_first(self, members: tuple[Member, ...]) -> bool:
+        first = min(members, key=lambda member: (-member.priority, member.id))
+        return first.id == self.state.id
+
+    def _look_whether_stuck(self, now: int, in_touch: bool) -> None:
+        """Whether it has been so for a while that all voters are present, and no majority of them
+        can vote."""
+        state = self.state
+        membership = state.membership
+        if in_touch or state.removed or not membership.is_voter(state.id):
+            self._stuck_since = None
+            return
+        fresh = self._fresh(now)
+        words = {node: fresh[node].hello for node in membership.voters if node in fresh}
+        said = {node: hello for node, hello in words.items() if hello is not None}
+        whole = sum(hello.counts for hello in said.values()) + state.counts
+        present = len(said) == len(membership.voters) - 1
+        led = any(hello.leads for hello in said.values())
+        if led or not present or whole >= membership.majority:
+            self._stuck_since = None
+            return
+        if self._stuck_since is None:
+            self._stuck_since = now
+        waited = now - self._stuck_since >= state.timing.cold_start_wait_ms
+        if waited and self._has_the_newest(said):
+            self._open(membership, now)
+
+    def _has_the_newest(self, said: dict[NodeId, Hello]) -> bool:
+        state, membership = self.state, self.state.membership
+
+        def order(node: NodeId, last: Position) -> tuple[Position, int, tuple[int, ...]]:
+            member = membership.get(node)
+            assert member is not None
+            return last, member.priority, tuple(-ord(char) for char in node)
+
+        mine = order(state.id, state.log.last)
+        return all(order(node, hello.last) < mine for node, hello in said.items())
+
+    def _open(self, membership: Membership, now: int) -> None:
+        state = self.state
+        number = max(state.epoch.number, (state.accepted or NO_EPOCH).number) + 1
+        random = f"{int(state.chance() * (1 << 32)):08x}"
+        parent = None if state.epoch.is_none else state.epoch.random
+        self._opening = Opening(Epoch(number, random, parent), membership)
+        self._propose(self._opening, now)
+
+    # -- agreeing
+
+    def _propose(self, opening: Opening, now: int) -> None:
+        state = self.state
+        opening.again_at = now + state.timing.election_timeout_ms
+        self._accept(opening.epoch, opening.membership)
+        self._count(opening, state.id, self.time(now))
+        others = [node for node in opening.membership.voters if node != state.id]
+        proposal = EpochPropose(opening.epoch, opening.membership, state.log.last)
+        state.draft.tell_all(others, proposal)
+
+    def _accept(self, epoch: Epoch, membership: Membership) -> None:
+        self._membership = membership
+        if self.state.accepted != epoch:
+            self.state.accepted = epoch
+            self.state.promise()
+
+    def time(self, now: int) -> int:
+        """The cluster time, as far as it is known here: it goes on in the new epoch."""
+        state = self.state
+        running = state.clock.running(now) if state.clock.runs else state.resumed
+        return max(running, state.log.last_at)
+
+    def on_propose(self, sender: NodeId, proposal: EpochPropose, now: int, in_touch: bool) -> None:
+        """Accept it for good, unless we have a leader, a newer log, or have accepted another."""
+        state, epoch = self.state, proposal.epoch
+        parent = None if state.epoch.is_none else state.epoch.random
+        child = epoch.parent == parent and epoch.number > state.epoch.number
+        before = state.accepted
+        newer = before is None or before == epoch or epoch.number > before.number
+        origin = state.origin
+        granted = (
+            not in_touch
+            and child
+            and newer
+            and proposal.membership.has(origin)
+            and proposal.last >= state.log.last
+        )
+        if granted:
+            self._opening = None
+            self._accept(epoch, proposal.membership)
+        state.draft.tell(sender, EpochAccept(epoch, granted, self.time(now)))
+
+    def on_accept(self, sender: NodeId, accept: EpochAccept) -> None:
+        """When all have accepted, the epoch is open, and this node leads it."""
+        opening = self._opening
+        if opening is None or accept.epoch != opening.epoch:
+            return
+        if not accept.granted:
+            self._opening = None  # not this one; perhaps a later one
+            self._stuck_since = None
+            return
+        self._count(opening, sender, accept.time)
+
+    def _count(self, opening: Opening, node: NodeId, time: int) -> None:
+        opening.accepted.add(node)
+        opening.time = max(opening.time, time)
+        if opening.accepted >= set(opening.membership.voters):
+            state = self.state
+            term = state.log.last.term + 1
+            self._enter(opening.epoch, opening.membership, term, state.origin, time=opening.time)
+
+    # -- entering
+
+    def on_newer(self, leader: Origin, epoch: Epoch, term: int, now: int, in_touch: bool) -> None:
+        """The leader of another epoch sends us entries: it is ours, if we have accepted it, or if
+        ours is its parent and has no leader."""
+        state = self.state
+        if epoch == state.accepted:
+            membership = self._membership or state.membership
+        elif not in_touch and not state.epoch.is_none and epoch.parent == state.epoch.random:
+            membership = state.membership
+        else:
+            return
+        # As if we had voted for it: in its term nobody else is to have our vote.
+        self._enter(epoch, membership, term, leader, time=self.time(now))
+
+    def _enter(
+        self, epoch: Epoch, membership: Membership, term: int, leader: Origin, *, time: int
+    ) -> None:
+        state = self.state
+        leads, first = leader == state.origin, state.epoch.is_none
+        promise = replace(
+            state.promised(),
+            epoch=epoch,
+            term=term,
+            vote=leader,
+            # Who has dropped its state for another's has promised to hold that.
+            whole=leads or first,
+            accepted=None,
+        )
+        state.draft.enter = Entrance(promise, membership, leads, keeps_log=leads, time=time)

@@ -1,0 +1,44 @@
+"""What members tell each other of themselves, whatever else is said.
+
+Pure. A greeting keeps nobody silent, and carries what others need to know of a node: whom it hears,
+how far its log goes, what it can apply. Strangers are told that they are strangers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from peers.core.entry import Origin
+from peers.core.membership import NodeId
+from peers.core.messages import Hello, Removed
+from peers.core.state import Part, State
+
+
+class Greeting:
+    """This node's greetings."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self._at = state.started
+
+    def tick(self, now: int) -> None:
+        """Greet everybody, now and then."""
+        state = self.state
+        if now >= self._at:
+            self._at = now + state.timing.election_timeout_ms // 4
+            self.greet(state.membership.others(state.id), now)
+
+    def greet(self, to: Sequence[NodeId], now: int) -> None:
+        """Say how this node is."""
+        state = self.state
+        counts = state.counts and state.accepted is None
+        leads = state.part is Part.LEADER
+        hello = Hello(state.reaches(now), state.level, state.log.last, counts, leads)
+        state.draft.tell_all(to, hello)
+
+    def tell_stranger(self, stranger: Origin) -> None:
+        """Who does not belong, by what is committed here, hears so; perhaps it knows better."""
+        state = self.state
+        index, membership = state.log.membership_at(state.commit)
+        if not membership.has(stranger):
+            state.draft.tell(stranger.id, Removed(index))

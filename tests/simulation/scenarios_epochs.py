@@ -1,0 +1,148 @@
+"""The hard cases of how an epoch begins: a fresh cluster, and one whose logs are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from peers.core.messages import EpochPropose
+from peers.core.outcomes import NodeStatus
+from tests.simulation.staging import (
+    FOREVER_MS,
+    SINGLE,
+    STAGED,
+    all_active,
+    apart,
+    at_rest,
+    leads,
+    recover,
+    stage,
+    write,
+)
+from tests.simulation.world import EPOCH, World
+
+WAIT_MS = STAGED.cold_start_wait_ms
+
+
+def epochs(world: World) -> set[str]:
+    """In which epochs the nodes are."""
+    return {str(node.disk.promise.epoch) for node in world.nodes.values()}
+
+
+def a_fresh_cluster() -> World:
+    """Nobody has anything. When the last of them has come they open the first epoch, and not
+    before: who is there alone founds nothing."""
+    world = World(1, 3, timing=STAGED, bounds=SINGLE, forming=True)
+    world.crash("c")
+    world.run(20_000)
+    assert world.leader() is None
+    assert all(world.nodes[id].status(world.now) is NodeStatus.STARTING for id in "ab")
+    world.restart("c")
+    assert world.run(5_000, lambda: leads(world, "a")), "the highest priority leads at once"
+    assert world.run(3_000, lambda: all_active(world))
+    told = write(world, "c", "x")
+    assert world.run(1_000, told.answered)
+    assert len(epochs(world)) == 1
+    return recover(world)
+
+
+def a_founder_that_fails_at_once() -> World:
+    """It has opened the first epoch and led it for a moment. The others go on in it."""
+    world = World(1, 3, timing=STAGED, bounds=SINGLE, forming=True)
+    assert world.run(5_000, lambda: world.nodes["a"].replica.leads)
+    world.run(8)
+    world.crash("a")
+    world.run(6_000)
+    world.restart("a")
+    assert world.run(10_000, lambda: all_active(world) and at_rest(world))
+    assert len(epochs(world)) == 1
+    return recover(world)
+
+
+def a_founder_that_is_late() -> World:
+    """Two have founded their cluster with a third, which stopped right after it had accepted. It
+    comes back, and belongs."""
+    world = World(1, 3, timing=STAGED, bounds=SINGLE, forming=True)
+    c = world.nodes["c"]
+    assert world.run(5_000, lambda: c.disk.promise.accepted is not None)
+    world.run(4)
+    world.crash("c")
+    assert world.run(8_000, lambda: leads(world, "a") or leads(world, "b"))
+    world.restart("c")
+    assert world.run(8_000, lambda: all_active(world) and at_rest(world))
+    return recover(world)
+
+
+def power_cut(world: World) -> None:
+    """All stop, and of what nobody had synced some have lost more, some less; `b` has lost
+    nothing, but it cannot know that."""
+    for id in world.nodes:
+        world.crash(id)
+    for id in "ac":
+        disk = world.nodes[id].disk
+        disk.cut(disk.batches[len(disk.batches) // 2].last.index)
+    for node in world.nodes.values():
+        node.disk.damaged = True
+
+
+def a_full_power_cut() -> World:
+    """Nobody knows whether it has all that it promised, so nobody can vote. When all of them are
+    there, and only then, they go on from the newest log, in an epoch of its own."""
+    world = stage(3)
+    told = write(world, "a", "x")
+    assert world.run(1_000, told.answered)
+    world.run(500)
+    power_cut(world)
+    for id in "bc":
+        world.restart(id)
+    world.run(3 * WAIT_MS)
+    assert epochs(world) == {str(EPOCH)}, "one is missing: it may have more than they"
+    world.restart("a")
+    assert world.run(WAIT_MS + 5_000, lambda: leads(world, "b")), "its log is the newest"
+    assert world.run(5_000, lambda: all_active(world) and at_rest(world))
+    (epoch,) = {node.disk.promise.epoch for node in world.nodes.values()}
+    assert (epoch.number, epoch.parent) == (2, EPOCH.random)
+    now = world.nodes["c"].cluster_ms(world.now)
+    assert world.nodes["c"].machine.read("x", now) is not None
+    return recover(world)
+
+
+def a_cold_start_that_one_does_not_accept() -> World:
+    """All are there, and one never hears the proposal. It may have good reasons to refuse it: there
+    is no new epoch without it."""
+    world = stage(3)
+    told = write(world, "a", "x")
+    assert world.run(1_000, told.answered)
+    world.run(500)
+    power_cut(world)
+    world.hold = lambda envelope: (
+        FOREVER_MS if isinstance(envelope.message, EpochPropose) and envelope.to == "c" else 0
+    )
+    for id in "abc":
+        world.restart(id)
+    world.run(3 * WAIT_MS)
+    assert epochs(world) == {str(EPOCH)}
+    world.hold = None
+    assert world.run(WAIT_MS + 5_000, lambda: all_active(world) and at_rest(world))
+    return recover(world)
+
+
+def a_majority_that_is_only_away() -> World:
+    """One node is left that hears nobody. That is no reason for an epoch of its own, however long
+    it lasts: the others go on without it."""
+    world = stage(3)
+    apart(world, "a", "bc")
+    told = write(world, "b", "x")
+    world.run(4 * WAIT_MS)
+    assert told.answered()
+    assert epochs(world) == {str(EPOCH)}
+    return recover(world)
+
+
+EPOCHS: tuple[Callable[[], World], ...] = (
+    a_fresh_cluster,
+    a_founder_that_fails_at_once,
+    a_founder_that_is_late,
+    a_full_power_cut,
+    a_cold_start_that_one_does_not_accept,
+    a_majority_that_is_only_away,
+)

@@ -47,3 +47,4 @@ class Pieces:
         """Nobody wants the rest."""
         self._snapshot.close()
         self._kept.clear()
+        self._ended = True

@@ -24,6 +24,8 @@ from peers.core.messages import (
     Blank,
     Envelope,
     EpochAccept,
+    EpochAnswer,
+    EpochAsk,
     EpochPropose,
     Forward,
     ForwardAnswer,
@@ -109,6 +111,8 @@ CODES: Final[dict[type[Any], int]] = {
     Blank: 25,
     EpochPropose: 26,
     EpochAccept: 27,
+    EpochAsk: 28,
+    EpochAnswer: 29,
 }
 
 

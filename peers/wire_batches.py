@@ -61,9 +61,14 @@ def pack_batch(entries: Sequence[Entry], vector: Places) -> Batch:
     first = indexes[0]
     assert indexes == tuple(range(first, first + len(indexes))), "indexes follow each other"
     known, incarnations, sequences = _columns(vector)
-    if memberships[0] is not None:
-        assert len(operations) == 1, "a membership stands alone in its batch"
+    if memberships.count(None) < len(memberships):
+        alone = len(entries) == 1 and (dots, untils, operations) == ((None,), (None,), (b"",))
+        assert alone, "a membership stands alone in its batch, and has nothing beside it"
         operations = (pack_membership(memberships[0]),)
+    elif None in dots:
+        bare = (each for dot, each in zip(dots, operations, strict=True) if dot is None)
+        if any(bare):
+            raise WireError("an operation without a dot")
     # The vector needs no origins of its own: they are the first of the list.
     named = _pack_named(dots, untils, operations, known)
     content = (FORM, first, incarnations, sequences, _squeezed(terms), _squeezed(ats), *named)

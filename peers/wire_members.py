@@ -33,11 +33,12 @@ CODEC: Final[Codec] = Codecs(
 
 
 def pack_membership(membership: Membership) -> bytes:
-    """The bytes of an operation that says who belongs. WireError where they are too many."""
+    """The bytes of an operation that says who belongs. WireError where others would refuse them."""
     assert CODEC.pack is not None
     packed = pack_plain(CODEC.pack(membership))
     if len(packed) > OPERATION_BYTES_MAX:
         raise WireError(f"a membership of {len(packed)} bytes")
+    unpack_membership(packed)
     return packed
 
 

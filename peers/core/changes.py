@@ -18,7 +18,7 @@ from peers.core.membership import Member, Membership, NodeId, Role
 from peers.core.messages import JoinAnswer, JoinAsk
 from peers.core.replication import Leading
 from peers.core.state import State
-from peers.errors import RefusedError
+from peers.errors import RefusedError, WireError
 
 MEMBERS_MAX: Final = 64
 
@@ -59,7 +59,12 @@ class Changing:
             raise RefusedError("bad_request", "a cluster has at least one voter")
         if not membership.is_majority(self._leading.heard(now)):
             raise RefusedError("busy", "too few of those who would be left can be reached")
-        self._leading.enter_membership(membership, now)
+        try:
+            self._leading.enter_membership(membership, now)
+        except WireError as exc:
+            raise RefusedError(
+                "bad_request", f"that is no member that others could read: {exc}"
+            ) from exc
 
     # -- what an operator wants
 

@@ -17,12 +17,22 @@ To enter an epoch is a restart: everything that was in flight is unknown.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from peers.core.entry import NO_EPOCH, Epoch, Origin, Position
 from peers.core.membership import Member, Membership, NodeId
-from peers.core.messages import Blank, EpochAccept, EpochPropose, Hello
+from peers.core.messages import (
+    Blank,
+    EpochAccept,
+    EpochAnswer,
+    EpochAsk,
+    EpochPropose,
+    Hello,
+)
 from peers.core.output import Entrance
 from peers.core.state import State
+
+ANCESTORS_MAX: Final = 64  # a node that was away for more epochs than that has to join anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,26 +220,54 @@ class Epochs:
         if opening.accepted >= set(opening.membership.voters):
             state = self.state
             term = state.log.last.term + 1
-            self._enter(opening.epoch, opening.membership, term, state.origin, time=opening.time)
+            me, behind = state.origin, self._behind_ours()
+            self._enter(opening.epoch, opening.membership, term, me, behind, time=opening.time)
 
     # -- entering
 
-    def on_newer(self, leader: Origin, epoch: Epoch, term: int, now: int, in_touch: bool) -> None:
-        """The leader of another epoch sends us entries: it is ours, if we have accepted it, or if
-        ours is its parent and has no leader."""
+    def on_other(self, leader: Origin, epoch: Epoch, term: int, now: int, in_touch: bool) -> None:
+        """Somebody leads in another epoch, and sends us entries: it is ours, if we have accepted
+        it; else it may be, if ours is an ancestor of it."""
         state = self.state
         if epoch == state.accepted:
             membership = self._membership or state.membership
-        elif not in_touch and not state.epoch.is_none and epoch.parent == state.epoch.random:
-            membership = state.membership
-        else:
+            self._enter(epoch, membership, term, leader, self._behind_ours(), time=self.time(now))
+        elif not in_touch and not state.epoch.is_none and epoch.number > state.epoch.number:
+            state.draft.tell(leader.id, EpochAsk(state.epoch))
+
+    def on_ask(self, sender: NodeId) -> None:
+        """Somebody whom we send entries is in another epoch."""
+        if self.state.leader == self.state.id:
+            answer = EpochAnswer(self.state.ancestors, self.state.term)
+            self.state.draft.tell(sender, answer)
+
+    def on_answer(self, leader: Origin, epoch: Epoch, answer: EpochAnswer, in_touch: bool) -> None:
+        """Drop our state for an epoch that came from ours, and for no other."""
+        state = self.state
+        ours = state.epoch.random
+        if in_touch or epoch == state.epoch or ours not in answer.ancestors:
             return
-        # As if we had voted for it: in its term nobody else is to have our vote.
-        self._enter(epoch, membership, term, leader, time=self.time(now))
+        term, ancestors = answer.term, answer.ancestors
+        self._enter(epoch, state.membership, term, leader, ancestors, time=state.log.last_at)
+
+    def _behind_ours(self) -> tuple[str, ...]:
+        """The ancestors of a child of our epoch."""
+        state = self.state
+        if state.epoch.is_none:
+            return ()
+        return (*state.ancestors, state.epoch.random)[-ANCESTORS_MAX:]
 
     def _enter(
-        self, epoch: Epoch, membership: Membership, term: int, leader: Origin, *, time: int
+        self,
+        epoch: Epoch,
+        membership: Membership,
+        term: int,
+        leader: Origin,
+        ancestors: tuple[str, ...],
+        *,
+        time: int,
     ) -> None:
+        # As if we had voted for whoever leads: in its term nobody else is to have our vote.
         state = self.state
         leads, first = leader == state.origin, state.epoch.is_none
         promise = replace(
@@ -240,5 +278,6 @@ class Epochs:
             # Who has dropped its state for another's has promised to hold that.
             whole=leads or first,
             accepted=None,
+            ancestors=ancestors,
         )
         state.draft.enter = Entrance(promise, membership, leads, keeps_log=leads, time=time)

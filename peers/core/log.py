@@ -67,7 +67,7 @@ class Log:
 
     @property
     def changed(self) -> int:
-        """The index of that entry."""
+        """The index of that entry; the base's, where it lies before that."""
         return self._changes[-1][0]
 
     def membership_at(self, index: int) -> tuple[int, Membership]:
@@ -177,14 +177,14 @@ class Log:
 
     def between(self, after: int, through: int) -> Sequence[Batch]:
         """The batches behind `after` up to `through`, both of them ends of batches."""
+        if after >= through:
+            return ()
         return self._batches[
             bisect_left(self._ends, after + 1) : bisect_left(self._ends, through) + 1
         ]
 
     def entries(self, after: int, through: int) -> tuple[Entry, ...]:
         """The entries behind `after` up to `through`, both of them ends of batches."""
-        if after == through:
-            return ()
         return tuple(e for batch in self.between(after, through) for e in batch.entries)
 
     def bytes_after(self, index: int) -> int:

@@ -231,6 +231,21 @@ class EpochPropose:
 
 
 @dataclass(frozen=True, slots=True)
+class EpochAsk:
+    """You lead in an epoch that I do not know: is mine, this one, among its ancestors?"""
+
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class EpochAnswer:
+    """These are, the oldest first, as far as they are still known. I lead in this term."""
+
+    ancestors: tuple[str, ...]
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
 class EpochAccept:
     """Whether I will; then I take no more part in the present one. `time` is the cluster time as I
     know it."""
@@ -321,9 +336,29 @@ Message = (
     | Blank
     | EpochPropose
     | EpochAccept
+    | EpochAsk
+    | EpochAnswer
     | SnapshotAsk
     | SnapshotPiece
     | SnapshotGone
+)
+
+
+# A member of no epoch, or of another, may say these.
+BEFORE_BELONGING = (
+    *(JoinAsk, JoinAnswer, Blank),
+    *(EpochPropose, EpochAccept, EpochAsk, EpochAnswer),
+)
+# What counts, or takes a place, is taken from members alone: of this very birth.
+FROM_MEMBERS = (
+    PreVoteAnswer,
+    VoteAnswer,
+    AppendAnswer,
+    ProbeAnswer,
+    Forward,
+    BarrierAsk,
+    Recover,
+    Hello,
 )
 
 

@@ -29,6 +29,7 @@ class Promise:
     removed: bool = False  # this birth belongs to the cluster no more, and never will
     added: int | None = None  # at which entry it was added, where it joined
     accepted: Epoch | None = None  # the epoch that it has agreed to go on in
+    ancestors: tuple[str, ...] = ()  # of this epoch, the oldest first
 
 
 @dataclass(frozen=True, slots=True)

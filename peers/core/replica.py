@@ -25,6 +25,8 @@ from peers.core.joining import Joining
 from peers.core.log import Log
 from peers.core.membership import Member, NodeId
 from peers.core.messages import (
+    BEFORE_BELONGING,
+    FROM_MEMBERS,
     Append,
     AppendAnswer,
     AskBarrier,
@@ -34,6 +36,8 @@ from peers.core.messages import (
     Checked,
     Envelope,
     EpochAccept,
+    EpochAnswer,
+    EpochAsk,
     EpochPropose,
     Forward,
     ForwardAnswer,
@@ -73,20 +77,6 @@ from peers.core.state import Part, State
 from peers.core.syncing import Giving, Taking
 from peers.core.timing import Bounds, Timing
 from peers.errors import RefusedError
-
-# A member of no epoch, or of another, may say these.
-BEFORE_BELONGING = (JoinAsk, JoinAnswer, Blank, EpochPropose, EpochAccept)
-# What counts, or takes a place, is taken from members alone: of this very birth.
-FROM_MEMBERS = (
-    PreVoteAnswer,
-    VoteAnswer,
-    AppendAnswer,
-    ProbeAnswer,
-    Forward,
-    BarrierAsk,
-    Recover,
-    Hello,
-)
 
 Operation = tuple[bytes, int | None, Ack]
 """What a client wants done: its bytes, until when it may be, and when it is to be answered."""
@@ -158,14 +148,13 @@ class Replica:
             return state.take_output()
         if of_another:
             if isinstance(message, Append):
-                self.epochs.on_newer(sender, envelope.epoch, message.term, now, self._is_led(now))
+                self.epochs.on_other(sender, envelope.epoch, message.term, now, self._is_led(now))
             return state.take_output()
         is_member = state.membership.has(sender)
         if is_member or state.membership.get(sender.id) is None:
             state.lives[sender.id] = Life(sender.birth, envelope.incarnation)
         if not isinstance(message, BEFORE_BELONGING) and self._is_for_another(envelope):
-            if not isinstance(message, Hello):
-                self.greeting.greet((sender.id,), now)  # so that it knows of this life
+            self.greeting.greet((sender.id,), now)  # so that it knows of this life
             return state.take_output()
         if is_member:
             state.heard[sender.id] = now
@@ -308,6 +297,10 @@ class Replica:
                 self.epochs.on_propose(sender, message, now, self._is_led(now))
             case EpochAccept():
                 self.epochs.on_accept(sender, message)
+            case EpochAsk():
+                self.epochs.on_ask(sender)
+            case EpochAnswer():
+                self.epochs.on_answer(envelope.sender, envelope.epoch, message, self._is_led(now))
             case JoinAsk():
                 self._on_join_ask(envelope.sender, message, now)
             case JoinAnswer():

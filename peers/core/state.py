@@ -64,6 +64,7 @@ class State:
         self.agreed = commit  # how far the log is the present leader's
         self.counts = promise.whole  # False while something promised is missing
         self.removed = promise.removed
+        self.ancestors = promise.ancestors
         self.accepted = promise.accepted  # another epoch: then we take no more part in this one
         newest = log.newest_with(self.origin)
         # Where the newest list stands that has us; a list that is older is not about us.
@@ -104,7 +105,7 @@ class State:
         """All of them, as they are now."""
         return Promise(
             *(self.epoch, self.birth, self.incarnation, self.term, self.vote),
-            *(self.counts, self.removed, self.added, self.accepted),
+            *(self.counts, self.removed, self.added, self.accepted, self.ancestors),
         )
 
     def promise(self) -> None:

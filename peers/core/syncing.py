@@ -114,6 +114,7 @@ class Session:
     life: Life  # of the other
     base: Base
     heard: int
+    asked: int = 0  # pieces up to here; nobody leaps over one
 
 
 class Giving:
@@ -144,8 +145,11 @@ class Giving:
         if session is None:
             self.state.draft.tell(sender, SnapshotGone(ask.number))
             return
+        if ask.first > session.asked or ask.have > session.asked:
+            return
         session.heard = now
         count = min(ask.count, self.state.bounds.pieces)
+        session.asked = max(session.asked, ask.first + count)
         self.state.draft.serve.append(Read(session.id, ask.have, ask.first, count))
 
     def _begin(self, sender: NodeId, life: Life, ask: SnapshotAsk, now: int) -> Session | None:

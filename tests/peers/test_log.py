@@ -334,9 +334,10 @@ def test_a_window_that_is_full_keeps_all_and_one_more_makes_an_eighth_go(
     assert over.bytes == 140
 
 
-def test_of_two_bounds_the_one_that_lets_more_go_counts() -> None:
+@pytest.mark.parametrize(("bytes_max", "entries_max"), [(80, 16), (160, 8)])
+def test_of_two_bounds_the_one_that_lets_more_go_counts(bytes_max: int, entries_max: int) -> None:
     log = of_batches(20)
-    log.let_go(20, bytes_max=80, entries_max=16)
+    assert log.let_go(20, bytes_max, entries_max)
     assert held(log) == (14, 20)
 
 

@@ -106,6 +106,8 @@ def test_a_code_never_changes() -> None:
         "Blank": 25,
         "EpochPropose": 26,
         "EpochAccept": 27,
+        "EpochAsk": 28,
+        "EpochAnswer": 29,
     }
 
 

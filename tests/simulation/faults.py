@@ -191,6 +191,18 @@ def crash_everything(world: World, random: Random) -> None:
         world.after(random.randint(1, 2_000), lambda now, id=id: world.restart(id))  # type: ignore[misc]
 
 
+def power_cut(world: World, random: Random) -> None:
+    """All stop, and none of them can know whether its disk has all that it was given."""
+    if world.impaired():
+        return
+    for node in list(world.nodes.values()):
+        world.crash(node.id)
+        node.disk.damaged = True
+        node.disk.lost_at = world.now
+        world.after(random.randint(1, 3_000), lambda now, id=node.id: world.restart(id))  # type: ignore[misc]
+    world.counts["power cuts"] += 1
+
+
 def lose_log(world: World, random: Random) -> None:
     """A node comes back with its promises, and without its log."""
     node = _leader_or_any(world, random)
@@ -324,6 +336,7 @@ FAULTS: dict[str, Fault] = {
         crash_after_vote,
         crash,
         crash_everything,
+        power_cut,
         lose_log,
         flip_a_bit,
         corrupt,

@@ -5,14 +5,22 @@ They show that the checkers can fail, and why each rule is there.
 
 from __future__ import annotations
 
-from tests.simulation import planted_core, planted_machine, planted_members, planted_state
+from tests.simulation import (
+    planted_core,
+    planted_epochs,
+    planted_machine,
+    planted_members,
+    planted_state,
+)
 from tests.simulation.planting import PLANTED, Planted
 
 __all__ = ["PARTS", "PLANTED", "Planted"]
 
+# Each has entered its own into the table.
 PARTS = (
     planted_core,
+    planted_epochs,
     planted_state,
     planted_members,
     planted_machine,
-)  # each has entered its own into the table
+)

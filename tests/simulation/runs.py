@@ -62,6 +62,7 @@ class Run:
             bounds=self._bounds(),
             drift=True,
             on_the_wire=seed % 5 == 0,
+            forming=seed % 4 == 2,
             snapshot_every=self.random.choice([None, 10, 60]),
             trace=trace,
         )

@@ -25,7 +25,9 @@ from tests.simulation.node import Clock, Node
 
 EPOCH = Epoch(1, "e1")
 TICK_MS = 20
-TIMING = Timing(heartbeat_ms=50, election_timeout_ms=500, step_ms=80, settle_ms=2_000)
+TIMING = Timing(
+    heartbeat_ms=50, election_timeout_ms=500, step_ms=80, settle_ms=2_000, cold_start_wait_ms=1_500
+)
 
 
 class World:
@@ -189,6 +191,7 @@ class World:
         node.member = replace(there or node.member, birth=self._birth(id))
         node.disk = Disk(Promise(NO_EPOCH, node.member.birth, 0, 0, None), NOBODY)
         node.disk.lost_at = self.now
+        node.founders = []  # it comes to what is there
         node.contacts = [each.id for each in self.membership.members if each.id != id]
         self.counts["state directories lost"] += 1
 

@@ -62,9 +62,7 @@ class Changing:
         try:
             self._leading.enter_membership(membership, now)
         except WireError as exc:
-            raise RefusedError(
-                "bad_request", f"that is no member that others could read: {exc}"
-            ) from exc
+            raise RefusedError("bad_request", f"others could not read that member: {exc}") from exc
 
     # -- what an operator wants
 

@@ -240,11 +240,11 @@ def refuses_after_the_dot() -> Iterator[None]:
 def forgets_that_a_life_has_ended() -> Iterator[None]:
     honest = Node.start
 
-    def start(self: Node, now: int) -> None:
+    def start(self: Node, now: int, **how: Any) -> None:
         if self.life:
             before = self.disk.promise
             self.disk.promise = replace(before, incarnation=before.incarnation - 1)
-        honest(self, now)
+        honest(self, now, **how)
 
     with patch.object(Node, "start", start):
         yield
@@ -257,9 +257,9 @@ def forgets_that_a_life_has_ended() -> Iterator[None]:
 def counts_without_its_log() -> Iterator[None]:
     honest = Node.start
 
-    def start(self: Node, now: int) -> None:
+    def start(self: Node, now: int, **how: Any) -> None:
         self.disk.damaged = False
-        honest(self, now)
+        honest(self, now, **how)
 
     with patch.object(Node, "start", start):
         yield
@@ -293,10 +293,10 @@ def takes_answers_to_an_earlier_life() -> Iterator[None]:
 def forgets_that_it_recovers() -> Iterator[None]:
     honest = Node.start
 
-    def start(self: Node, now: int) -> None:
+    def start(self: Node, now: int, **how: Any) -> None:
         damaged = self.disk.damaged
         self.disk.promise = replace(self.disk.promise, whole=not damaged)
-        honest(self, now)
+        honest(self, now, **how)
 
     with patch.object(Node, "start", start):
         yield

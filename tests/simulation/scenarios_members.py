@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -189,6 +190,19 @@ def a_removal_that_one_does_not_hear_of() -> World:
     return settle(world, "a", "b")
 
 
+def a_member_that_nobody_could_read() -> World:
+    """An operator gives a member a priority below nothing: that is refused, and never enters the
+    log, where every follower would stumble over it."""
+    world = stage(3)
+    now = now_of(world, "a")
+    wrong = replace(world.nodes["b"].member, priority=-1)
+    with pytest.raises(RefusedError, match="could not read"):
+        world.nodes["a"].change(lambda changing: changing.alter(wrong, now), world.now)
+    told = write(world, "a", "x")
+    assert world.run(1_000, told.answered)
+    return settle(world, "a", "b", "c")
+
+
 def an_observer_is_no_majority() -> World:
     """Two voters and an observer, and one voter fails: two of three are there, and nobody leads."""
     world = stage(2)
@@ -214,5 +228,6 @@ MEMBERS: tuple[Callable[[], World], ...] = (
     two_under_one_name,
     a_leader_that_removes_itself,
     a_removal_that_one_does_not_hear_of,
+    a_member_that_nobody_could_read,
     an_observer_is_no_majority,
 )

@@ -33,6 +33,27 @@ def go(seed: int) -> Run:
     return run
 
 
+# Seeds that failed once, and why. What is met again later may be another thing, since every change
+# moves chance; what could be staged stands among the scenarios.
+MET = {
+    25: "a leader sent from a place that its window had left, as if what it has followed there",
+    1166: "own operations that were answered were looked for when a repaired state was filled",
+    1259: "two nodes that took each other for earlier lives greeted each other without end",
+    2426: "a follower stated the error that it had had under the leader before",
+    5079: "of two nodes with a wrong state one handed the lead to the other, which may not stand",
+    10067: "a leader with a wrong clock went on, since a voter that was gone counted as not refusing",
+    10194: "a newcomer's question was dropped, as meant for an earlier life of the leader",
+    20574: "an entry of an earlier term, ahead of the time, was refused from every leader for ever",
+    30293: "an observer that had missed an epoch did not know the next one for its own's descendant",
+    30340: "who was removed, and took the others for earlier lives, was never told",
+}
+
+
+@pytest.mark.parametrize("seed", MET)
+def test_a_seed_that_failed_once_does_not_again(seed: int) -> None:
+    go(seed)
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_each_kind_of_harm_is_borne_by_itself(name: str) -> None:
     run = Run(7, nodes=5, faults=(name,), seconds=6)

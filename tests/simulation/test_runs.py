@@ -41,10 +41,10 @@ MET = {
     1259: "two nodes that took each other for earlier lives greeted each other without end",
     2426: "a follower stated the error that it had had under the leader before",
     5079: "of two nodes with a wrong state one handed the lead to the other, which may not stand",
-    10067: "a leader with a wrong clock went on, since a voter that was gone counted as not refusing",
+    10067: "a leader with a wrong clock led on, since a voter that was gone was no refusal",
     10194: "a newcomer's question was dropped, as meant for an earlier life of the leader",
     20574: "an entry of an earlier term, ahead of the time, was refused from every leader for ever",
-    30293: "an observer that had missed an epoch did not know the next one for its own's descendant",
+    30293: "who had missed an epoch did not know the next one for a descendant of its own",
     30340: "who was removed, and took the others for earlier lives, was never told",
 }
 

@@ -25,7 +25,7 @@ SLACK = 8  # an eighth of the window goes at once, so that letting go costs litt
 class Log:
     """What a node holds of the log."""
 
-    __slots__ = ("_batches", "_changes", "_ends", "_gone", "_totals", "_vector", "base")
+    __slots__ = ("_batches", "_changes", "_ends", "_gone", "_totals", "_vector", "base", "last")
 
     def __init__(self, base: Base = BEGINNING) -> None:
         self.begin(base)
@@ -33,17 +33,13 @@ class Log:
     def begin(self, base: Base) -> None:
         """Nothing is here, and what comes follows `base`."""
         self.base = base
+        self.last = base.position  # the end of the log
         self._batches: list[Batch] = []
         self._ends: list[int] = []  # the last index of each batch
         self._totals: list[int] = []  # the bytes up to the end of each, from the first ever
         self._gone = 0  # of those bytes lie before the base
         self._vector = Vector(base.vector)
         self._changes = [(base.position.index, base.membership)]  # of who belongs, oldest first
-
-    @property
-    def last(self) -> Position:
-        """The end of the log."""
-        return self._batches[-1].last if self._batches else self.base.position
 
     @property
     def last_at(self) -> int:
@@ -94,7 +90,8 @@ class Log:
         assert batch.entries[0].term >= last.term, "terms never decrease"
         self._totals.append((self._totals[-1] if self._totals else self._gone) + len(batch.packed))
         self._batches.append(batch)
-        self._ends.append(batch.last.index)
+        self.last = batch.last
+        self._ends.append(self.last.index)
         if batch.membership is not None:
             self._changes.append((batch.last.index, batch.membership))
         admit(self._vector, batch)
@@ -108,6 +105,7 @@ class Log:
         del self._batches[keep:], self._ends[keep:], self._totals[keep:]
         while self._changes[-1][0] > index:
             self._changes.pop()
+        self.last = self._batches[-1].last if self._batches else self.base.position
         assert self.last.index == index, f"{index} is inside a batch"
 
     def let_go(self, through: int, bytes_max: int, entries_max: int) -> bool:

@@ -128,6 +128,8 @@ class Giving:
     @property
     def pinned(self) -> int | None:
         """From this index on the log is needed by those who take one."""
+        if not self._sessions:
+            return None
         return min((s.base.position.index for s in self._sessions.values()), default=None)
 
     @property

@@ -14,22 +14,24 @@ from tests.simulation.faults import FAULTS
 from tests.simulation.runs import Run
 
 SEEDS = 300
+SECONDS = 7.0  # of harm in each; more of both by python -m tests.simulation
 A_TEST = 10  # so that the tests can be shared out among processes
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, A_TEST))
 def test_promises_are_kept_under_harm_of_every_kind(first: int) -> None:
     for seed in range(first, first + A_TEST):
-        go(seed)
+        go(seed, SECONDS)
 
 
-def go(seed: int) -> Run:
+def go(seed: int, seconds: float = 10.0) -> Run:
     """One run; what it breaks is told with the command that repeats it."""
-    run = Run(seed)
+    run = Run(seed, seconds=seconds)
     try:
         run.go()
     except Exception as exc:
-        pytest.fail(f"{exc}; again: python -m tests.simulation --seeds 1 --first {seed}")
+        again = f"python -m tests.simulation --seeds 1 --first {seed} --seconds {seconds:g}"
+        pytest.fail(f"{exc}; again: {again}")
     return run
 
 

@@ -42,10 +42,13 @@ class LogStatus:
 class Snapshot(Protocol):
     """The application's state, exact at one index, while the application goes on."""
 
-    index: int
+    @property
+    def index(self) -> int:
+        """The index that it is exact at."""
 
     def chunks(self) -> Iterator[bytes]:
-        """The state in pieces, once; the application may change between two of them."""
+        """The state in pieces, once, none of them empty; the application may change between two of
+        them."""
 
     def close(self) -> None:
         """Stop keeping old state for this snapshot."""
@@ -55,12 +58,20 @@ class Application(Protocol):
     """What the log drives."""
 
     def apply(self, entries: Sequence[Entry]) -> None:
-        """Carry out committed entries. `OutdatedError`, before anything has changed, where one is
-        above this release; any other exception means that the state is not to be trusted any more,
-        and the log serves nothing of it from then on."""
+        """Carry out committed entries, and answer whoever waits under the dot of one.
+
+        An entry without a dot is the log's own: nothing is to be done. One without bytes under its
+        dot is a void, and one whose `at` is later than its `until` has come too late: whoever waits
+        is told that nothing was done, and never will be.
+
+        `OutdatedError`, before anything has changed, where one is above this release; any other
+        exception means that the state is not to be trusted any more, and the log serves nothing of
+        it from then on. So an answer that cannot be delivered is not to raise anything here."""
 
     def settle(self, dot: Dot, outcome: Settled) -> None:
-        """Hear what became of an operation that this node proposed."""
+        """Hear what became of an operation that this node proposed, beside being applied: before
+        that, `APPENDED` to whom that is enough; after it, `HELD_BY_ALL`; and `NOT_DONE` or
+        `UNKNOWN` instead of it, where this node will not see it applied."""
 
     def capture(self) -> Snapshot:
         """Begin a snapshot at the last applied index."""
@@ -92,14 +103,18 @@ class OrderedLog(Protocol):
         """Refuse what is new, finish what is in flight, keep what is to be kept."""
 
     def propose(self, operation: bytes, ack: Ack = Ack.QUORUM, until: int | None = None) -> Dot:
-        """Put an operation in order. Raises `RefusedError` if that is impossible here and now."""
+        """Put an operation in order. Raises `RefusedError` if that is impossible here and now.
+
+        Nothing is applied before this returns, so there is time to remember who waits for the dot.
+        An operation has bytes: none at all are a void."""
 
     def flush(self) -> None:
         """The caller has proposed all that it has at the moment: a log that gains nothing by
         waiting for more may order it at once, before this returns."""
 
     async def read_barrier(self) -> int:
-        """The index that a linearizable read must wait for."""
+        """The index that a linearizable read must wait for: the caller sees to that, by what it
+        has applied. Raises `RefusedError` where the log cannot say."""
 
     def now(self) -> int:
         """Cluster time in milliseconds."""

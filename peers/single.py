@@ -79,7 +79,9 @@ class SingleLog:
     # -- coming up and going down
 
     async def start(self, application: Application) -> None:
-        """Restore what is kept, if anything, and serve."""
+        """Restore what is kept, if anything, and serve; once in the life of this object."""
+        if self._status is not NodeStatus.STARTING:
+            raise RefusedError(str(self._status), "a log is started once; make another one")
         self._application = application
         self._loop = asyncio.get_running_loop()
         directory = self._directory

@@ -22,7 +22,7 @@ class Settled(enum.Enum):
 
     APPENDED = enum.auto()  # the leader has it (asked for by `Ack.LEADER`)
     HELD_BY_ALL = enum.auto()  # every voter holds it (asked for by `Ack.ALL`); applied before
-    NOT_DONE = enum.auto()  # it was voided: not done and never will be
+    NOT_DONE = enum.auto()  # it never came in order: not done and never will be
     UNKNOWN = enum.auto()  # it may have been done: its entry was passed over by a snapshot
 
 

@@ -133,7 +133,9 @@ class Replica:
         self.reading = Reading(self.state)
         self.joining = Joining(self.state, member, contacts)
         self.greeting = Greeting(self.state)
-        self.epochs = Epochs(self.state, member, tuple(founders))
+        # Who is told of others whom it can ask begins nothing of its own beside them.
+        begins = tuple(founders) if set(contacts) <= set(founders) else ()
+        self.epochs = Epochs(self.state, member, begins)
         self.office = Office(self.state, self.election, self.forwarding, pack)
         self._leader_was: tuple[int, NodeId | None] = (0, None)
         self.election.won = leads

@@ -70,6 +70,7 @@ CAUGHT: dict[str, Caught] = {
     "changes_before_its_first_entry": Caught("the_single_server_bug", "invariant 3"),
     "swaps_births_in_one_entry": Caught(0, "invariant 3"),
     "takes_itself_for_the_old_birth": Caught("a_wiped_node_and_its_old_vote", "invariant 1"),
+    "raises_the_level_too_early": Caught("a_level_that_one_cannot_apply", "the scenario"),
     "never_learns_of_its_removal": Caught(0, "invariant 13"),
     "waits_for_who_is_gone": Caught(0, "invariant 13"),
     "replaces_before_it_is_complete": Caught(

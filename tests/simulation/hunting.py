@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+import pytest
+
 from peers.core.vector import GapError
 from tests.simulation import invariants, runs
 from tests.simulation.caught import Caught
@@ -51,6 +53,8 @@ def _problem(go: Callable[[], object]) -> str | None:
         return f"invariant {exc.number}"
     except runs.Broken as exc:
         return exc.promise
+    except pytest.fail.Exception:
+        return "the scenario"  # something was not refused there
     except (AssertionError, GapError, IndexError) as exc:
         staged = exc.__traceback__ is not None and "scenarios_" in _file_of(exc.__traceback__)
         return "the scenario" if staged else f"the core's own check ({type(exc).__name__})"

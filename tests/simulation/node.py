@@ -152,6 +152,7 @@ class Node:
         self._timing, self._bounds = timing, bounds
         self.member = member  # what it is, or would be
         self.contacts: list[str] = []  # whom it may ask to let it in
+        self.level = 1  # the highest feature level that its release can apply
         self.founders: list[str] = []  # with whom it would begin a cluster
         self._snapshot_every = snapshot_every  # so many entries; None: never
         self._send, self._schedule, self._observer = send, schedule, observer
@@ -198,6 +199,7 @@ class Node:
             member=replace(self.member, birth=self.disk.promise.birth),
             contacts=self.contacts,
             founders=self.founders,
+            level=self.level,
             leads=leads,
             resumed=max(self._resumed(now), time),
             timing=self._timing,

@@ -54,6 +54,18 @@ def takes_itself_for_the_old_birth() -> Iterator[None]:
         yield
 
 
+@planted(
+    "a feature level is put in force before every member can apply it",
+    scenario="a_level_that_one_cannot_apply",
+)
+def raises_the_level_too_early() -> Iterator[None]:
+    def raise_level(self: Changing, level: int, now: int) -> None:
+        self.enter(replace(self.state.membership, level=level), now)
+
+    with patch.object(Changing, "raise_level", raise_level):
+        yield
+
+
 @planted("who was removed never learns of it", "remove")
 def never_learns_of_its_removal() -> Iterator[None]:
     with patch.object(Joining, "on_removed", lambda self, removed: None):

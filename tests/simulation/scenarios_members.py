@@ -37,6 +37,12 @@ def remove(world: World, by: str, id: str) -> None:
     world.nodes[by].change(lambda changing: changing.remove(id, now), world.now)
 
 
+def raise_level(world: World, by: str) -> None:
+    """An operator has one leader put feature level 2 in force."""
+    now = now_of(world, by)
+    world.nodes[by].change(lambda changing: changing.raise_level(2, now), world.now)
+
+
 def settle(world: World, *voters: str) -> World:
     """No more harm: these are the voters, they serve, and the others know that they are out."""
     world.network.heal()
@@ -203,6 +209,42 @@ def a_member_that_nobody_could_read() -> World:
     return settle(world, "a", "b", "c")
 
 
+def a_level_that_one_cannot_apply() -> World:
+    """A feature level is put in force once every member can apply it. One that is started with an
+    older release then stops before it, and serves nothing; a newcomer with one is refused."""
+    world = stage(3)
+    for id in "ab":
+        world.nodes[id].level = 2
+    for id in "ba":
+        world.crash(id)
+        world.restart(id)
+        world.run(3_000)
+    assert world.run(10_000, lambda: all_active(world) and world.leader() is not None)
+    leader = world.leader()
+    assert leader is not None
+    with pytest.raises(RefusedError, match="c cannot apply level 2"):
+        raise_level(world, leader.id)
+    world.nodes["c"].level = 2
+    world.crash("c")
+    world.restart("c")
+    assert world.run(10_000, lambda: all_active(world))
+    leader = world.leader()
+    assert leader is not None
+    raise_level(world, leader.id)
+    assert world.run(2_000, lambda: world.membership.level == 2)
+    world.nodes["c"].level = 1
+    world.crash("c")
+    world.restart("c")
+    world.join("d")
+    world.run(3_000)
+    assert world.nodes["c"].status(world.now) is NodeStatus.OUTDATED
+    assert "level 2" in world.nodes["d"].replica.joining.refused
+    world.nodes.pop("d").crash()
+    world.nodes["c"].level = 2
+    world.crash("c")
+    return settle(world, "a", "b", "c")
+
+
 def an_observer_is_no_majority() -> World:
     """Two voters and an observer, and one voter fails: two of three are there, and nobody leads."""
     world = stage(2)
@@ -229,5 +271,6 @@ MEMBERS: tuple[Callable[[], World], ...] = (
     a_leader_that_removes_itself,
     a_removal_that_one_does_not_hear_of,
     a_member_that_nobody_could_read,
+    a_level_that_one_cannot_apply,
     an_observer_is_no_majority,
 )

@@ -41,4 +41,4 @@ class Greeting:
         state = self.state
         index, membership = state.log.membership_at(state.commit)
         if not membership.has(stranger):
-            state.draft.tell(stranger.id, Removed(index))
+            state.draft.tell(stranger.id, Removed(index, state.ancestors))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from peers.core.entry import Epoch
 from peers.core.membership import Member, NodeId
 from peers.core.messages import JoinAnswer, JoinAsk, Removed
 from peers.core.state import State
@@ -56,9 +57,11 @@ class Joining:
                 self._ask_at = now  # not where we have just asked in vain
             self._leader = answer.leader
 
-    def on_removed(self, removed: Removed) -> None:
-        """A member's list lacks us."""
-        self.look(removed.index)
+    def on_removed(self, epoch: Epoch, removed: Removed) -> None:
+        """A member's list lacks us: of our epoch, or of one that came from it."""
+        ours = self.state.epoch
+        if epoch == ours or ours.random in removed.ancestors:
+            self.look(removed.index)
 
     def look(self, lacking: int | None = None) -> None:
         """Whether what is committed, or a newer list that somebody has, says that we are out."""

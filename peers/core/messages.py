@@ -276,9 +276,11 @@ class JoinAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """You do not belong any more, or not yet: the membership of the entry at `index` lacks you."""
+    """You do not belong any more, or not yet: the membership of the entry at `index` lacks you.
+    `ancestors` are those of the epoch in which that stands."""
 
     index: int
+    ancestors: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +348,7 @@ Message = (
 
 # A member of no epoch, or of another, may say these.
 BEFORE_BELONGING = (
-    *(JoinAsk, JoinAnswer, Blank),
+    *(JoinAsk, JoinAnswer, Removed, Blank),
     *(EpochPropose, EpochAccept, EpochAsk, EpochAnswer),
 )
 # What counts, or takes a place, is taken from members alone: of this very birth.

@@ -151,6 +151,8 @@ class Replica:
         if of_another:
             if isinstance(message, Append):
                 self.epochs.on_other(sender, envelope.epoch, message.term, now, self._is_led(now))
+            elif isinstance(message, FROM_MEMBERS) and envelope.epoch.random in state.ancestors:
+                self.greeting.tell_stranger(sender)
             return state.take_output()
         is_member = state.membership.has(sender)
         if is_member or state.membership.get(sender.id) is None:
@@ -308,7 +310,7 @@ class Replica:
             case JoinAnswer():
                 self.joining.on_answer(message, now)
             case Removed():
-                self.joining.on_removed(message)
+                self.joining.on_removed(envelope.epoch, message)
             case PreVote():
                 election.on_pre_vote(sender, message, now, self._in_touch(now))
             case PreVoteAnswer():

@@ -300,7 +300,8 @@ def replace(world: World, random: Random) -> None:
 def _would_be_left(world: World, membership: Membership) -> bool:
     """Whether those who would be left have what was acknowledged: all but a minority of them."""
     voters = len(membership.voters)
-    impaired = world.impaired() & set(membership.voters)
+    corrupted = {node.id for node in world.nodes.values() if node.corrupted}
+    impaired = (world.impaired() | corrupted) & set(membership.voters)
     return voters > 0 and len(impaired) <= voters - membership.majority
 
 

@@ -47,6 +47,7 @@ MET = {
     10194: "a newcomer's question was dropped, as meant for an earlier life of the leader",
     20574: "an entry of an earlier term, ahead of the time, was refused from every leader for ever",
     30293: "who had missed an epoch did not know the next one for a descendant of its own",
+    50388: "who was removed, lost its log, and missed an epoch, was of no concern to the next one",
     30340: "who was removed, and took the others for earlier lives, was never told",
 }
 

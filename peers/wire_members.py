@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any, Final
 
-from peers.core.membership import Member, Membership
+from peers.core.membership import MEMBERS_MAX, Member, Membership
 from peers.errors import WireError
 from peers.wire_fields import (
     DETAIL_CHARS_MAX,
@@ -28,7 +28,10 @@ def in_order(members: tuple[Member, ...]) -> bool:
 
 
 CODEC: Final[Codec] = Codecs(
-    own={}, items_max={}, chars_max=DETAIL_CHARS, laws={tuple[Member, ...]: in_order}
+    own={},
+    items_max={Member: MEMBERS_MAX},
+    chars_max=DETAIL_CHARS,
+    laws={tuple[Member, ...]: in_order},
 ).of(Membership)
 
 

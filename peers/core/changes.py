@@ -11,16 +11,13 @@ voter that lacks much would hold up everybody's writes.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
 
 from peers.core.entry import Origin
-from peers.core.membership import Member, Membership, NodeId, Role
+from peers.core.membership import MEMBERS_MAX, Member, Membership, NodeId, Role
 from peers.core.messages import JoinAnswer, JoinAsk
 from peers.core.replication import Leading
 from peers.core.state import State
 from peers.errors import RefusedError, WireError
-
-MEMBERS_MAX: Final = 64
 
 
 @dataclass(slots=True)
@@ -126,8 +123,10 @@ class Changing:
         else:
             joining = member.role is Role.VOTER
             wanted = membership.with_member(replace(member, role=Role.OBSERVER, joining=joining))
-        if self.refusal() is None and wanted.is_majority(self._leading.heard(now)):
-            self._leading.enter_membership(wanted, now)
+        try:
+            self.enter(wanted, now)
+        except RefusedError:
+            return  # not now: it asks again
 
     def tick(self, now: int) -> None:
         """Make voters of those who have caught up."""

@@ -66,8 +66,7 @@ class Election:
 
     def _may_stand(self) -> bool:
         state = self.state
-        whole = state.counts and state.accepted is None
-        able = whole and state.intact and not self._taking_state.under_way
+        able = state.takes_part and state.intact and not self._taking_state.under_way
         return able and state.membership.is_voter(state.id)
 
     def _ask(self, now: int) -> None:
@@ -154,8 +153,7 @@ class Election:
         just started may have said to a leader, a moment ago, that it hears it."""
         state = self.state
         young = now - state.started < state.timing.election_timeout_ms
-        whole = state.counts and state.accepted is None
-        return whole and not (young and len(state.membership.voters) > 1)
+        return state.takes_part and not (young and len(state.membership.voters) > 1)
 
     def _end_to_be_taken(self) -> Position:
         """Where our log ends, as others may have it from us: nothing of one with holes."""

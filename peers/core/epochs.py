@@ -39,10 +39,8 @@ ANCESTORS_MAX: Final = 64  # a node that was away for more epochs than that has 
 class Word:
     """What another said of itself last, and when that came."""
 
-    incarnation: int
+    said: Blank | Hello
     came: int
-    member: Member | None = None  # of a blank one
-    hello: Hello | None = None  # of one that belongs
 
 
 @dataclass(slots=True)
@@ -71,18 +69,19 @@ class Epochs:
 
     # -- what is heard
 
-    def on_blank(self, sender: Origin, incarnation: int, blank: Blank, now: int) -> None:
+    def on_blank(self, sender: NodeId, blank: Blank, now: int) -> None:
         """A founder is blank."""
-        if sender.id in self._founders and self.state.epoch.is_none:
-            self._words[sender.id] = Word(incarnation, now, member=blank.member)
+        if sender in self._founders and self.state.epoch.is_none:
+            self._words[sender] = Word(blank, now)
 
-    def on_hello(self, sender: NodeId, incarnation: int, hello: Hello, now: int) -> None:
+    def on_hello(self, sender: NodeId, hello: Hello, now: int) -> None:
         """A member says how it is."""
-        self._words[sender] = Word(incarnation, now, hello=hello)
+        self._words[sender] = Word(hello, now)
 
-    def _fresh(self, now: int) -> dict[NodeId, Word]:
+    def _fresh(self, now: int) -> dict[NodeId, Blank | Hello]:
+        """What was said within an election timeout."""
         since = now - self.state.timing.election_timeout_ms
-        return {node: word for node, word in self._words.items() if word.came > since}
+        return {node: word.said for node, word in self._words.items() if word.came > since}
 
     # -- when to propose
 
@@ -109,7 +108,7 @@ class Epochs:
             state.draft.tell_all(others, Blank(self._member))
         fresh = self._fresh(now)
         members = {self._member.id: self._member}
-        members |= {node: word.member for node, word in fresh.items() if word.member is not None}
+        members |= {node: said.member for node, said in fresh.items() if isinstance(said, Blank)}
         if set(members) == set(self._founders) and self._is_first(tuple(members.values())):
             ordered = tuple(members[node] for node in sorted(members))
             self._open(Membership(ordered), now)
@@ -126,9 +125,8 @@ class Epochs:
         if in_touch or state.removed or not membership.is_voter(state.id):
             self._stuck_since = None
             return
-        fresh = self._fresh(now)
-        words = {node: fresh[node].hello for node in membership.voters if node in fresh}
-        said = {node: hello for node, hello in words.items() if hello is not None}
+        fresh = self._fresh(now).items()
+        said = {n: s for n, s in fresh if isinstance(s, Hello) and membership.is_voter(n)}
         whole = sum(hello.counts for hello in said.values()) + state.counts
         present = len(said) == len(membership.voters) - 1
         led = any(hello.leads for hello in said.values())
@@ -156,9 +154,14 @@ class Epochs:
         state = self.state
         number = max(state.epoch.number, (state.accepted or NO_EPOCH).number) + 1
         random = f"{int(state.chance() * (1 << 32)):08x}"
-        parent = None if state.epoch.is_none else state.epoch.random
+        parent = self._parent_of_child()
         self._opening = Opening(Epoch(number, random, parent), membership)
         self._propose(self._opening, now)
+
+    def _parent_of_child(self) -> str | None:
+        """What a child of our epoch names as its parent; the first epoch has none."""
+        epoch = self.state.epoch
+        return None if epoch.is_none else epoch.random
 
     # -- agreeing
 
@@ -186,8 +189,7 @@ class Epochs:
     def on_propose(self, sender: NodeId, proposal: EpochPropose, now: int, in_touch: bool) -> None:
         """Accept it for good, unless we have a leader, a newer log, or have accepted another."""
         state, epoch = self.state, proposal.epoch
-        parent = None if state.epoch.is_none else state.epoch.random
-        child = epoch.parent == parent and epoch.number > state.epoch.number
+        child = epoch.parent == self._parent_of_child() and epoch.number > state.epoch.number
         before = state.accepted
         newer = before is None or before == epoch or epoch.number > before.number
         origin = state.origin
@@ -280,4 +282,4 @@ class Epochs:
             accepted=None,
             ancestors=ancestors,
         )
-        state.draft.enter = Entrance(promise, membership, leads, keeps_log=leads, time=time)
+        state.draft.enter = Entrance(promise, membership, leads, time)

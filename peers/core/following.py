@@ -106,7 +106,6 @@ class Following:
             self._begin_to_follow()
         state.part = Part.FOLLOWER
         state.leader = leader
-        state.leader_commit = max(state.leader_commit, append.commit)
         self.leader_heard = now
         self._echo = append.sent
         asked = None if append.echo is None else stamped_at(append.echo)
@@ -168,7 +167,7 @@ class Following:
             last,
             echo,
             state.stamps.next(now),
-            state.counts and state.accepted is None,
+            state.takes_part,
             state.intact and not self._taking.under_way and not self.lacks,
             self.refuses,
             state.noted,

@@ -31,9 +31,8 @@ class Greeting:
     def greet(self, to: Sequence[NodeId], now: int) -> None:
         """Say how this node is."""
         state = self.state
-        counts = state.counts and state.accepted is None
         leads = state.part is Part.LEADER
-        hello = Hello(state.reaches(now), state.level, state.log.last, counts, leads)
+        hello = Hello(state.reaches(now), state.level, state.log.last, state.takes_part, leads)
         state.draft.tell_all(to, hello)
 
     def tell_stranger(self, stranger: Origin) -> None:

@@ -61,16 +61,20 @@ class Joining:
         """A member's list lacks us: of our epoch, or of one that came from it."""
         ours = self.state.epoch
         if epoch == ours or ours.random in removed.ancestors:
-            self.look(removed.index)
+            self._on_lacking(removed.index)
 
-    def look(self, lacking: int | None = None) -> None:
-        """Whether what is committed, or a newer list that somebody has, says that we are out."""
+    def look(self) -> None:
+        """Whether the list that is committed has us."""
         state = self.state
-        if lacking is None:
-            lacking, membership = state.log.membership_at(state.commit)
-            if membership.has(state.origin):
-                state.added = max(lacking, state.added or 0)
-                return
-        if state.added is not None and lacking > state.added and not state.removed:
+        since, membership = state.log.membership_at(state.commit)
+        if membership.has(state.origin):
+            state.added = max(since, state.added or 0)
+        else:
+            self._on_lacking(since)
+
+    def _on_lacking(self, index: int) -> None:
+        """The list at this index lacks us: where that is later than our addition, we are out."""
+        state = self.state
+        if state.added is not None and index > state.added and not state.removed:
             state.removed = True
             state.promise()

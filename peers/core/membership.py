@@ -11,10 +11,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from peers.core.origin import Origin
 
 NodeId = str
+
+MEMBERS_MAX: Final = 64
 
 
 class Role(enum.StrEnum):

@@ -54,13 +54,12 @@ class Outgoing(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Entrance:
     """Go on in another epoch: a restart, with this promise (but for the incarnation, which is one
-    more), these members before any entry says otherwise, and this time. Who `leads` takes office at
-    once. Without `keeps_log` log, snapshots and state are dropped; all is after everything else."""
+    more), these members before any entry says otherwise, and this time. Who `leads` keeps its log
+    and takes office at once; with anybody else log, snapshots and state are dropped."""
 
     promise: Promise
     membership: Membership
     leads: bool
-    keeps_log: bool
     time: int
 
 

@@ -294,9 +294,9 @@ class Replica:
                     self.forwarding.on_answer(message)
             case Hello():
                 self.state.levels[sender] = message.level
-                self.epochs.on_hello(sender, envelope.incarnation, message, now)
+                self.epochs.on_hello(sender, message, now)
             case Blank():
-                self.epochs.on_blank(envelope.sender, envelope.incarnation, message, now)
+                self.epochs.on_blank(sender, message, now)
             case EpochPropose():
                 self.epochs.on_propose(sender, message, now, self._is_led(now))
             case EpochAccept():

@@ -74,7 +74,6 @@ class State:
         self.outdated = False  # an entry is above it
         self.part = Part.FOLLOWER
         self.leader: NodeId | None = None
-        self.leader_commit = 0  # the highest that a leader told us
         self.clock = FollowedClock()
         self.resumed = resumed
         self.heard: dict[NodeId, int] = {}
@@ -85,6 +84,12 @@ class State:
         self.timing = timing
         self.bounds = bounds
         self.draft = Draft(self.lives)
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether this node may vote and count: it holds what it promised to keep, and has not
+        agreed to go on in another epoch."""
+        return self.counts and self.accepted is None
 
     @property
     def membership(self) -> Membership:

@@ -16,7 +16,8 @@ from peers.core.messages import Append, Envelope, VoteAnswer
 from peers.core.outcomes import NodeStatus, Settled
 from peers.core.output import Entrance, Output, Promise
 from tests.simulation.ledger import Ledger
-from tests.simulation.node import Node, Observer
+from tests.simulation.node import Node
+from tests.simulation.observer import Observer
 from tlru.engine.machine import Applied, Machine
 
 LATE_MS = 5_000  # no message is under way for longer

@@ -43,8 +43,9 @@ from peers.errors import RefusedError
 from peers.snapshot_pieces import Pieces
 from tests.simulation.disk import Disk, Kept
 from tests.simulation.feed import Feed
+from tests.simulation.observer import Observer
 from tlru.engine.items import Item
-from tlru.engine.machine import Applied, Machine, Result
+from tlru.engine.machine import Machine, Result
 from tlru.engine.operations import Operation as EngineOperation
 from tlru.engine.operations import encode
 from tlru.engine.snapshot import Loader, SnapshotError
@@ -73,34 +74,6 @@ class Clock:
     def wall(self, now: int) -> int:
         """The time of day."""
         return WALL_MS + now + self.wall_offset
-
-
-class Observer:
-    """Who wants to see what a node puts out. It sees nothing else of it."""
-
-    def sent(self, node: Node, envelope: Envelope) -> None:
-        """A message leaves."""
-
-    def applied(self, node: Node, entries: tuple[Entry, ...], machine: Machine) -> None:
-        """Entries were applied."""
-
-    def started(self, node: Node) -> None:
-        """A life begins, with the state that the disk had."""
-
-    def entered(self, node: Node, entrance: Entrance) -> None:
-        """It goes on in another epoch."""
-
-    def installed(self, node: Node, base: Base, machine: Machine) -> None:
-        """A snapshot has taken the place of the state."""
-
-    def put_out(self, node: Node, entry: Entry, applied: Applied) -> None:
-        """One of them led to this."""
-
-    def kept(self, node: Node, output: Output) -> None:
-        """Something was given to the disk."""
-
-    def settled(self, node: Node, dot: Dot, settled: Settled) -> None:
-        """Somebody who waits is told what became of an operation."""
 
 
 @dataclass(slots=True)
@@ -428,9 +401,9 @@ class Node:
         """Go on in another epoch: a life of its own."""
         disk = self.disk
         disk.promise, disk.membership = entrance.promise, entrance.membership
-        if not entrance.keeps_log:
+        if not entrance.leads:
             disk.snapshot = None
-        if not (entrance.keeps_log and disk.batches):
+        if not (entrance.leads and disk.batches):
             disk.begin(Base(membership=entrance.membership))
         self._observer.entered(self, entrance)
         self.start(self.now, leads=entrance.leads, time=entrance.time)

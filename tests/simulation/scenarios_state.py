@@ -26,8 +26,8 @@ def behind_the_window() -> World:
     world.network.cut({"c"}, set("ab"))
     write_many(world, "a", 30)
     world.network.heal()
-    syncing = lambda: world.nodes["c"].status(world.now) is NodeStatus.SYNCING  # noqa: E731
-    assert world.run(3_000, syncing)
+    c = world.nodes["c"]
+    assert world.run(3_000, lambda: c.status(world.now) is NodeStatus.SYNCING)
     write_many(world, "a", 12)
     assert world.run(3_000, lambda: at_rest(world))
     assert world.counts["snapshots installed"] == 1
@@ -105,8 +105,8 @@ def a_leader_whose_state_is_corrupt() -> World:
     write_many(world, "a", 3)
     world.corrupt("a")
     write_many(world, "a", 3)
-    inconsistent = lambda: world.nodes["a"].status(world.now) is NodeStatus.INCONSISTENT  # noqa: E731
-    assert world.run(3_000, inconsistent)
+    a = world.nodes["a"]
+    assert world.run(3_000, lambda: a.status(world.now) is NodeStatus.INCONSISTENT)
     assert world.run(1_000, lambda: leads(world, "b") or leads(world, "c")), "handed over"
     assert world.run(3_000, lambda: not world.nodes["a"].corrupted)
     assert not any(world.nodes[id].corrupted for id in "bc")

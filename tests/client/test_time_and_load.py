@@ -260,6 +260,14 @@ def test_a_request_in_vain_raises_doubt_before_the_usual_silence_does() -> None:
     run(main)
 
 
+async def answered(cache: Cache[Any]) -> bool:
+    """Whether a question has its answer soon."""
+    try:
+        return bool(await cache.get("k", timeout=0.05) == "k")
+    except Timeout:
+        return False
+
+
 def test_a_node_that_answers_nothing_of_all_it_takes_is_left() -> None:
     """It is alive (it pushes) but its list of unanswered requests is full of the departed."""
 
@@ -274,10 +282,12 @@ def test_a_node_that_answers_nothing_of_all_it_takes_is_left() -> None:
     async def main() -> None:
         async with scripted(stuck) as server, client(server.url) as cache:
             await in_service(cache)
-            lost = [cache.get(str(index), timeout=0.05) for index in range(2)]
-            results = await asyncio.gather(*lost, return_exceptions=True)
-            assert [type(each) for each in results] == [Timeout] * 2
-            assert await cache.get("k", timeout=10) == "k"
+            # On a busy machine some are overdue before they leave: those fill no list.
+            asked = 1
+            while not await answered(cache):
+                asked += 1
+                assert asked <= 200, "it stays with a node that answers nothing"
+            assert asked > 2, "one that does not come back is no reason yet"
 
     run(main)
 

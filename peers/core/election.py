@@ -24,6 +24,8 @@ from peers.core.messages import (
 from peers.core.state import Part, State
 from peers.core.syncing import Taking
 
+PATIENCE = 4  # election timeouts without anybody to vote for: perhaps nobody's state is trusted
+
 
 class Election:
     """One node's part in elections."""
@@ -38,12 +40,14 @@ class Election:
         self._granted: dict[NodeId, int] = {}  # who would vote, or did, and when that came
         self._taking = False  # a newer log was asked for in this round
         self._stand_at = 0
+        self._rested = state.started
         self.rest(state.started)
 
     # -- when to stand
 
     def rest(self, now: int) -> None:
         """There is a leader, or somebody was voted for: wait for long before standing."""
+        self._rested = now
         self._stand_at = now + self.state.timing.election_timeout_ms + self._turn(now)
 
     def hurry(self, now: int) -> None:
@@ -60,13 +64,22 @@ class Election:
 
     def tick(self, now: int) -> None:
         """Stand if it is time, and if this node may lead."""
-        if self.state.part is Part.LEADER or now < self._stand_at or not self._may_stand():
+        if self.state.part is Part.LEADER or now < self._stand_at:
             return
-        self._ask(now)
+        if self._may_stand() or self._is_nobody_able(now):
+            self._ask(now)
 
-    def _may_stand(self) -> bool:
+    def _is_nobody_able(self, now: int) -> bool:
+        """Whether it has been so for long that nobody with a trusted state could be elected: it may
+        be that nobody has one. Then somebody must lead for that to be found out; it serves nobody
+        until then."""
+        waited = now - self._rested >= PATIENCE * self.state.timing.election_timeout_ms
+        return waited and self._may_stand(trusted=False)
+
+    def _may_stand(self, *, trusted: bool = True) -> bool:
         state = self.state
-        able = state.takes_part and state.intact and not self._taking_state.under_way
+        able = state.takes_part and not self._taking_state.under_way
+        able = able and (state.intact or not trusted)
         return able and state.membership.is_voter(state.id)
 
     def _ask(self, now: int) -> None:

@@ -439,13 +439,19 @@ class Replica:
 
     def _repair(self, now: int) -> None:
         """Replace a state that is not the majority's, by that of whoever leads; a leader lets
-        another lead first."""
+        another lead first.
+
+        What was found wrong by an older checkpoint may be what the majority has by the newest: then
+        those whose digest that was have replaced their states since, and ours is what they have.
+        """
         state = self.state
         if state.intact:
             return
         if self.leading is None:
             if state.leader is not None and self.following.in_touch(now):
                 self.taking.begin(state.leader, now)
+        elif state.noted is not None and state.noted == self.leading.agreed():
+            state.trust()
         elif self.leading.transfer_to is None:
             self._hand_over(HandOver(None), now)
 

@@ -189,6 +189,11 @@ class State:
         self.apply_committed()
         return True
 
+    def trust(self) -> None:
+        """The application's state is the majority's after all: it goes on."""
+        self.intact = True
+        self.apply_committed()
+
     def let_go(self, pinned: int | None) -> None:
         """Keep no more of the log than its window, and what `pinned` needs behind it."""
         through = self.applied if pinned is None else min(self.applied, pinned)

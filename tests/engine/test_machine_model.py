@@ -132,6 +132,7 @@ class Both(RuleBasedStateMachine):
         ):
             applied = self.machine.apply([entry])
         self.dots.append(dot)
+        assert not applied.diverged
         replies, events = messages_left_out(applied)
         said = dict(replies).get(dot)
         done = self.model.apply(
@@ -326,7 +327,6 @@ class Names(Both):
     def checkpoint(self, data: st.DataObject) -> None:
         if self.write(data, Checkpoint(*(self.machine.noted or (0, None)))) == {}:
             assert self.machine.noted == (self.machine.index, self.machine.digest())
-            assert not self.machine.diverged
 
     @rule(data=st.data(), ms=st.sampled_from([1_000, 60_000, 120_000, 500_000]))
     def change_how_long_results_are_kept(self, data: st.DataObject, ms: int) -> None:

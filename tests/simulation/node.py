@@ -379,11 +379,13 @@ class Node:
     def _apply(self, entries: tuple[Entry, ...]) -> None:
         noted = self.machine.noted
         replies: list[tuple[Dot, Result]] = []
+        diverged = False
         for entry in entries:  # one by one, since it is of interest what came of each
             applied = self.machine.apply((entry,))
             self._observer.put_out(self, entry, applied)
             self.feed.add(entry.index, applied.events)
             replies += applied.replies
+            diverged |= applied.diverged
         self._observer.applied(self, entries, self.machine)
         for dot, result in replies:
             then = self.replies.get(dot)
@@ -392,9 +394,7 @@ class Node:
         self._applied = True
         if self.machine.noted is not None and self.machine.noted != noted:
             index, digest = self.machine.noted
-            checked = Checked(
-                Noted(index, digest.to_bytes(DIGEST_BYTES)), not self.machine.diverged
-            )
+            checked = Checked(Noted(index, digest.to_bytes(DIGEST_BYTES)), not diverged)
             self._later(0, lambda: self.hear(checked, self.now))
 
     def _enter(self, entrance: Entrance) -> None:

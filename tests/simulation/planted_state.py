@@ -7,6 +7,7 @@ from dataclasses import replace
 from unittest.mock import patch
 
 from peers.core.base import Base
+from peers.core.election import Election
 from peers.core.following import Following
 from peers.core.messages import Append, Checked, Noted, Piece, SnapshotPiece
 from peers.core.office import Office
@@ -124,4 +125,28 @@ def believes_any_vote() -> Iterator[None]:
         return max([self.state.log.last_at, self.state.clock.running(now), *clocks])
 
     with patch.object(Office, "_time_to_go_on_from", highest):
+        yield
+
+
+@planted(
+    "what an older checkpoint called wrong is wrong for good",
+    scenario="a_checkpoint_that_names_what_nobody_has",
+)
+def never_trusts_again() -> Iterator[None]:
+    def trust(self: State) -> None:
+        return
+
+    with patch.object(State, "trust", trust):
+        yield
+
+
+@planted(
+    "nobody stands whose state is not trusted, even where nobody's is",
+    scenario="a_checkpoint_that_names_what_nobody_has",
+)
+def nobody_stands_untrusted() -> Iterator[None]:
+    def is_nobody_able(self: Election, now: int) -> bool:
+        return False
+
+    with patch.object(Election, "_is_nobody_able", is_nobody_able):
         yield

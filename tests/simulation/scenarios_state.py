@@ -11,6 +11,7 @@ from tests.simulation.staging import (
     SHORT,
     at_rest,
     leads,
+    no_entries,
     recover,
     stage,
     write,
@@ -113,6 +114,34 @@ def a_leader_whose_state_is_corrupt() -> World:
     return recover(world)
 
 
+def a_checkpoint_that_names_what_nobody_has() -> World:
+    """Two of three had a wrong state, their digest was the majority's, and before that was said in
+    the log all of them started again, with the state of their logs. Now none of them has what the
+    log says that the majority had. They find that the majority has what they have.
+
+    Found by a random run: three nodes with one state, and all of them refused everything."""
+    world = stage(3)
+    write_many(world, "a", 3)
+    for id in "bc":
+        world.corrupt(id)
+    world.invariants.spread += 1  # so who is found to be wrong need not be
+    write_many(world, "a", 1)
+    a = world.nodes["a"]
+    assert world.run(3_000, lambda: a.replica.agreed() not in (None, a.replica.state.noted))
+    world.hold = no_entries
+    end = a.disk.batches[-1].last.index
+    assert world.run(3_000, lambda: a.disk.synced_index() > end), "it says so"
+    for id in "abc":
+        world.crash(id)
+    world.hold = None
+    for id in "abc":
+        world.restart(id)
+    assert world.run(
+        8_000, lambda: all(n.status(world.now) is NodeStatus.INCONSISTENT for n in world.up())
+    )
+    return recover(world)
+
+
 def a_repair_behind_what_is_committed() -> World:
     """The snapshot that repairs a state is older than what this node has committed: the log fills
     the gap, and clients of this node that were answered before are not answered again.
@@ -176,6 +205,7 @@ STATE: tuple[Callable[[], World], ...] = (
     a_stale_snapshot,
     whoever_gives_a_snapshot_fails,
     a_leader_whose_state_is_corrupt,
+    a_checkpoint_that_names_what_nobody_has,
     a_repair_behind_what_is_committed,
     a_leader_whose_clock_leaps,
     a_voter_whose_clock_leaps,

@@ -76,6 +76,7 @@ class Applied:
 
     replies: list[tuple[Dot, Result]]
     events: list[Event]
+    diverged: bool = False  # a majority reported another digest than ours was
 
 
 class Machine(State):
@@ -343,7 +344,7 @@ class Machine(State):
 
     def _checkpoint(self, op: Checkpoint) -> Result:
         if op.digest is not None and self.noted is not None and self.noted[0] == op.index:
-            self.diverged = self.noted[1] != op.digest
+            self._out.diverged |= self.noted[1] != op.digest
         self.noted = (self.index, self.digest())
         return {}
 

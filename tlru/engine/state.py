@@ -38,9 +38,8 @@ class State:
         self.settings: dict[str, Any] = dict(DEFAULTS)
         self.vector = Vector()
         self.membership = NOBODY  # of the cluster, by its log; a log of one says nothing of it
-        # These two are this node's own, not the cluster's: what it found at its last checkpoint.
-        self.noted: tuple[int, int] | None = None  # index and digest
-        self.diverged = False  # a majority reported another digest than ours
+        # This is the node's own, not the cluster's: index and digest at its last checkpoint.
+        self.noted: tuple[int, int] | None = None
 
     # -- questions
 

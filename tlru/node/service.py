@@ -210,7 +210,7 @@ class CacheService:
         """Carry out committed entries, answer who waited for them, tell who watches."""
         machine = self.machine
         applied = machine.apply(entries)
-        if machine.diverged:
+        if applied.diverged:
             logger.error("cache %s: this node's state is not the majority's", self.name)
         for dot, result in applied.replies:
             write = self._writes.get(dot)

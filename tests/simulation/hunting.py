@@ -56,7 +56,8 @@ def _problem(go: Callable[[], object]) -> str | None:
     except pytest.fail.Exception:
         return "the scenario"  # something was not refused there
     except (AssertionError, GapError, IndexError) as exc:
-        staged = exc.__traceback__ is not None and "scenarios_" in _file_of(exc.__traceback__)
+        file = "" if exc.__traceback__ is None else _file_of(exc.__traceback__)
+        staged = "scenarios_" in file or "staging" in file
         return "the scenario" if staged else f"the core's own check ({type(exc).__name__})"
     return None
 

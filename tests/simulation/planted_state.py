@@ -142,7 +142,7 @@ def never_trusts_again() -> Iterator[None]:
 
 @planted(
     "nobody stands whose state is not trusted, even where nobody's is",
-    scenario="a_checkpoint_that_names_what_nobody_has",
+    scenario="nobody_has_what_is_named_and_the_leader_fails",
 )
 def nobody_stands_untrusted() -> Iterator[None]:
     def is_nobody_able(self: Election, now: int) -> bool:

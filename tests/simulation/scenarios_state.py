@@ -8,7 +8,9 @@ from peers.core.messages import SnapshotPiece
 from peers.core.outcomes import NodeStatus
 from peers.core.timing import Bounds
 from tests.simulation.staging import (
+    FOREVER_MS,
     SHORT,
+    all_active,
     at_rest,
     leads,
     no_entries,
@@ -114,12 +116,9 @@ def a_leader_whose_state_is_corrupt() -> World:
     return recover(world)
 
 
-def a_checkpoint_that_names_what_nobody_has() -> World:
-    """Two of three had a wrong state, their digest was the majority's, and before that was said in
-    the log all of them started again, with the state of their logs. Now none of them has what the
-    log says that the majority had. They find that the majority has what they have.
-
-    Found by a random run: three nodes with one state, and all of them refused everything."""
+def nobody_has_what_is_named() -> World:
+    """Two of three have a wrong state, and their digest is the majority's; before that is said in
+    the log all of them start again, with the state of their logs."""
     world = stage(3)
     write_many(world, "a", 3)
     for id in "bc":
@@ -136,9 +135,36 @@ def a_checkpoint_that_names_what_nobody_has() -> World:
     world.hold = None
     for id in "abc":
         world.restart(id)
-    assert world.run(
-        8_000, lambda: all(n.status(world.now) is NodeStatus.INCONSISTENT for n in world.up())
-    )
+    return world
+
+
+def all_inconsistent(world: World) -> bool:
+    """Whether all that are up have found themselves to be wrong."""
+    return all(node.status(world.now) is NodeStatus.INCONSISTENT for node in world.up())
+
+
+def a_checkpoint_that_names_what_nobody_has() -> World:
+    """None of them has what the log says that the majority had. They find that the majority has
+    what they have.
+
+    Found by a random run: three nodes with one state, and all of them refused everything."""
+    world = nobody_has_what_is_named()
+    assert world.run(8_000, lambda: all_inconsistent(world))
+    return recover(world)
+
+
+def nobody_has_what_is_named_and_the_leader_fails() -> World:
+    """Before the others could replace their states by the leader's. No state of those who are left
+    is trusted; one of them leads all the same, and finds that theirs are alike."""
+    world = nobody_has_what_is_named()
+    world.hold = lambda e: FOREVER_MS if isinstance(e.message, SnapshotPiece) else 0
+    assert world.run(8_000, lambda: all_inconsistent(world))
+    world.hold = None
+    leader = world.leader()
+    assert leader is not None
+    world.crash(leader.id)
+    assert all_inconsistent(world)
+    assert world.run(12_000, lambda: all_active(world)), "they are a majority"
     return recover(world)
 
 
@@ -206,6 +232,7 @@ STATE: tuple[Callable[[], World], ...] = (
     whoever_gives_a_snapshot_fails,
     a_leader_whose_state_is_corrupt,
     a_checkpoint_that_names_what_nobody_has,
+    nobody_has_what_is_named_and_the_leader_fails,
     a_repair_behind_what_is_committed,
     a_leader_whose_clock_leaps,
     a_voter_whose_clock_leaps,

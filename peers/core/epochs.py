@@ -4,6 +4,10 @@ Pure. Nodes that belong to nothing yet, and are told of each other, open the fir
 them have said that they are blank: else one that was started a moment late would found a cluster of
 its own beside the one that is there.
 
+A person can have an epoch opened, by a node that has survived the others: with the members that the
+person names, from this node's log, without asking anybody. If the others were only away there are
+two living epochs then, which no rule can make one: they are reported, and the person chooses.
+
 A cluster whose logs are lost on so many voters that no majority can vote any more (a power cut
 everywhere, where nothing was synced) cannot go on in its epoch: whatever a majority once had may be
 gone. When all its voters are present, and it has been so for a while, the one with the newest log
@@ -16,6 +20,7 @@ To enter an epoch is a restart: everything that was in flight is unknown.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -29,10 +34,12 @@ from peers.core.messages import (
     EpochPropose,
     Hello,
 )
-from peers.core.output import Entrance
+from peers.core.output import Committed, Entrance
 from peers.core.state import State
+from peers.errors import RefusedError
 
 ANCESTORS_MAX: Final = 64  # a node that was away for more epochs than that has to join anew
+FORK_MS: Final = 5_000  # for so long another epoch is taken to live, after its leader was heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,7 @@ class Epochs:
         self._membership: Membership | None = None  # of the epoch that was accepted
         self._say_at = 0
         self._stuck_since: int | None = None
+        self._others: dict[Epoch, int] = {}  # that live beside ours, and when that was heard
 
     # -- what is heard
 
@@ -118,26 +126,52 @@ class Epochs:
         return first.id == self.state.id
 
     def _look_whether_stuck(self, now: int, in_touch: bool) -> None:
-        """Whether it has been so for a while that all voters are present, and no majority of them
-        can vote."""
+        """Whether it has been so for a while that no majority of the voters can vote, and all who
+        have to be there are."""
         state = self.state
-        membership = state.membership
-        if in_touch or state.removed or not membership.is_voter(state.id):
-            self._stuck_since = None
-            return
-        fresh = self._fresh(now).items()
-        said = {n: s for n, s in fresh if isinstance(s, Hello) and membership.is_voter(n)}
-        whole = sum(hello.counts for hello in said.values()) + state.counts
-        present = len(said) == len(membership.voters) - 1
-        led = any(hello.leads for hello in said.values())
-        if led or not present or whole >= membership.majority:
+        said = None if in_touch else self._said_where_stuck(now)
+        if said is None or not self._are_enough(said):
             self._stuck_since = None
             return
         if self._stuck_since is None:
             self._stuck_since = now
         waited = now - self._stuck_since >= state.timing.cold_start_wait_ms
         if waited and self._has_the_newest(said):
+            there = {state.id, *said}
+            membership = state.membership
+            gone = [node for node in membership.voters if node not in there]
+            for node in gone:
+                membership = membership.without(node)
             self._open(membership, now)
+
+    def _said_where_stuck(self, now: int) -> dict[NodeId, Hello] | None:
+        """What the other voters have said of late, where this node is one, nobody leads, and those
+        who hold what they promised are too few."""
+        state = self.state
+        membership = state.membership
+        if state.removed or not membership.is_voter(state.id):
+            return None
+        fresh = self._fresh(now).items()
+        said = {n: s for n, s in fresh if isinstance(s, Hello) and membership.is_voter(n)}
+        whole = sum(hello.counts for hello in said.values()) + state.counts
+        lost = len(said) + 1 - whole
+        led = any(hello.leads for hello in said.values())
+        return said if lost and not led and whole < membership.majority else None
+
+    def _are_enough(self, said: dict[NodeId, Hello]) -> bool:
+        """Whether all voters are present, or, where that is allowed, a majority of them."""
+        membership = self.state.membership
+        if self.state.timing.cold_start_majority:
+            return len(said) + 1 >= membership.majority
+        return len(said) + 1 == len(membership.voters)
+
+    def waits_for(self, now: int) -> tuple[NodeId, ...]:
+        """The voters without whom the cluster cannot go on, since too many have lost their logs."""
+        said = self._said_where_stuck(now)
+        if said is None or self._are_enough(said):
+            return ()
+        others = self.state.membership.voters
+        return tuple(node for node in others if node not in said and node != self.state.id)
 
     def _has_the_newest(self, said: dict[NodeId, Hello]) -> bool:
         state, membership = self.state, self.state.membership
@@ -151,12 +185,15 @@ class Epochs:
         return all(order(node, hello.last) < mine for node, hello in said.items())
 
     def _open(self, membership: Membership, now: int) -> None:
+        self._opening = Opening(self._child(), membership)
+        self._propose(self._opening, now)
+
+    def _child(self) -> Epoch:
+        """A name for the next epoch."""
         state = self.state
         number = max(state.epoch.number, (state.accepted or NO_EPOCH).number) + 1
         random = f"{int(state.chance() * (1 << 32)):08x}"
-        parent = self._parent_of_child()
-        self._opening = Opening(Epoch(number, random, parent), membership)
-        self._propose(self._opening, now)
+        return Epoch(number, random, self._parent_of_child())
 
     def _parent_of_child(self) -> str | None:
         """What a child of our epoch names as its parent; the first epoch has none."""
@@ -220,21 +257,39 @@ class Epochs:
         opening.accepted.add(node)
         opening.time = max(opening.time, time)
         if opening.accepted >= set(opening.membership.voters):
-            state = self.state
-            term = state.log.last.term + 1
-            me, behind = state.origin, self._behind_ours()
-            self._enter(opening.epoch, opening.membership, term, me, behind, time=opening.time)
+            self._lead_in(opening.epoch, opening.membership, opening.time)
+
+    # -- by a person's word
+
+    def revive(self, members: Sequence[NodeId], now: int) -> None:
+        """Open an epoch of these members, from what this node has, whoever is away. RefusedError
+        where that is not what it takes."""
+        state = self.state
+        present = state.membership
+        if state.epoch.is_none or state.removed:
+            raise RefusedError("bad_request", f"{state.id} belongs to no cluster that could go on")
+        if unknown := [node for node in members if present.get(node) is None]:
+            raise RefusedError("bad_request", f"there is no member {unknown[0]!r}")
+        kept = tuple(member for member in present.members if member.id in members)
+        membership = Membership(kept, present.level)
+        if not membership.has(state.origin) or not membership.is_voter(state.id):
+            raise RefusedError("bad_request", f"{state.id} has to be a voter among those who go on")
+        self._lead_in(self._child(), membership, self.time(now))
 
     # -- entering
 
     def on_other(self, leader: Origin, epoch: Epoch, term: int, now: int, in_touch: bool) -> None:
-        """Somebody leads in another epoch, and sends us entries: it is ours, if we have accepted
-        it; else it may be, if ours is an ancestor of it."""
+        """Somebody leads in another epoch, and we are a member there: it is ours, if we have
+        accepted it; else it may be, if ours is an ancestor of it."""
         state = self.state
         if epoch == state.accepted:
             membership = self._membership or state.membership
-            self._enter(epoch, membership, term, leader, self._behind_ours(), time=self.time(now))
-        elif not in_touch and not state.epoch.is_none and epoch.number > state.epoch.number:
+            ancestors, time = self._behind_ours(), self.time(now)
+            self._enter(epoch, membership, term, leader, ancestors, time=time)
+        elif in_touch:
+            self._others[epoch] = now
+            self.on_ask(leader.id)  # so that they know of us
+        elif not state.epoch.is_none and epoch.number > state.epoch.number:
             state.draft.tell(leader.id, EpochAsk(state.epoch))
 
     def on_ask(self, sender: NodeId) -> None:
@@ -243,14 +298,32 @@ class Epochs:
             answer = EpochAnswer(self.state.ancestors, self.state.term)
             self.state.draft.tell(sender, answer)
 
-    def on_answer(self, leader: Origin, epoch: Epoch, answer: EpochAnswer, in_touch: bool) -> None:
+    def on_answer(
+        self, leader: Origin, epoch: Epoch, answer: EpochAnswer, now: int, in_touch: bool
+    ) -> None:
         """Drop our state for an epoch that came from ours, and for no other."""
         state = self.state
         ours = state.epoch.random
-        if in_touch or epoch == state.epoch or ours not in answer.ancestors:
+        if epoch == state.epoch:
             return
-        term, ancestors = answer.term, answer.ancestors
-        self._enter(epoch, state.membership, term, leader, ancestors, time=state.log.last_at)
+        if in_touch:
+            self._others[epoch] = now
+        elif ours in answer.ancestors:
+            term, ancestors = answer.term, answer.ancestors
+            time = state.log.last_at
+            self._enter(epoch, state.membership, term, leader, ancestors, time=time)
+
+    def forks(self, now: int) -> tuple[Epoch, ...]:
+        """Other epochs in which somebody leads while somebody leads in ours: a person has to say
+        which of them is to go on."""
+        since = now - FORK_MS
+        return tuple(sorted(epoch for epoch, heard in self._others.items() if heard > since))
+
+    def _lead_in(self, epoch: Epoch, membership: Membership, time: int) -> None:
+        """Enter an epoch that goes on from our log."""
+        state = self.state
+        term, ancestors = state.log.last.term + 1, self._behind_ours()
+        self._enter(epoch, membership, term, state.origin, ancestors, time=time)
 
     def _behind_ours(self) -> tuple[str, ...]:
         """The ancestors of a child of our epoch."""
@@ -272,6 +345,8 @@ class Epochs:
         # As if we had voted for whoever leads: in its term nobody else is to have our vote.
         state = self.state
         leads, first = leader == state.origin, state.epoch.is_none
+        end, there = state.log.last.index, state.membership
+        named = Committed(end, membership) if leads and end and membership != there else None
         promise = replace(
             state.promised(),
             epoch=epoch,
@@ -281,5 +356,6 @@ class Epochs:
             whole=leads or first,
             accepted=None,
             ancestors=ancestors,
+            named=named,
         )
         state.draft.enter = Entrance(promise, membership, leads, time)

@@ -57,10 +57,13 @@ class Joining:
                 self._ask_at = now  # not where we have just asked in vain
             self._leader = answer.leader
 
-    def on_removed(self, epoch: Epoch, removed: Removed) -> None:
-        """A member's list lacks us: of our epoch, or of one that came from it."""
+    def on_removed(self, epoch: Epoch, removed: Removed, alone_ms: int) -> None:
+        """A member's list lacks us: of our epoch, or of one that came from it. That epoch may have
+        been opened by mistake while ours lives on: as long as we are not alone, it is of no
+        concern."""
         ours = self.state.epoch
-        if epoch == ours or ours.random in removed.ancestors:
+        given_up = alone_ms >= self.state.timing.cold_start_wait_ms
+        if epoch == ours or (ours.random in removed.ancestors and given_up):
             self._on_lacking(removed.index)
 
     def look(self) -> None:

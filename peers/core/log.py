@@ -25,7 +25,10 @@ SLACK = 8  # an eighth of the window goes at once, so that letting go costs litt
 class Log:
     """What a node holds of the log."""
 
-    __slots__ = ("_batches", "_changes", "_ends", "_gone", "_totals", "_vector", "base", "last")
+    __slots__ = (
+        *("_batches", "_changes", "_ends", "_gone", "_named", "_totals", "_vector"),
+        *("base", "last"),
+    )
 
     def __init__(self, base: Base = BEGINNING) -> None:
         self.begin(base)
@@ -40,6 +43,7 @@ class Log:
         self._gone = 0  # of those bytes lie before the base
         self._vector = Vector(base.vector)
         self._changes = [(base.position.index, base.membership)]  # of who belongs, oldest first
+        self._named: tuple[int, Membership] | None = None
 
     @property
     def last_at(self) -> int:
@@ -65,6 +69,18 @@ class Log:
     def changed(self) -> int:
         """The index of that entry; the base's, where it lies before that."""
         return self._changes[-1][0]
+
+    @property
+    def says_who_belongs(self) -> bool:
+        """Whether the newest list stands in an entry, here or before the base."""
+        return self.changed > (0 if self._named is None else self._named[0])
+
+    def name(self, index: int, membership: Membership) -> None:
+        """An epoch began behind `index` with these members, whatever the log up to there says.
+        Nothing is changed where the log says so itself, or does not go so far."""
+        if self.base.position.index <= index <= self.last.index and self.changed <= index:
+            self._named = (index, membership)
+            self._changes.append(self._named)
 
     def membership_at(self, index: int) -> tuple[int, Membership]:
         """Who belonged at `index`, and since which entry."""
@@ -132,6 +148,8 @@ class Log:
         del self._batches[:count], self._ends[:count], self._totals[:count]
         later = [change for change in self._changes if change[0] > last.index]
         self._changes = [(last.index, membership), *later]
+        if self._named is not None and self._named[0] < last.index:
+            self._named = None  # the entry behind it says it
 
     def base_at(self, index: int) -> Base | None:
         """What lies up to `index`, in short; None where no batch ends there."""
@@ -194,7 +212,9 @@ class Log:
     def check(self) -> None:
         """Walk all of it and assert the invariant."""
         last, vector, size = self.base.position, Vector(self.base.vector), self._gone
-        membership = self.base.membership
+        named = self._named
+        at_base = named is not None and named[0] == self.base.position.index
+        membership = named[1] if named is not None and at_base else self.base.membership
         for batch, end, total in zip(self._batches, self._ends, self._totals, strict=True):
             assert tuple(vector.places()) == batch.vector, "a batch's vector is of another log"
             for entry in batch.entries:
@@ -203,6 +223,8 @@ class Log:
                 last = Position(entry.term, entry.index)
             assert end == last.index
             membership = batch.membership or membership
+            if named is not None and named[0] == end:
+                membership = named[1]
             size += len(batch.packed)
             assert total == size
             admit(vector, batch)

@@ -16,6 +16,13 @@ from peers.core.messages import Message, SnapshotPiece
 from peers.core.outcomes import Settled
 
 
+class Committed(NamedTuple):
+    """Who belongs, for good, since the entry at this index."""
+
+    index: int  # type: ignore[assignment]  # our word for it; tuple.index is of no use here
+    membership: Membership
+
+
 @dataclass(frozen=True, slots=True)
 class Promise:
     """What a node must never forget: it is on the disk before anything that relies on it leaves."""
@@ -30,6 +37,7 @@ class Promise:
     added: int | None = None  # at which entry it was added, where it joined
     accepted: Epoch | None = None  # the epoch that it has agreed to go on in
     ancestors: tuple[str, ...] = ()  # of this epoch, the oldest first
+    named: Committed | None = None  # who belongs since it began, where its log says otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +69,6 @@ class Entrance:
     membership: Membership
     leads: bool
     time: int
-
-
-class Committed(NamedTuple):
-    """Who belongs, for good, since the entry at this index."""
-
-    index: int  # type: ignore[assignment]  # our word for it; tuple.index is of no use here
-    membership: Membership
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,10 @@ class Output:
        pieces of one are taken up; when it is whole and kept, the shell says so by `Restored`;
     7. `membership`, now committed, is written to the file;
     8. who waits is answered: `settle`, `barriers`;
-    9. `enter`: this replica is over; another one begins.
+    9. `enter`: this replica is over; another one begins;
+    10. `copied`: it is over as well. The state directory is a copy of one that lived on without it,
+        and what it promised meanwhile nobody here knows. The node draws a new birth and comes, with
+        nothing, as a newcomer under its old name.
 
     A later output is never carried out before an earlier one.
     """
@@ -138,6 +142,7 @@ class Output:
     settle: tuple[tuple[Dot, Settled], ...] = ()
     barriers: tuple[Barrier, ...] = ()
     enter: Entrance | None = None
+    copied: bool = False
 
 
 NOTHING = Output()
@@ -171,6 +176,7 @@ class Draft:
     settle: list[tuple[Dot, Settled]] = field(default_factory=list)
     barriers: list[Barrier] = field(default_factory=list)
     enter: Entrance | None = None
+    copied: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -188,6 +194,7 @@ class Draft:
             or self.enter is not None
             or self.cut is not None
             or self.membership is not None
+            or self.copied
         )
 
     def tell(self, to: NodeId, message: Message) -> None:
@@ -214,4 +221,5 @@ class Draft:
             tuple(self.settle),
             tuple(self.barriers),
             self.enter,
+            self.copied,
         )

@@ -72,7 +72,9 @@ from peers.core.outcomes import Ack, NodeStatus
 from peers.core.output import UNKNOWN, Life, Output, Promise
 from peers.core.reading import Reading
 from peers.core.recovery import Recovery
+from peers.core.repair import Repair
 from peers.core.replication import Leading, PackBatch
+from peers.core.standing import alarms, status
 from peers.core.state import Part, State
 from peers.core.syncing import Giving, Taking
 from peers.core.timing import Bounds, Timing
@@ -130,6 +132,10 @@ class Replica:
         self.following = Following(self.state, self.taking)
         self.forwarding = Forwarding(self.state)
         self.recovery = Recovery(self.state)
+        self.repair = Repair(
+            *(self.state, self.taking, self.giving),
+            *(self.following, self.forwarding, self.recovery),
+        )
         self.reading = Reading(self.state)
         self.joining = Joining(self.state, member, contacts)
         self.greeting = Greeting(self.state)
@@ -137,6 +143,7 @@ class Replica:
         begins = tuple(founders) if set(contacts) <= set(founders) else ()
         self.epochs = Epochs(self.state, member, begins)
         self.office = Office(self.state, self.election, self.forwarding, pack)
+        self._led_at = now
         self._leader_was: tuple[int, NodeId | None] = (0, None)
         self.election.won = leads
 
@@ -146,11 +153,19 @@ class Replica:
         """Advance on one message of another node."""
         state, message, sender = self.state, envelope.message, envelope.sender
         of_another = envelope.epoch != state.epoch and not isinstance(message, BEFORE_BELONGING)
-        if state.removed or self._is_over(envelope):
+        if state.removed:
+            return state.take_output()
+        if envelope.birth == state.birth and envelope.life > state.incarnation:
+            state.draft.copied = True
+            return state.take_output()
+        if self._is_over(envelope):
+            self.greeting.greet((sender.id,), now)  # a copy of what lived on hears it by that
             return state.take_output()
         if of_another:
-            if isinstance(message, Append):
-                self.epochs.on_other(sender, envelope.epoch, message.term, now, self._is_led(now))
+            led = self._in_touch(now)
+            # A leader that probes has no majority: nobody is led by it, but it may be ours.
+            if isinstance(message, Append) or (isinstance(message, Probe) and not led):
+                self.epochs.on_other(sender, envelope.epoch, message.term, now, led)
             elif isinstance(message, FROM_MEMBERS) and envelope.epoch.random in state.ancestors:
                 self.greeting.tell_stranger(sender)
             return state.take_output()
@@ -169,9 +184,14 @@ class Replica:
         return self._finish(now)
 
     def _is_over(self, envelope: Envelope) -> bool:
-        """Whether its sender has begun another life since."""
-        birth, newest = self.state.lives.get(envelope.sender.id, UNKNOWN)
-        return birth == envelope.sender.birth and envelope.incarnation < newest
+        """Whether its sender has begun another life since: as we have heard, or by the log."""
+        state, sender = self.state, envelope.sender
+        if sender.id not in state.lives:
+            incarnation, _ = state.log.vector.of(sender)
+            if envelope.incarnation < incarnation:
+                state.lives[sender.id] = Life(sender.birth, incarnation)
+        birth, newest = state.lives.get(sender.id, UNKNOWN)
+        return birth == sender.birth and envelope.incarnation < newest
 
     def _is_for_another(self, envelope: Envelope) -> bool:
         """Whether it was meant for a life of ours that is over, or for one who had our name: it
@@ -189,11 +209,11 @@ class Replica:
             case HandOver():
                 self._hand_over(local, now)
             case Checked():
-                self._on_checked(local)
+                self.repair.on_checked(local)
             case Piece():
                 self.giving.on_piece(local)
             case Restored():
-                self._on_restored(local)
+                self.repair.on_restored(local)
             case _:
                 assert_never(local)
         return self._finish(now)
@@ -214,6 +234,8 @@ class Replica:
         state = self.state
         if state.removed:
             return state.take_output()
+        if self._in_touch(now):
+            self._led_at = now
         self.joining.tick(now)
         self.epochs.tick(now, self._is_led(now))
         self.election.tick(now)
@@ -227,7 +249,7 @@ class Replica:
             self.forwarding.tick(now, state.leader)
         self.reading.tick(now)
         self.giving.tick(now)
-        self._repair(now)
+        self.repair.tick(self.leading, now)
         self.taking.tick(now)
         return self._finish(now)
 
@@ -239,28 +261,24 @@ class Replica:
         wish(self.office.changing)
         return self._finish(now)
 
+    def revive(self, members: Sequence[NodeId], now: int) -> Output:
+        """Go on with these members and what this node has, in an epoch of its own. A person wants
+        it, who knows that those who are away do not come back with more than that. RefusedError
+        where somebody leads."""
+        if self._in_touch(now):
+            raise RefusedError("bad_request", f"{self.state.leader} leads: nothing to be revived")
+        self.epochs.revive(members, now)
+        return self._finish(now)
+
     # -- what it is
+
+    def alarms(self, now: int) -> tuple[str, ...]:
+        """What a person has to look at."""
+        return tuple(alarms(self.epochs, self.joining, self.leading, now))
 
     def status(self, now: int) -> NodeStatus:
         """Whether this node serves, and if not, why."""
-        state = self.state
-        if state.removed:
-            return NodeStatus.REMOVED
-        if not state.counts:
-            return NodeStatus.RECOVERING
-        if state.outdated:
-            return NodeStatus.OUTDATED
-        if not state.intact:
-            return NodeStatus.INCONSISTENT
-        if self.taking.under_way or self.following.lacks:
-            return NodeStatus.SYNCING
-        if self.leading is not None:
-            if self.leading.is_suspended(now):
-                return NodeStatus.ISOLATED
-            return NodeStatus.ACTIVE if self.leading.may_read else NodeStatus.STARTING
-        if not self.following.caught_up or not state.belongs:
-            return NodeStatus.STARTING
-        return NodeStatus.ACTIVE if self.following.has_lease(now) else NodeStatus.ISOLATED
+        return status(self.state, self.taking, self.following, self.leading, now)
 
     @property
     def leading(self) -> Leading | None:
@@ -304,13 +322,14 @@ class Replica:
             case EpochAsk():
                 self.epochs.on_ask(sender)
             case EpochAnswer():
-                self.epochs.on_answer(envelope.sender, envelope.epoch, message, self._is_led(now))
+                led = self._in_touch(now)
+                self.epochs.on_answer(envelope.sender, envelope.epoch, message, now, led)
             case JoinAsk():
                 self._on_join_ask(envelope.sender, message, now)
             case JoinAnswer():
                 self.joining.on_answer(message, now)
             case Removed():
-                self.joining.on_removed(envelope.epoch, message)
+                self.joining.on_removed(envelope.epoch, message, self._alone_for(now))
             case PreVote():
                 election.on_pre_vote(sender, message, now, self._in_touch(now))
             case PreVoteAnswer():
@@ -366,6 +385,10 @@ class Replica:
         """Whether there is a leader, this node included, suspended or not."""
         return self.leading is not None or self.following.in_touch(now)
 
+    def _alone_for(self, now: int) -> int:
+        """For how long nobody has led."""
+        return now - self._led_at
+
     def _in_touch(self, now: int) -> bool:
         if self.leading is not None:
             return not self.leading.is_suspended(now)
@@ -383,9 +406,9 @@ class Replica:
     # -- operations
 
     def _check_may_propose(self, now: int) -> None:
-        status = self.status(now)
-        if status is not NodeStatus.ACTIVE:
-            raise RefusedError(str(status), f"this node is {status}")
+        standing = self.status(now)
+        if standing is not NodeStatus.ACTIVE:
+            raise RefusedError(str(standing), f"this node is {standing}")
         if self.forwarding.is_full or self._is_busy():
             raise RefusedError("overloaded", "too many writes wait to be committed")
 
@@ -427,42 +450,6 @@ class Replica:
         if not state.epoch.is_none:
             state.draft.tell(sender.id, answer)
 
-    # -- the application's state
-
-    def _on_checked(self, checked: Checked) -> None:
-        """A digest that is not the majority's: the state is not to be used any more."""
-        state = self.state
-        state.noted = checked.noted
-        if not checked.agrees and state.intact:
-            state.intact = False
-            self.giving.close_all()
-
-    def _repair(self, now: int) -> None:
-        """Replace a state that is not the majority's, by that of whoever leads; a leader lets
-        another lead first.
-
-        What was found wrong by an older checkpoint may be what the majority has by the newest: then
-        those whose digest that was have replaced their states since, and ours is what they have.
-        """
-        state = self.state
-        if state.intact:
-            return
-        if self.leading is None:
-            if state.leader is not None and self.following.in_touch(now):
-                self.taking.begin(state.leader, now)
-        elif state.noted is not None and state.noted == self.leading.agreed():
-            state.trust()
-        elif self.leading.transfer_to is None:
-            self._hand_over(HandOver(None), now)
-
-    def _on_restored(self, restored: Restored) -> None:
-        base = self.taking.on_restored(restored)
-        if base is not None:
-            self.giving.close_all()  # they are of the state that is gone
-            self.following.lacks = False
-            self.forwarding.on_passed_over(base.vector)
-            self.recovery.look()
-
     # -- the rest
 
     def _on_stored(self, stored: Stored, now: int) -> None:
@@ -479,9 +466,10 @@ class Replica:
     def _hand_over(self, request: HandOver, now: int) -> None:
         if self.leading is None:
             return
-        to = request.to or self.leading.next_in_line(now)
-        if to is not None:
-            self.leading.hand_over(to, now)
+        if request.to is None:
+            self.leading.hand_over_to_next(now)
+        else:
+            self.leading.hand_over(request.to, now)
 
     def _finish(self, now: int) -> Output:
         state = self.state

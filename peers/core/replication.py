@@ -86,8 +86,8 @@ class Leading:
         self._follow_membership(now)
         # Until an entry of its own term is committed, a leader commits nothing of its predecessors.
         self.first = last.index + 1
-        if state.log.changed == 0:
-            # No entry has said yet who belongs: who comes late to a new epoch learns it by this.
+        if not state.log.says_who_belongs:
+            # Who comes late to a new epoch learns it by this.
             self.enter_membership(state.membership, now)
         else:
             self._append([(None, None, b"")], now)
@@ -430,6 +430,12 @@ class Leading:
         self.transfer_to = to
         self._transfer_until = now + self.state.timing.election_timeout_ms
         self._told = False
+
+    def hand_over_to_next(self, now: int) -> None:
+        """Let whoever comes next stand at once, if there is one."""
+        to = self.next_in_line(now)
+        if to is not None:
+            self.hand_over(to, now)
 
     def _watch_transfer(self, now: int) -> None:
         node = self.transfer_to

@@ -65,6 +65,9 @@ class State:
         self.counts = promise.whole  # False while something promised is missing
         self.removed = promise.removed
         self.ancestors = promise.ancestors
+        self.named = promise.named
+        if promise.named is not None:
+            log.name(*promise.named)
         self.accepted = promise.accepted  # another epoch: then we take no more part in this one
         newest = log.newest_with(self.origin)
         # Where the newest list stands that has us; a list that is older is not about us.
@@ -111,6 +114,7 @@ class State:
         return Promise(
             *(self.epoch, self.birth, self.incarnation, self.term, self.vote),
             *(self.counts, self.removed, self.added, self.accepted, self.ancestors),
+            self.named,
         )
 
     def promise(self) -> None:

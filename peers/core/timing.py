@@ -16,6 +16,7 @@ class Timing:
     settle_ms: int = 5_000  # a member is steady when it was heard for so long
     max_clock_step_ms: int = 1_000
     cold_start_wait_ms: int = 10_000  # all are there, and no majority can vote
+    cold_start_majority: bool = False  # then a majority is enough, and the others are left behind
     hand_back: bool = True  # the highest priority takes the lead back when it is steady
 
 

@@ -148,6 +148,10 @@ class Invariants(Observer):
         self.counts["snapshots installed"] += 1
         self._took_over(node)
 
+    def copied(self, node: Node) -> None:
+        """Count it."""
+        self.counts["copies found"] += 1
+
     def entered(self, node: Node, entrance: Entrance) -> None:
         """Who lets another's log take the place of its own is to have it before it counts."""
         self.counts["epochs entered"] += 1

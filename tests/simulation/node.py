@@ -5,15 +5,15 @@ It is a shell like `peers/cluster.py`: it carries out outputs in their order and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
 from peers.core.base import Base
 from peers.core.changes import Changing
 from peers.core.clock import resume_from
-from peers.core.entry import Batch, Dot, Entry, Origin
-from peers.core.membership import Member
+from peers.core.entry import NO_EPOCH, Batch, Dot, Entry, Origin
+from peers.core.membership import NOBODY, Member
 from peers.core.messages import (
     AskBarrier,
     Checked,
@@ -34,6 +34,7 @@ from peers.core.output import (
     Entrance,
     Install,
     Output,
+    Promise,
     Read,
     Serve,
 )
@@ -103,6 +104,7 @@ class Node:
         member: Member,
         send: Callable[[Node, Envelope], None],
         schedule: Callable[[int, Callable[[int], None]], None],
+        birth: Callable[[str], str],
         observer: Observer,
     ) -> None:
         self.id = id
@@ -128,6 +130,7 @@ class Node:
         self.level = 1  # the highest feature level that its release can apply
         self.founders: list[str] = []  # with whom it would begin a cluster
         self._snapshot_every = snapshot_every  # so many entries; None: never
+        self._birth = birth  # a new one, for a state directory of this node
         self._send, self._schedule, self._observer = send, schedule, observer
         self.now = 0
 
@@ -281,6 +284,11 @@ class Node:
         self.now = now
         self._carry_out(self.replica.change(wish, self.clock.read(now)))
 
+    def revive(self, members: Sequence[str], now: int) -> None:
+        """A person wants it to go on with these. RefusedError where that may not be."""
+        self.now = now
+        self._carry_out(self.replica.revive(members, self.clock.read(now)))
+
     def status(self, now: int) -> NodeStatus:
         """What it says of itself."""
         return self.replica.status(self.clock.read(now))
@@ -350,6 +358,19 @@ class Node:
                 then_read(barrier)
         if output.enter is not None:
             self._enter(output.enter)
+        if output.copied:
+            self._observer.copied(self)
+            self.begin_anew(self._birth(self.id))
+            self.start(self.now)
+
+    def begin_anew(self, birth: str) -> None:
+        """Nothing is left of what it was: it comes as a newcomer under an old name."""
+        belongs = self.disk.membership.get(self.id)
+        self.member = replace(belongs or self.member, birth=birth, joining=False)
+        others = [member.id for member in self.disk.membership.members if member.id != self.id]
+        self.disk = Disk(Promise(NO_EPOCH, birth, 0, 0, None), NOBODY)
+        self.founders = []  # it comes to what is there
+        self.contacts = others
 
     def _store(self, output: Output) -> None:
         if output.cut is not None:

@@ -27,6 +27,9 @@ class Observer:
     def started(self, node: Node) -> None:
         """A life begins, with the state that the disk had."""
 
+    def copied(self, node: Node) -> None:
+        """It was told that another has lived on with its state directory."""
+
     def entered(self, node: Node, entrance: Entrance) -> None:
         """It goes on in another epoch."""
 

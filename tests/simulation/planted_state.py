@@ -12,7 +12,7 @@ from peers.core.following import Following
 from peers.core.messages import Append, Checked, Noted, Piece, SnapshotPiece
 from peers.core.office import Office
 from peers.core.output import Install
-from peers.core.replica import Replica
+from peers.core.repair import Repair
 from peers.core.replication import Leading
 from peers.core.state import State
 from peers.core.syncing import Giving
@@ -97,12 +97,12 @@ def believes_its_own_digest() -> Iterator[None]:
     scenario="a_leader_whose_state_is_corrupt",
 )
 def serves_what_is_corrupt() -> Iterator[None]:
-    honest = Replica._on_checked
+    honest = Repair.on_checked
 
-    def on_checked(self: Replica, checked: Checked) -> None:
+    def on_checked(self: Repair, checked: Checked) -> None:
         honest(self, replace(checked, agrees=True))
 
-    with patch.object(Replica, "_on_checked", on_checked):
+    with patch.object(Repair, "on_checked", on_checked):
         yield
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from random import Random
 
 from peers import wire
@@ -95,6 +94,7 @@ class World:
             snapshot_every=self._snapshot_every,
             send=self._send,
             schedule=self.after,
+            birth=self._birth,
             observer=self.invariants,
         )
         return node
@@ -187,12 +187,9 @@ class World:
         node = self.nodes[id]
         if node.up:
             node.crash()
-        there = self.membership.get(id)
-        node.member = replace(there or node.member, birth=self._birth(id))
-        node.disk = Disk(Promise(NO_EPOCH, node.member.birth, 0, 0, None), NOBODY)
+        node.disk.membership = self.membership  # whom it can ask is written elsewhere too
+        node.begin_anew(self._birth(id))
         node.disk.lost_at = self.now
-        node.founders = []  # it comes to what is there
-        node.contacts = [each.id for each in self.membership.members if each.id != id]
         self.counts["state directories lost"] += 1
 
     def impaired(self) -> set[str]:
@@ -203,6 +200,11 @@ class World:
             if member.role is Role.VOTER
             and (self.nodes[member.id].impaired or self.nodes[member.id].origin != member.origin)
         }
+
+    def revive(self, by: str, *members: str) -> None:
+        """A person has one node open an epoch of these members."""
+        self.nodes[by].revive(members, self.now)
+        self.counts["epochs by a person's word"] += 1
 
     # -- faults
 

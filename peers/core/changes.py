@@ -35,6 +35,7 @@ class Changing:
         self.state = state
         self._leading = leading
         self._rounds: dict[NodeId, Round] = {}
+        self._raisable: tuple[int, int] | None = None  # to which level, and since when
 
     def refusal(self) -> str | None:
         """Why no change may be entered now, if so."""
@@ -90,6 +91,24 @@ class Changing:
         if level > state.membership.level:
             self.enter(replace(state.membership, level=level), now)
 
+    def _finalize(self, now: int) -> None:
+        """Put a level in force that everybody has been able to apply for long enough."""
+        state = self.state
+        after = state.timing.finalize_after_ms
+        if after is None:
+            return
+        others = state.membership.others(state.id)
+        level = min([state.level, *(state.levels.get(node, 0) for node in others)])
+        if level <= state.membership.level:
+            self._raisable = None
+        elif self._raisable is None or self._raisable[0] != level:
+            self._raisable = (level, now)
+        elif now - self._raisable[1] >= after:
+            try:
+                self.raise_level(level, now)
+            except RefusedError:
+                return  # not now: with the next tick, or a later one
+
     # -- who joins
 
     def on_join(self, sender: Origin, ask: JoinAsk, now: int) -> JoinAnswer:
@@ -129,8 +148,9 @@ class Changing:
             return  # not now: it asks again
 
     def tick(self, now: int) -> None:
-        """Make voters of those who have caught up."""
+        """Make voters of those who have caught up, and raise the feature level when it is time."""
         state = self.state
+        self._finalize(now)
         joining = [member for member in state.membership.members if member.joining]
         for member in joining:
             if self._has_caught_up(member, now) and self.refusal() is None:

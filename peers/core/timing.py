@@ -17,6 +17,7 @@ class Timing:
     max_clock_step_ms: int = 1_000
     cold_start_wait_ms: int = 10_000  # all are there, and no majority can vote
     cold_start_majority: bool = False  # then a majority is enough, and the others are left behind
+    finalize_after_ms: int | None = None  # a level that all can apply is put in force; None: never
     hand_back: bool = True  # the highest priority takes the lead back when it is steady
 
 

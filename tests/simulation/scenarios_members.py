@@ -15,6 +15,8 @@ from peers.errors import RefusedError
 from tests.simulation.staging import (
     FOREVER_MS,
     SHORT,
+    SINGLE,
+    STAGED,
     all_active,
     apart,
     at_rest,
@@ -245,6 +247,26 @@ def a_level_that_one_cannot_apply() -> World:
     return settle(world, "a", "b", "c")
 
 
+def a_level_that_is_raised_by_itself() -> World:
+    """Where that is wished, once all have been able to apply it for so long, and not before."""
+    world = World(1, 3, timing=replace(STAGED, finalize_after_ms=3_000), bounds=SINGLE)
+    for id in "abc":
+        world.nodes[id].level = 2
+    for id in "ba":
+        world.crash(id)
+        world.restart(id)
+        world.run(3_000)
+    world.run(6_000)
+    assert world.membership.level == 1, "c cannot apply it"
+    world.crash("c")
+    world.restart("c")
+    assert world.run(5_000, lambda: all_active(world))
+    world.run(1_000)
+    assert world.membership.level == 1, "it may be that c goes back"
+    assert world.run(5_000, lambda: world.membership.level == 2)
+    return settle(world, "a", "b", "c")
+
+
 def an_observer_is_no_majority() -> World:
     """Two voters and an observer, and one voter fails: two of three are there, and nobody leads."""
     world = stage(2)
@@ -272,5 +294,6 @@ MEMBERS: tuple[Callable[[], World], ...] = (
     a_removal_that_one_does_not_hear_of,
     a_member_that_nobody_could_read,
     a_level_that_one_cannot_apply,
+    a_level_that_is_raised_by_itself,
     an_observer_is_no_majority,
 )

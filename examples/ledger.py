@@ -12,7 +12,7 @@ import contextlib
 import json
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,11 +86,14 @@ class Ledger:
         """All that is to be kept; who waits is no part of it."""
         return Copy(self.index, json.dumps([self.index, self.balances]).encode())
 
-    def restore(self, chunks: Iterable[bytes]) -> int:
-        """Go on from what was kept."""
-        index, self.balances = json.loads(b"".join(chunks))
+    def arriving(self) -> "Arriving":
+        """What was kept, or another node has, comes in pieces."""
+        return Arriving(self)
+
+    def go_on_from(self, index: int, balances: dict[str, int]) -> None:
+        """Forget what there was."""
+        self.balances = balances
         self._move_to(index)
-        return self.index
 
     def _carry_out(self, entry: Entry) -> str:
         # The entry's time, and no clock's: else one node would do what another does not.
@@ -114,6 +117,29 @@ class Ledger:
         self.index = index
         self._moved.set()
         self._moved = asyncio.Event()
+
+
+class Arriving:
+    """A ledger that comes piece by piece, until it is whole."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._pieces: list[bytes] = []
+        self._whole: tuple[int, dict[str, int]] = (0, {})
+
+    def take(self, chunk: bytes) -> None:
+        """The next piece."""
+        self._pieces.append(chunk)
+
+    def finish(self) -> int:
+        """All are there."""
+        index, balances = json.loads(b"".join(self._pieces))
+        self._whole = (index, balances)
+        return int(index)
+
+    def install(self) -> None:
+        """It is the ledger from now on."""
+        self._ledger.go_on_from(*self._whole)
 
 
 @contextlib.asynccontextmanager

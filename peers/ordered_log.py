@@ -12,9 +12,9 @@ The promises:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from peers.core.entry import Dot, Entry, Epoch
 from peers.core.outcomes import Ack as Ack
@@ -39,6 +39,27 @@ class LogStatus:
     members: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
 
 
+class Checked(NamedTuple):
+    """What the application found at the last checkpoint among entries that it has applied."""
+
+    index: int  # type: ignore[assignment]  # our word for it; tuple.index is of no use here
+    digest: int
+    agrees: bool  # with what the majority had, as far as one of these entries says that
+
+
+class Arriving(Protocol):
+    """A snapshot that comes piece by piece, put together beside the state that there is."""
+
+    def take(self, chunk: bytes) -> None:
+        """Take up the next piece."""
+
+    def finish(self) -> int:
+        """All have come, and it is whole: the index that it is exact at."""
+
+    def install(self) -> None:
+        """It takes the place of the state, at once."""
+
+
 class Snapshot(Protocol):
     """The application's state, exact at one index, while the application goes on."""
 
@@ -57,8 +78,9 @@ class Snapshot(Protocol):
 class Application(Protocol):
     """What the log drives."""
 
-    def apply(self, entries: Sequence[Entry]) -> None:
-        """Carry out committed entries, and answer whoever waits under the dot of one.
+    def apply(self, entries: Sequence[Entry]) -> Checked | None:
+        """Carry out committed entries, and answer whoever waits under the dot of one; what was
+        found at a checkpoint, where one was among them.
 
         An entry without a dot is the log's own: nothing is to be done. One without bytes under its
         dot is a void, and one whose `at` is later than its `until` has come too late: whoever waits
@@ -76,9 +98,9 @@ class Application(Protocol):
     def capture(self) -> Snapshot:
         """Begin a snapshot at the last applied index."""
 
-    def restore(self, chunks: Iterable[bytes]) -> int:
-        """Replace the state by a snapshot's, and give its index. Whatever is raised, the state that
-        there was stays as it was."""
+    def arriving(self) -> Arriving:
+        """A snapshot is about to come. Whatever its pieces raise, and until it is installed, the
+        state that there is stays as it is."""
 
 
 class OrderedLog(Protocol):
@@ -115,6 +137,10 @@ class OrderedLog(Protocol):
     async def read_barrier(self) -> int:
         """The index that a linearizable read must wait for: the caller sees to that, by what it
         has applied. Raises `RefusedError` where the log cannot say."""
+
+    def agreed(self) -> tuple[int, int] | None:
+        """Where this node leads: the newest index and digest that a majority of the voters found
+        at one checkpoint. The next checkpoint says so."""
 
     def now(self) -> int:
         """Cluster time in milliseconds."""

@@ -24,7 +24,7 @@ from pathlib import Path
 from peers.core.clock import ClusterClock, resume_from
 from peers.core.entry import Dot, Entry, Epoch, Origin
 from peers.errors import OutdatedError, RefusedError, StorageError
-from peers.ordered_log import Ack, Application, LogStatus, NodeStatus, Settled
+from peers.ordered_log import Ack, Application, Checked, LogStatus, NodeStatus, Settled
 from peers.snapshots import SnapshotKeeper
 from peers.storage import Mark, State, StateDirectory, next_life
 
@@ -74,6 +74,7 @@ class SingleLog:
         self._flushing = False
         self._index = 0
         self._sequence = 0
+        self._noted: Checked | None = None
         self._snapshots: SnapshotKeeper | None = None
 
     # -- coming up and going down
@@ -127,7 +128,10 @@ class SingleLog:
         if stored is None:
             return None
         try:
-            self._index = self._application.restore(stored.chunks())
+            arriving = self._application.arriving()
+            for chunk in stored.chunks():
+                arriving.take(chunk)
+            self._index = arriving.finish()
         except StorageError:
             raise
         except Exception as exc:
@@ -142,6 +146,7 @@ class SingleLog:
                 f"{directory.path} holds a snapshot of entry {self._index} that says it is of "
                 f"entry {stored.mark.index}; restore it from a copy, or move it away"
             )
+        arriving.install()
         return stored.mark
 
     async def stop(self) -> None:
@@ -195,6 +200,10 @@ class SingleLog:
     def leads(self) -> bool:
         """A cluster of one is led by its member."""
         return self._status is NodeStatus.ACTIVE
+
+    def agreed(self) -> tuple[int, int] | None:
+        """What this node found, since it is all there are."""
+        return None if self._noted is None else (self._noted.index, self._noted.digest)
 
     def now(self) -> int:
         """Cluster time in milliseconds."""
@@ -262,7 +271,7 @@ class SingleLog:
 
     def _apply(self, entries: list[Entry]) -> bool:
         try:
-            self._application.apply(entries)
+            self._noted = self._application.apply(entries) or self._noted
         except OutdatedError as exc:
             self._status = NodeStatus.OUTDATED
             logger.critical("node %s stops serving at %d: %s", self._id, entries[0].index, exc)

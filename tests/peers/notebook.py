@@ -11,6 +11,7 @@ import resource
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from peers.core.entry import Dot, Entry
 from peers.errors import OutdatedError
@@ -76,11 +77,34 @@ class Notebook:
         self.copies.append(Copy(self))
         return self.copies[-1]
 
+    def arriving(self) -> Arriving:
+        return Arriving(self)
+
     def restore(self, chunks: Iterable[bytes]) -> int:
-        parts = [json.loads(chunk) for chunk in chunks]
-        self.index = parts[0]
-        self.lines = [(index, text) for part in parts[1:] for index, text in part]
-        return self.index
+        arriving = self.arriving()
+        for chunk in chunks:
+            arriving.take(chunk)
+        index = arriving.finish()
+        arriving.install()
+        return index
+
+
+class Arriving:
+    """The lines of a snapshot, until they are all there."""
+
+    def __init__(self, notebook: Notebook) -> None:
+        self.notebook = notebook
+        self.parts: list[Any] = []
+
+    def take(self, chunk: bytes) -> None:
+        self.parts.append(json.loads(chunk))
+
+    def finish(self) -> int:
+        return int(self.parts[0])
+
+    def install(self) -> None:
+        self.notebook.index = self.parts[0]
+        self.notebook.lines = [(index, text) for part in self.parts[1:] for index, text in part]
 
 
 async def write_without_end(directory: Path) -> None:

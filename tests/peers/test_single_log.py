@@ -20,9 +20,10 @@ from peers.errors import RefusedError, StorageError
 from peers.ordered_log import Ack, NodeStatus, Settled
 from peers.single import SingleLog
 from peers.storage import Mark, State, StateDirectory
-from tests.peers.notebook import Notebook
+from tests.peers.notebook import Arriving, Notebook
 from tlru.engine.machine import Machine
 from tlru.engine.operations import Set, encode
+from tlru.engine.snapshot import Loader
 
 ROOT = Path(__file__).parents[2]
 NEVER = 10_000.0
@@ -558,12 +559,16 @@ def test_a_damaged_file_is_refused_and_the_directory_let_go_of(tmp_path: Path, f
 
 def test_a_snapshot_that_the_application_refuses_is_reported(tmp_path: Path) -> None:
     class Other(Notebook):
-        def restore(self, chunks: object) -> int:
+        def arriving(self) -> Arriving:
             raise ValueError("this is no notebook")
 
-    class Lying(Notebook):
-        def restore(self, chunks: object) -> int:
+    class Liar(Arriving):
+        def finish(self) -> int:
             return 99
+
+    class Lying(Notebook):
+        def arriving(self) -> Arriving:
+            return Liar(self)
 
     async def test() -> None:
         async with running(tmp_path) as (log, _):
@@ -678,9 +683,24 @@ class Cache(Notebook):
     def capture(self) -> Any:
         return self.machine.capture()
 
-    def restore(self, chunks: Any) -> int:
-        self.machine = Machine.from_snapshot(chunks)
+    def arriving(self) -> Any:
+        return ArrivingCache(self)
+
+
+class ArrivingCache:
+    """The machine's own loader."""
+
+    def __init__(self, cache: Cache) -> None:
+        self.cache, self.machine = cache, Machine()
+        self.loader = Loader(self.machine)
+        self.take = self.loader.take
+
+    def finish(self) -> int:
+        self.loader.finish()
         return self.machine.index
+
+    def install(self) -> None:
+        self.cache.machine = self.machine
 
 
 def test_an_item_has_the_life_left_that_it_had(

@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from peers.core.entry import Dot, Entry
 from peers.errors import RefusedError
-from peers.ordered_log import Ack, NodeStatus, OrderedLog, Settled
+from peers.ordered_log import Ack, Checked, NodeStatus, OrderedLog, Settled
 from tlru import errors
 from tlru.engine.events import Event
 from tlru.engine.items import ITEM_OVERHEAD_BYTES
 from tlru.engine.machine import Machine, Result
 from tlru.engine.operations import GiveUpWait, Once, Operation, Settings, encode
-from tlru.engine.snapshot import Capture, SnapshotError
+from tlru.engine.snapshot import Capture, Loader, SnapshotError
 from tlru.node import writes
 from tlru.node.asker import Asker
 from tlru.node.duties import EXPIRE_EVERY_MS, Duties
@@ -61,7 +62,7 @@ class CacheService:
     def _take_up(self, machine: Machine) -> None:
         self.machine = machine
         self.reads = ReadDesk(machine, self.log, self.limits, self.rates)
-        self._duties = Duties(machine, self._propose_own, lambda: machine.noted)
+        self._duties = Duties(machine, self._propose_own, self.log.agreed)
 
     # -- coming up and going down
 
@@ -206,9 +207,10 @@ class CacheService:
 
     # -- what the log says
 
-    def apply(self, entries: Sequence[Entry]) -> None:
+    def apply(self, entries: Sequence[Entry]) -> Checked | None:
         """Carry out committed entries, answer who waited for them, tell who watches."""
         machine = self.machine
+        noted = machine.noted
         applied = machine.apply(entries)
         if applied.diverged:
             logger.error("cache %s: this node's state is not the majority's", self.name)
@@ -227,6 +229,9 @@ class CacheService:
         self.reads.applied()
         if self.log.leads:
             self._duties.applied(machine.at)
+        if machine.noted is None or machine.noted == noted:
+            return None
+        return Checked(*machine.noted, not applied.diverged)
 
     def settle(self, dot: Dot, outcome: Settled) -> None:
         """Hear what else became of a write of ours."""
@@ -274,16 +279,14 @@ class CacheService:
         """Begin a snapshot at the last applied index."""
         return self.machine.capture()
 
-    def restore(self, chunks: Iterable[bytes]) -> int:
-        """Replace the state by a snapshot's, if there is one; its index."""
-        first = next(iterator := iter(chunks), None)
-        if first is None:
-            return self.machine.index
-        try:
-            self._take_up(Machine.from_snapshot(_chain(first, iterator)))
-        except SnapshotError as exc:
-            raise errors.TlruError(f"cache {self.name}: {exc}") from exc
-        return self.machine.index
+    def arriving(self) -> Arriving:
+        """A snapshot's pieces become a machine beside this one."""
+        return Arriving(self)
+
+    def replace(self, machine: Machine) -> None:
+        """Go on with another machine: whoever waits to read from this one asks again."""
+        self.reads.refuse_all(errors.Unavailable("the node replaces its state", code="syncing"))
+        self._take_up(machine)
 
     # -- for those who watch
 
@@ -292,9 +295,35 @@ class CacheService:
         self._on_events.append(listener)
 
 
-def _chain(first: bytes, rest: Iterable[bytes]) -> Iterable[bytes]:
-    yield first
-    yield from rest
+class Arriving:
+    """A snapshot on its way into a machine of its own."""
+
+    def __init__(self, service: CacheService) -> None:
+        self._service = service
+        self._machine = Machine()
+        self._loader = Loader(self._machine)
+
+    def take(self, chunk: bytes) -> None:
+        """Take up a piece. TlruError where it cannot be one."""
+        with self._told():
+            self._loader.take(chunk)
+
+    def finish(self) -> int:
+        """All have come; the index of the state."""
+        with self._told():
+            self._loader.finish()
+        return self._machine.index
+
+    def install(self) -> None:
+        """The cache is what the snapshot was."""
+        self._service.replace(self._machine)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except SnapshotError as exc:
+            raise errors.TlruError(f"cache {self._service.name}: {exc}") from exc
 
 
 def _unavailable(refused: RefusedError) -> errors.Unavailable:

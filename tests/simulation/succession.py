@@ -68,7 +68,8 @@ class Succession:
             raise Broken(14, f"{node.id} opens {epoch} from a history that was given up")
         log = self._log(node, before)
         kept = before.shared(log)
-        self._of_epoch[node.replica.state.epoch] = before
+        if not node.replica.state.epoch.is_none:
+            self._of_epoch[node.replica.state.epoch] = before
         if self.by_a_persons_word:
             self.newest = before.from_log(log)  # the older one may live on beside it
         elif kept < len(before.committed):

@@ -20,13 +20,18 @@ class Greeting:
     def __init__(self, state: State) -> None:
         self.state = state
         self._at = state.started
+        self._strangers: set[NodeId] = set()  # who greeted us since
 
     def tick(self, now: int) -> None:
         """Greet everybody, now and then."""
         state = self.state
         if now >= self._at:
             self._at = now + state.timing.election_timeout_ms // 4
-            self.greet(state.membership.others(state.id), now)
+            # Where nobody leads, who is a stranger by our list may be a member by a newer one, and
+            # wait for a word of ours before it begins a new epoch.
+            strangers = () if state.leader is not None else tuple(sorted(self._strangers))
+            self._strangers.clear()
+            self.greet((*state.membership.others(state.id), *strangers), now)
 
     def greet(self, to: Sequence[NodeId], now: int) -> None:
         """Say how this node is."""
@@ -38,6 +43,8 @@ class Greeting:
     def tell_stranger(self, stranger: Origin) -> None:
         """Who does not belong, by what is committed here, hears so; perhaps it knows better."""
         state = self.state
+        if state.membership.get(stranger.id) is None:
+            self._strangers.add(stranger.id)
         index, membership = state.log.membership_at(state.commit)
         if not membership.has(stranger):
             state.draft.tell(stranger.id, Removed(index, state.ancestors))

@@ -279,7 +279,9 @@ class Leading:
     def _look_further_back(self, follower: Follower, hint: Position, now: int) -> None:
         """It lacks what we took it to have: begin where its log may be ours."""
         log = self.state.log
-        if hint.index < log.base.position.index and follower.next == log.base.position:
+        if hint.index < log.base.position.index:
+            # Nothing that it has reaches our window. What follows there would be sent, and refused,
+            # with every answer, for as long as its snapshot takes.
             follower.behind = True
         place = hint
         while log.term_at(place.index) != place.term:

@@ -18,7 +18,7 @@ from peers.errors import RefusedError
 from tests.simulation.histories import Did, Increment, Observation, Outcome
 from tests.simulation.linearizability import Call, Kind
 from tests.simulation.node import Node
-from tests.simulation.sessions import TIMEOUT_MS, Act, Records, Session
+from tests.simulation.sessions import TIMEOUT_MS, Act, Counted, Records, Session
 from tests.simulation.world import World
 from tlru.engine.machine import Result
 from tlru.engine.operations import Delete, Incr, Once, Operation, Set, encode
@@ -81,7 +81,7 @@ class Client(Session):
         now = self.world.now
         self._record(Kind.GET, key, None, invoked, now, Outcome.DONE, value)
         version = 0 if item is None else item.version
-        seen = Observation(Did.READ, key, version, node.machine.index, "e", 0)
+        seen = Observation(Did.READ, key, version, node.machine.index, str(self.part), 0)
         self.records.observe(self.name, seen)
         self.pos = max(self.pos, node.machine.index)
         self.records.counts["linear reads"] += 1
@@ -177,14 +177,16 @@ class Client(Session):
     def _incr(self, node: Node, now: int) -> None:
         counter = self.random.choice(COUNTERS)
         once = self.new_name(node, now)
+        asked = self.part
 
         def told(result: Result | None) -> None:
             if result is None:
-                self.records.increments.append((counter, Increment(1, Outcome.UNKNOWN)))
-                return
-            value = msgpack.unpackb(result["value"])
-            self.records.increments.append((counter, Increment(1, Outcome.DONE, value)))
-            self._keep(counter, once)
+                increment = Increment(1, Outcome.UNKNOWN)
+            else:
+                increment = Increment(1, Outcome.DONE, msgpack.unpackb(result["value"]))
+                self._keep(counter, once)
+            counted = Counted(counter, increment, asked, self.newest_part())
+            self.records.increments.append(counted)
 
         self.ask_named(Incr(self.records.space + counter, 1), once, told, now)
 

@@ -15,10 +15,11 @@ from peers.core.changes import Changing
 from peers.core.membership import Membership, Role
 from peers.core.messages import Envelope, Vote, VoteAnswer
 from peers.errors import RefusedError
-from tests.simulation.node import Node
+from tests.simulation.node import FIRST_LEVEL, Node
 from tests.simulation.world import World
 
 NODES_MAX = 9
+LEVEL_MAX = 3
 
 Fault = Callable[[World, Random], None]
 
@@ -192,15 +193,49 @@ def crash_everything(world: World, random: Random) -> None:
 
 
 def power_cut(world: World, random: Random) -> None:
-    """All stop, and none of them can know whether its disk has all that it was given."""
+    """All stop, and none of them can know whether its disk has all that it was given. It has."""
     if world.impaired():
         return
     for node in list(world.nodes.values()):
         world.crash(node.id)
-        node.disk.damaged = True
+        node.disk.damaged, node.disk.power_took = True, False
         node.disk.lost_at = world.now
         world.after(random.randint(1, 3_000), lambda now, id=node.id: world.restart(id))  # type: ignore[misc]
     world.counts["power cuts"] += 1
+
+
+def unplug(world: World, random: Random) -> None:
+    """One machine loses its power, and what it has not synced: where that is done now and then, it
+    cannot know how much of its log is gone."""
+    node = _leader_or_any(world, random)
+    if world.fsync_ms is not None and not _may_lose(world, node):
+        return
+    world.cut_power(node.id)
+    world.counts["machines unplugged"] += 1
+    world.after(random.choice([1, 100, 1_000, 5_000]), lambda now: world.restart(node.id))
+
+
+def blackout(world: World, random: Random) -> None:
+    """All machines lose their power at once. Where the log is synced only now and then, something
+    that was acknowledged may be gone from all of them: the cluster goes on in another epoch."""
+    if world.fsync_ms is not None and not _could_begin_anew(world):
+        return
+    all_of_it = random.random() < 0.7
+    for id in sorted(world.nodes):
+        world.cut_power(id, all_of_it=all_of_it)
+        world.after(random.randint(1, 3_000), lambda now, id=id: world.restart(id))  # type: ignore[misc]
+    world.counts["blackouts"] += 1
+
+
+def _could_begin_anew(world: World) -> bool:
+    """Whether all voters of whichever list is left will be there. If not, a person has to decide:
+    who was removed or replaced stays so, though the others may have forgotten it."""
+    if world.impaired():
+        return False
+    left = [each for node in world.nodes.values() for each in node.disk.could_be_left()]
+    voters = {m.origin for membership in left for m in membership.members if m.role is Role.VOTER}
+    there = {n.origin for n in world.nodes.values() if not n.disk.promise.removed}
+    return voters <= there
 
 
 def lose_log(world: World, random: Random) -> None:
@@ -239,6 +274,15 @@ def leap(world: World, random: Random) -> None:
     if len(leapt) + 1 > _minority(world):
         return
     world.leap(node.id, random.choice([700, 3_000, 20_000, 3_600_000]))
+
+
+def wall_jump(world: World, random: Random) -> None:
+    """Somebody sets the time of day on some machines. Nobody goes by it while anything runs; when
+    all stop, it says how long they were down."""
+    for id in _some(world, random):
+        world.set_wall(id, random.choice([-1, 1]) * random.choice([2_000, 3_600_000, 86_400_000]))
+    if random.random() < 0.3:
+        crash_everything(world, random)
 
 
 def pause(world: World, random: Random) -> None:
@@ -297,6 +341,30 @@ def replace(world: World, random: Random) -> None:
     world.after(random.choice([1, 100, 1_000, 5_000]), lambda now: world.restart(node.id))
 
 
+def upgrade(world: World, random: Random) -> None:
+    """One node after another gets the next release."""
+    node = _leader_or_any(world, random)
+    _install(world, random, node, min(node.level + 1, LEVEL_MAX))
+
+
+def take_back(world: World, random: Random) -> None:
+    """A node gets an earlier release: perhaps one that cannot apply what is in force."""
+    node = _leader_or_any(world, random)
+    _install(world, random, node, max(node.level - 1, FIRST_LEVEL))
+
+
+def _install(world: World, random: Random, node: Node, level: int) -> None:
+    if level != node.level:
+        world.install(node.id, level)
+        world.after(random.choice([1, 100, 1_000]), lambda now: world.restart(node.id))
+
+
+def raise_level(world: World, random: Random) -> None:
+    """An operator puts the next feature level in force, where all can apply it."""
+    level = world.membership.level + 1
+    _change(world, lambda changing: changing.raise_level(level, _leaders_now(world)))
+
+
 def _would_be_left(world: World, membership: Membership) -> bool:
     """Whether those who would be left have what was acknowledged: all but a minority of them."""
     voters = len(membership.voters)
@@ -338,16 +406,22 @@ FAULTS: dict[str, Fault] = {
         crash,
         crash_everything,
         power_cut,
+        unplug,
+        blackout,
         lose_log,
         flip_a_bit,
         corrupt,
         leap,
+        wall_jump,
         pause,
         slow_disk,
         join,
         remove,
         alter,
         replace,
+        upgrade,
+        take_back,
+        raise_level,
     )
 }
 
@@ -356,7 +430,10 @@ def heal_everything(world: World) -> None:
     """The end of all faults."""
     world.network.heal()
     world.hold = world.after_sending = None
+    newest = max(world.membership.level, *(node.stated_level for node in world.nodes.values()))
     for node in world.nodes.values():
         node.paused_until = min(node.paused_until, world.now)
         node.disk.slow_ms = 0
+        if node.level < newest:
+            world.install(node.id, newest)
         world.restart(node.id)

@@ -1,8 +1,13 @@
-"""The end of a run, judged: what clients and subscribers were told, and what the log did."""
+"""The end of a run, judged: what clients and subscribers were told, and what the log did.
+
+Where an epoch began with a loss, what was before and what came since are judged each by itself, the
+latter from what the new epoch began with. What was under way then is unknown in the one; in the
+other it has already happened, or never will.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -24,6 +29,8 @@ from tests.simulation.effects import (
 from tests.simulation.histories import (
     Denial,
     Grant,
+    Increment,
+    Outcome,
     Violation,
     check_counter,
     check_feed,
@@ -31,48 +38,129 @@ from tests.simulation.histories import (
     check_session,
 )
 from tests.simulation.ledger import Answer, Ledger
-from tests.simulation.linearizability import check_linearizable
+from tests.simulation.linearizability import Call, Kind, check_linearizable
 from tests.simulation.lockers import LOCKS
 from tests.simulation.node import Node
-from tests.simulation.sessions import Records
+from tests.simulation.reference import Loss
+from tests.simulation.sessions import Counted, Records
 from tests.simulation.sources import FILLED, REVISED
 from tests.simulation.subscribers import Subscriber, as_told, belongs
+from tests.simulation.world import World
 from tlru.engine.items import Item, is_reserved
+from tlru.engine.machine import Machine
 from tlru.engine.operations import Clear, Delete, Evict, GiveUpWait, Lock, Renew, Set, Unlock
 
 Verdict = tuple[int, Violation | None]  # the invariant's number, and how it was broken
 
 
 def judge(
-    records: Records, ledger: Ledger, subscribers: Iterable[Subscriber], nodes: Iterable[Node]
+    records: Records, world: World, subscribers: Iterable[Subscriber], nodes: Iterable[Node]
 ) -> Iterator[Verdict]:
     """Everything that can be judged once a cluster has come to rest."""
+    losses = world.invariants.losses
     machine = next(iter(nodes)).machine
-    yield 8, check_linearizable(records.calls)
+    ends = [*(loss.before.truth for loss in losses), machine]
+    ledgers = [*(loss.before.ledger for loss in losses), world.invariants.ledger]
+    for part, (end, ledger) in enumerate(zip(ends, ledgers, strict=True)):
+        yield from _judge_clients(records, losses, part, end)
+        yield from _judge_log(records.space, ledger, end)
+        for subscriber in subscribers:
+            if part < len(subscriber.received):
+                made = [
+                    as_told(event) for event in ledger.events if belongs(event, subscriber.prefix)
+                ]
+                told = subscriber.received[part]
+                yield 10, check_feed(subscriber.name, 0, told, made)
+    for loss, ledger in zip(losses, ledgers[1:], strict=True):
+        yield 14, check_fences(loss.before.ledger.answers, ledger.answers, loss.begins)
     for session, seen in records.observations.items():
         yield 7, check_session(session, seen)
-    for counter in COUNTERS:
-        item = machine.read(records.space + counter, machine.at)
-        final = None if item is None else msgpack.unpackb(item.value)
-        mine = [each for name, each in records.increments if name == counter]
-        yield 6, check_counter(counter, mine, final)
-    yield 6, check_names(list(named(ledger.answers)))
     yield 4, check_digest(machine.items.store.entries.values())
+
+
+def _judge_clients(
+    records: Records, losses: Sequence[Loss], part: int, end: Machine
+) -> Iterator[Verdict]:
+    """What clients were told in one part of a run, by what was there at its end."""
+    since = losses[part - 1] if part else None
+    yield 8, check_linearizable(list(calls_of(records.calls, losses, part)))
+    for counter in COUNTERS:
+        key = records.space + counter
+        item = end.read(key, end.at)
+        final = None if item is None else msgpack.unpackb(item.value)
+        first = 0 if since is None else msgpack.unpackb(since.values.get(key, msgpack.packb(0)))
+        mine = [each for each in records.increments if each.counter == counter]
+        yield 6, check_counter(counter, list(increments_of(mine, part, first)), final)
+
+
+def _judge_log(space: str, ledger: Ledger, machine: Machine) -> Iterator[Verdict]:
+    """What one history of the log led to."""
+    yield 6, check_names(list(named(ledger.answers)))
     yield 14, check_locks(*holds(ledger.answers))
     for lock in LOCKS:
         yield 14, check_turns(lock, turns(lock, ledger.answers))
     memory_ms = machine.settings["tombstone_ms"]
     for key in REVISED:
-        key = records.space + key
+        key = space + key
         yield 15, check_revisions(key, list(revisions(key, ledger.answers)), memory_ms)
     for key in FILLED:
-        key = records.space + key
+        key = space + key
         yield 15, check_fills(key, list(changes(key, ledger.answers)))
     effects = [as_told(event) for event in ledger.events]
     yield 16, check_evictions(evictions(ledger.answers), effects)
-    for subscriber in subscribers:
-        made = [as_told(event) for event in ledger.events if belongs(event, subscriber.prefix)]
-        yield 10, check_feed(subscriber.name, 0, subscriber.received, made)
+
+
+# -- the parts of a run
+
+
+def calls_of(calls: Iterable[Call], losses: Sequence[Loss], part: int) -> Iterator[Call]:
+    """The calls that were made in a part; before them, what was there when it began."""
+    begins = losses[part - 1].at if part else 0
+    ends = losses[part].at if part < len(losses) else None
+    if part:
+        for number, (key, value) in enumerate(sorted(losses[part - 1].values.items())):
+            if not key.endswith(COUNTERS):
+                was = msgpack.unpackb(value)
+                at = begins - 1
+                yield Call("before", number, Kind.SET, key, was, at, at, Outcome.DONE)
+    for call in calls:
+        if begins <= call.invoked and (ends is None or call.invoked < ends):
+            yield call
+
+
+def increments_of(mine: Iterable[Counted], part: int, first: int) -> Iterator[Increment]:
+    """What becomes of increments in a part that begins with a sum of `first`."""
+    if first:
+        yield Increment(first, Outcome.DONE, first)
+    for each in mine:
+        increment = each.increment
+        if not each.asked <= part <= each.told:
+            continue
+        if part < each.told:
+            yield replace(increment, outcome=Outcome.UNKNOWN, result=None)
+        elif increment.result is None or increment.result > first:
+            yield increment  # else it is in the sum that was there
+
+
+def check_fences(
+    before: Iterable[Answer], after: Iterable[Answer], begins: int
+) -> Violation | None:
+    """Whether fences grow over a loss: of who had a lock before nobody may know any more."""
+    highest: dict[str, int] = {}
+    for _, lock, fence in fences(before):
+        highest[lock] = max(fence, highest.get(lock, 0))
+    for index, lock, fence in fences(after):
+        if index > begins and fence <= highest.get(lock, 0):
+            before_it = f"after {highest[lock]} in the epoch before"
+            return Violation(f"lock {lock!r}: fence {fence} at {index}, {before_it}")
+    return None
+
+
+def fences(answers: Iterable[Answer]) -> Iterator[tuple[int, str, int]]:
+    """Where somebody got which lock, and his fence."""
+    for each in done(answers):
+        if isinstance(each.operation, Lock) and each.result["held"]:
+            yield each.index, each.operation.name, each.result["fence"]
 
 
 # -- from the log to what the checkers take

@@ -55,6 +55,7 @@ from tlru.node.duties import EXPIRE_EVERY_MS, Duties
 PackBatch = Callable[..., Batch]
 WALL_MS = 1_700_000_000_000
 NOTE_CLOCK_EVERY_MS = 500
+FIRST_LEVEL = 1
 DIGEST_BYTES = 8
 CORRUPT = "_tlru/corrupt"  # nobody reads it, and nothing evicts it
 
@@ -127,7 +128,9 @@ class Node:
         self._timing, self._bounds = timing, bounds
         self.member = member  # what it is, or would be
         self.contacts: list[str] = []  # whom it may ask to let it in
-        self.level = 1  # the highest feature level that its release can apply
+        self.level = FIRST_LEVEL  # the highest feature level that its release can apply
+        self.stated_level = 0  # the highest that this birth ever said
+        self.fsync_ms: int | None = None  # None: with every write; else so often
         self.founders: list[str] = []  # with whom it would begin a cluster
         self._snapshot_every = snapshot_every  # so many entries; None: never
         self._birth = birth  # a new one, for a state directory of this node
@@ -156,6 +159,8 @@ class Node:
         self.up = True
         self.life += 1
         self.heard_at = now  # any message at all
+        self.stated_level = max(self.stated_level, self.level)
+        self._flush_at = now
         self.machine = kept
         self.feed = Feed(self.machine.index, self.events_kept)
         log, commit = self.disk.log(), self.disk.snapshot_index
@@ -210,10 +215,11 @@ class Node:
         cluster_ms, wall_ms = self.disk.clock_pair
         return resume_from(cluster_ms, wall_ms, self.clock.wall(now)) if wall_ms else 0
 
-    def crash(self) -> None:
-        """Stop at once; who waits for an answer gets none."""
+    def crash(self) -> list[str]:
+        """Stop at once; who waits for an answer gets none. What was being written, and is torn."""
         self.up = False
-        self.disk.crash(self.random)
+        torn = ["snapshots torn"] if self._keeping or self._loading is not None else []
+        return torn + self.disk.crash(self.random)
 
     def corrupt(self) -> None:
         """Change something in the state that no client looks at."""
@@ -254,7 +260,10 @@ class Node:
         self._carry_out(self.replica.tick(self.clock.read(now)))
         if now >= self._note_clock_at and self.replica.state.clock.runs:
             self._note_clock_at = now + NOTE_CLOCK_EVERY_MS
-            self.disk.clock_pair = (self.cluster_ms(now), self.clock.wall(now))
+            self.disk.note_clock(self.cluster_ms(now), self.clock.wall(now))
+        if self.fsync_ms is not None and now >= self._flush_at:
+            self._flush_at = now + self.fsync_ms + self.disk.slow_ms
+            self.disk.flush()
         self.touched = False
 
     def propose(
@@ -384,7 +393,9 @@ class Node:
                 if self.disk.sync(last):
                     self.hear(Stored(last.term, last.index), self.now)
 
-            self._later(self.random.randint(0, 2) + self.disk.slow_ms, synced)
+            # What is only written is with the operating system at once, however slow the disk is.
+            slow = self.disk.slow_ms if self.fsync_ms is None else 0
+            self._later(self.random.randint(0, 2) + slow, synced)
 
     def _later(self, delay_ms: int, act: Callable[[], None]) -> None:
         """Let something happen, unless this life is over by then."""

@@ -115,10 +115,12 @@ def a_revive_while_the_majority_was_only_cut_off() -> World:
     assert leads(world, "b")
     assert all_active(world)
     assert world.nodes["c"].machine.read("theirs", 0) is not None
-    world.replace("a")  # the person's choice
+    world.invariants.histories.go_on_in(world.nodes["b"])  # the person's choice
+    world.replace("a")
     world.restart("a")
     world = settle(world, "a", "b", "c")
     assert world.nodes["a"].machine.read("theirs", 0) is not None
+    world.run(6_000)
     assert not any(forked(world, id) for id in "abc")
     return world
 

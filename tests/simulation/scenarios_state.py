@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from peers.core.messages import SnapshotPiece
+from peers.core.messages import Append, Envelope, SnapshotPiece
 from peers.core.outcomes import NodeStatus
 from peers.core.timing import Bounds
 from tests.simulation.staging import (
@@ -48,6 +48,31 @@ def a_place_that_the_window_has_left() -> World:
     write_many(world, "a", 30)
     world.network.heal()
     assert world.run(3_000, lambda: at_rest(world))
+    return recover(world)
+
+
+def a_window_of_no_use() -> World:
+    """`c` comes back with nothing, and its snapshot is long on its way. What the window has follows
+    nothing of `c`'s: it is not sent again with each of the answers that say so.
+
+    Found by a random run: a hundred thousand messages, and the whole window again in each turn."""
+    world = stage(3, bounds=SHORT)
+    write_many(world, "a", 30)
+    world.crash("c", lose_log=True)
+    sent = 0
+
+    def count(envelope: Envelope) -> None:
+        nonlocal sent
+        message = envelope.message
+        sent += isinstance(message, Append) and envelope.to == "c" and bool(message.batches)
+
+    world.after_sending = count
+    world.hold = lambda envelope: 1_000 if isinstance(envelope.message, SnapshotPiece) else 0
+    world.restart("c")
+    world.run(1_000)
+    assert world.nodes["c"].replica.taking.under_way
+    assert sent <= 2 * SHORT.window_entries, f"{sent} times entries of the window"
+    world.after_sending = None
     return recover(world)
 
 
@@ -228,6 +253,7 @@ def a_voter_whose_clock_leaps() -> World:
 STATE: tuple[Callable[[], World], ...] = (
     behind_the_window,
     a_place_that_the_window_has_left,
+    a_window_of_no_use,
     a_stale_snapshot,
     whoever_gives_a_snapshot_fails,
     a_leader_whose_state_is_corrupt,

@@ -2,12 +2,17 @@
 
 Each is a session of its own that has one request under way, and writes down exactly what it was
 told. That is judged afterwards; nothing here decides whether an answer was right.
+
+Where an epoch began with a loss, every node answers in another epoch than before: a client that
+hears that begins a new session. `part` counts those: what is written down has the part in which it
+was asked or seen.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
 
 from peers.core.entry import Dot
@@ -27,6 +32,16 @@ ASK_AGAIN = ("timeout", "overloaded", "bad_request")  # it was not done, and may
 Act = Callable[[Node, int], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A named increment of a counter, from its first try to the last answer."""
+
+    counter: str
+    increment: Increment
+    asked: int  # in which part, and told:
+    told: int
+
+
 class Records:
     """All that clients were told. `space` stands before every key that must not be evicted."""
 
@@ -35,7 +50,7 @@ class Records:
         self.space = space
         self.calls: list[Call] = []
         self.observations: dict[str, list[Observation]] = {}
-        self.increments: list[tuple[str, Increment]] = []
+        self.increments: list[Counted] = []
 
     def observe(self, session: str, seen: Observation) -> None:
         """A session saw something."""
@@ -60,6 +75,7 @@ class Session:
         self.busy = False
         self.stopped = False
         self.node = self.random.choice(sorted(world.nodes))
+        self.part = self.newest_part()
         self._next()
 
     def choose(self) -> Act:
@@ -69,6 +85,16 @@ class Session:
     def key(self, keys: tuple[str, ...]) -> str:
         """One of some keys that are never evicted."""
         return self.records.space + self.random.choice(keys)
+
+    # -- what lasts longer than a call
+
+    def newest_part(self) -> int:
+        """How often something that was acknowledged has been lost."""
+        return len(self.world.invariants.losses)
+
+    def begin_anew(self) -> None:
+        """Another session: what was seen before means nothing in this epoch."""
+        self.pos = 0
 
     # -- the loop
 
@@ -84,6 +110,10 @@ class Session:
             self._move()
             self.world.after(self.random.randint(20, 200), self._act)
             return
+        if self.part != self.newest_part():
+            self.part = self.newest_part()
+            self.begin_anew()
+            self.records.counts["sessions begun anew"] += 1
         self.busy = True
         self.number += 1
         self.choose()(node, now)
@@ -103,13 +133,15 @@ class Session:
         item = node.machine.read(key, at)
         version = 0 if item is None else item.version
         pos = node.machine.index
-        self.records.observe(self.name, Observation(Did.READ, key, version, pos, "e", self.pos))
+        seen = Observation(Did.READ, key, version, pos, str(self.part), self.pos)
+        self.records.observe(self.name, seen)
         self.pos, self.time = max(self.pos, pos), at
         return item is not None
 
     def saw_own_write(self, key: str, version: int, pos: int) -> None:
         """An answer said which version it made."""
-        self.records.observe(self.name, Observation(Did.WROTE, key, version, pos, "e"))
+        seen = Observation(Did.WROTE, key, version, pos, str(self.part))
+        self.records.observe(self.name, seen)
         self.pos = max(self.pos, version)
 
     # -- writes

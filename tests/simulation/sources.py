@@ -36,6 +36,10 @@ class Source(Session):
         acts += [self._fill] * 4 if self._missed else []
         return self.random.choice([*acts, self._publish])
 
+    def begin_anew(self) -> None:
+        super().begin_anew()
+        self._missed.clear()  # at positions of another log
+
     # -- revisions
 
     def _revision(self) -> int:

@@ -45,7 +45,8 @@ class Subscriber:
         self.random = Random(seed)
         self.counts = counts
         self.pos = 0
-        self.received: list[histories.Event | Mark | Reset] = []
+        # Of each part: a new one begins where something that was acknowledged has been lost.
+        self.received: list[list[histories.Event | Mark | Reset]] = [[]]
         self.connection = 0
         self._arrives = 0  # the last frame; none overtakes another
         self._attach()
@@ -67,6 +68,8 @@ class Subscriber:
     def _look(self, now: int) -> None:
         if not self._is_connected(now):
             self._attach()
+        elif len(self.received) <= len(self.world.invariants.losses):
+            self._begin_anew()
         elif self.random.random() < 0.03:
             self._attach()
             self._later(self.random.choice([2, AWAY]))
@@ -78,6 +81,13 @@ class Subscriber:
             self.sent = delivery.upto
             self._send(lambda: self._on_delivery(delivery))
         self._later()
+
+    def _begin_anew(self) -> None:
+        """The node answers in another epoch: no position of the one before means anything there."""
+        self.connection += 1
+        self.received.append([])
+        self.sent = self.node.feed.upto
+        self._on_reset(self.sent)
 
     def _is_connected(self, now: int) -> bool:
         node = self.node
@@ -98,11 +108,11 @@ class Subscriber:
 
     def _on_delivery(self, delivery: Delivery) -> None:
         told = [as_told(event) for event in delivery.events if belongs(event, self.prefix)]
-        self.received += [*told, Mark(delivery.upto)]
+        self.received[-1] += [*told, Mark(delivery.upto)]
         self.counts["events told"] += len(told)
         self.pos = delivery.upto
 
     def _on_reset(self, upto: int) -> None:
-        self.received.append(Reset(upto))
+        self.received[-1].append(Reset(upto))
         self.counts["feeds reset"] += 1
         self.pos = upto

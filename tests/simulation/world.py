@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from peers import wire
@@ -20,7 +20,7 @@ from peers.core.timing import Bounds, Timing
 from tests.simulation.disk import Disk
 from tests.simulation.invariants import Invariants
 from tests.simulation.network import Network
-from tests.simulation.node import Clock, Node
+from tests.simulation.node import FIRST_LEVEL, Clock, Node
 
 EPOCH = Epoch(1, "e1")
 TICK_MS = 20
@@ -43,6 +43,8 @@ class World:
         on_the_wire: bool = True,
         snapshot_every: int | None = None,
         forming: bool = False,
+        fsync_ms: int | None = None,
+        levels: Sequence[int] = (FIRST_LEVEL,),
         trace: Callable[[str], None] | None = None,
     ) -> None:
         self.random = Random(seed)
@@ -54,6 +56,9 @@ class World:
         self.after_sending: Callable[[Envelope], None] | None = None
         self._on_the_wire = on_the_wire  # as bytes, which takes most of a run's time
         self._snapshot_every = snapshot_every
+        self.fsync_ms = fsync_ms  # so often, if not with every write
+        self.levels = levels  # the feature levels of the releases that nodes come with
+        self._releases = Random(f"releases {seed}")
         self._calendar: list[tuple[int, int, Callable[[int], None]]] = []
         self._number = 0
         ids = [chr(ord("a") + n) for n in range(voters)]
@@ -97,6 +102,8 @@ class World:
             birth=self._birth,
             observer=self.invariants,
         )
+        node.fsync_ms = self.fsync_ms
+        node.level = self._releases.choice(self.levels)
         return node
 
     # -- the calendar
@@ -190,6 +197,7 @@ class World:
         node.disk.membership = self.membership  # whom it can ask is written elsewhere too
         node.begin_anew(self._birth(id))
         node.disk.lost_at = self.now
+        node.level, node.stated_level = self._releases.choice(self.levels), 0
         self.counts["state directories lost"] += 1
 
     def impaired(self) -> set[str]:
@@ -203,7 +211,9 @@ class World:
 
     def revive(self, by: str, *members: str) -> None:
         """A person has one node open an epoch of these members."""
+        self.invariants.histories.by_a_persons_word = True
         self.nodes[by].revive(members, self.now)
+        self.invariants.histories.by_a_persons_word = False
         self.counts["epochs by a person's word"] += 1
 
     # -- faults
@@ -212,7 +222,7 @@ class World:
         """Stop a node at once, perhaps with the loss of its log."""
         node = self.nodes[id]
         if node.up:
-            node.crash()
+            self.counts.update(node.crash())
             self.counts["crashes"] += 1
         if lose_log:
             node.disk.lose_log(self.now)
@@ -225,6 +235,26 @@ class World:
             node.start(self.now)
             self.counts["restarts"] += 1
 
+    def cut_power(self, id: str, *, all_of_it: bool = False) -> None:
+        """A machine stops. What is synced with every write is all there, and known to be."""
+        self.crash(id)
+        node = self.nodes[id]
+        if node.fsync_ms is not None:
+            node.disk.lose_power(node.random, self.now, all_of_it=all_of_it)
+            self.counts["logs cut short by the power"] += node.disk.power_took
+
+    def install(self, id: str, level: int) -> None:
+        """A node stops, and has another release when it comes back."""
+        self.crash(id)
+        node = self.nodes[id]
+        self.counts["upgrades" if level > node.level else "releases taken back"] += 1
+        node.level = level
+
+    def set_wall(self, id: str, ms: int) -> None:
+        """Somebody sets the time of day of a machine."""
+        self.counts["wall clocks set"] += 1
+        self.nodes[id].clock.wall_offset += ms
+
     def corrupt(self, id: str) -> None:
         """A node's state is not what its log made of it, from now on."""
         self.invariants.corruptions += 1
@@ -233,6 +263,6 @@ class World:
 
     def leap(self, id: str, ms: int) -> None:
         """A node's clock goes forward at once."""
-        self.invariants.leaps += 1
+        self.invariants.time.leaps += 1
         self.counts["clocks leapt"] += 1
         self.nodes[id].leap(ms)

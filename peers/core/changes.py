@@ -128,7 +128,7 @@ class Changing:
             refused = f"a member {member.id!r} is there, and it answers"
         else:
             self._let_in(member, there, now)
-        return JoinAnswer(state.epoch, state.id, index, refused)
+        return JoinAnswer(state.epoch, state.id, index, refused, membership)
 
     def _is_heard(self, there: Member, now: int) -> bool:
         return there.id == self.state.id or there.id in self._leading.heard(now)

@@ -75,6 +75,10 @@ class Epochs:
         self._stuck_since: int | None = None
         self._others: dict[Epoch, int] = {}  # that live beside ours, and when that was heard
 
+    def found_with(self, founders: Sequence[NodeId]) -> None:
+        """Those who open the first epoch together have become known."""
+        self._founders = tuple(founders)
+
     # -- what is heard
 
     def on_blank(self, sender: NodeId, blank: Blank, now: int) -> None:

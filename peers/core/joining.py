@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from peers.core.entry import Epoch
-from peers.core.membership import Member, NodeId
+from peers.core.membership import NOBODY, Member, NodeId
 from peers.core.messages import JoinAnswer, JoinAsk, Removed
 from peers.core.state import State
 
@@ -23,10 +23,16 @@ class Joining:
     def __init__(self, state: State, member: Member | None, contacts: Sequence[NodeId]) -> None:
         self.state = state
         self.refused = ""  # why it may not join, as the leader last said
+        self.told = NOBODY  # who belongs, as whoever was asked last said: there they can be reached
         self._member = member  # what it would be
         self._contacts = list(contacts)
         self._leader: NodeId | None = None
         self._ask_at = 0
+
+    def may_ask(self, node: NodeId) -> None:
+        """One more whom it can ask."""
+        if node not in self._contacts and node != self.state.id:
+            self._contacts.append(node)
 
     def tick(self, now: int) -> None:
         """Ask, and ask again, now this one and now that one."""
@@ -47,6 +53,7 @@ class Joining:
         if self._member is None or state.added is not None:
             return
         self.refused = answer.refused
+        self.told = answer.members
         if answer.index and answer.epoch == state.epoch:
             state.added = answer.index
         elif answer.index and state.epoch.is_none:

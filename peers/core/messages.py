@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from peers.core.base import Base
 from peers.core.entry import Batch, Epoch, Origin, Position, Proposal
-from peers.core.membership import Member, Membership, NodeId
+from peers.core.membership import NOBODY, Member, Membership, NodeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,12 +266,13 @@ class JoinAsk:
 @dataclass(frozen=True, slots=True)
 class JoinAnswer:
     """You are one, since the entry at `index`; or not yet (0): ask `leader`. Or never: `refused`
-    says why."""
+    says why. `members` are those who belong, with their addresses."""
 
     epoch: Epoch
     leader: NodeId | None
     index: int
     refused: str
+    members: Membership = NOBODY
 
 
 @dataclass(frozen=True, slots=True)

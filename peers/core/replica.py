@@ -449,7 +449,7 @@ class Replica:
         if self.office.changing is not None:
             answer = self.office.changing.on_join(sender, ask, now)
         else:
-            answer = JoinAnswer(state.epoch, state.leader, 0, "")
+            answer = JoinAnswer(state.epoch, state.leader, 0, "", state.membership)
         if not state.epoch.is_none:
             state.draft.tell(sender.id, answer)
 

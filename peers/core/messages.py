@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from peers.core.base import Base
 from peers.core.entry import Batch, Epoch, Origin, Position, Proposal
-from peers.core.membership import NOBODY, Member, Membership, NodeId
+from peers.core.membership import Member, Membership, NodeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +272,7 @@ class JoinAnswer:
     leader: NodeId | None
     index: int
     refused: str
-    members: Membership = NOBODY
+    members: Membership
 
 
 @dataclass(frozen=True, slots=True)

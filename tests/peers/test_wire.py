@@ -21,6 +21,7 @@ from peers.core.messages import (
     EpochPropose,
     Forward,
     Hello,
+    JoinAnswer,
     Message,
     NewerLog,
     Noted,
@@ -261,7 +262,7 @@ def test_any_data_in_any_place_gives_an_envelope_or_a_wire_error(
 
 
 # In these stands a record whose fields all have defaults: an empty one is of an earlier release.
-DEFAULTED = (SnapshotPiece, EpochPropose)
+DEFAULTED = (SnapshotPiece, EpochPropose, JoinAnswer)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -166,6 +166,9 @@ class Replica:
             # A leader that probes has no majority: nobody is led by it, but it may be ours.
             if isinstance(message, Append) or (isinstance(message, Probe) and not led):
                 self.epochs.on_other(sender, envelope.epoch, message.term, now, led)
+            elif isinstance(message, PreVote) and envelope.epoch == state.accepted:
+                # Who opened it has failed before it could send us anything, and is back.
+                self.epochs.on_other(sender, envelope.epoch, message.term - 1, now, led)
             elif isinstance(message, FROM_MEMBERS) and envelope.epoch.random in state.ancestors:
                 self.greeting.tell_stranger(sender)
             return state.take_output()

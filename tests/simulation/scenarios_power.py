@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.simulation.staging import all_active, at_rest, recover, stage
+from peers.core.messages import PreVote, SnapshotPiece
+from peers.core.outcomes import NodeStatus
+from peers.core.timing import Bounds
+from tests.simulation.staging import (
+    FOREVER_MS,
+    SHORT,
+    STAGED,
+    all_active,
+    at_rest,
+    leads,
+    recover,
+    stage,
+    write_many,
+)
 from tests.simulation.world import World
+
+WAIT_MS = STAGED.cold_start_wait_ms
 
 
 def cut_power(world: World) -> None:
@@ -28,8 +43,57 @@ def one_who_has_missed_a_voter() -> World:
     cut_power(world)
     for id in "abcd":
         world.restart(id)
-    assert world.run(15_000, lambda: all_active(world) and at_rest(world))
+    assert world.run(WAIT_MS + 5_000, lambda: all_active(world) and at_rest(world))
     return recover(world)
 
 
-POWER: tuple[Callable[[], World], ...] = (one_who_has_missed_a_voter,)
+def an_epoch_of_which_nobody_has_heard() -> World:
+    """All have accepted a new epoch, and who opened it fails before anything that it says there is
+    heard. When it is back it is alone there, and the others wait for a word of it.
+
+    Found by a random run: one that nobody voted for, and two that had given their word."""
+    world = stage(3)
+    cut_power(world)
+    for id in "abc":
+        world.restart(id)
+    a = world.nodes["a"]
+    world.hold = lambda envelope: FOREVER_MS if envelope.epoch.number == 2 else 0
+    assert world.run(WAIT_MS + 5_000, lambda: a.disk.promise.epoch.number == 2)
+    world.crash("a")
+    assert all(world.nodes[id].disk.promise.epoch.number == 1 for id in "bc")
+    world.run(1_000)
+    world.hold = None
+    world.restart("a")
+    assert world.run(WAIT_MS + 5_000, lambda: all_active(world) and at_rest(world))
+    return recover(world)
+
+
+def a_leader_that_lacked_something() -> World:
+    """`c` lacks what the leader no longer keeps, and no snapshot comes. The leader fails; `c` takes
+    what it lacks from `b` when it stands, and leads: it is not in need of anything any more.
+
+    Found by a random run: a leader that said to be syncing for ever, and refused everybody."""
+    world = stage(3, bounds=SHORT)
+    world.nodes["b"].replica.state.bounds = Bounds(append_bytes=1)
+    world.network.cut({"c"}, set("ab"))
+    write_many(world, "a", 30)
+    world.network.heal()
+    world.hold = lambda envelope: (
+        FOREVER_MS
+        if isinstance(envelope.message, SnapshotPiece)
+        or (isinstance(envelope.message, PreVote) and envelope.sender.id == "b")
+        else 0
+    )
+    c = world.nodes["c"]
+    assert world.run(3_000, lambda: c.replica.following.lacks)
+    world.crash("a")
+    assert world.run(20_000, lambda: leads(world, "c"))
+    assert c.status(world.now) is NodeStatus.ACTIVE
+    return recover(world)
+
+
+POWER: tuple[Callable[[], World], ...] = (
+    one_who_has_missed_a_voter,
+    an_epoch_of_which_nobody_has_heard,
+    a_leader_that_lacked_something,
+)

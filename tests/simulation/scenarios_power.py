@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from peers.core.messages import PreVote, SnapshotPiece
+import pytest
+
+from peers.core.messages import Hello, PreVote, SnapshotPiece
 from peers.core.outcomes import NodeStatus
 from peers.core.timing import Bounds
+from peers.errors import RefusedError
+from tests.simulation.scenarios_members import raise_level
 from tests.simulation.staging import (
     FOREVER_MS,
     SHORT,
+    SINGLE,
     STAGED,
     all_active,
     at_rest,
@@ -20,6 +25,7 @@ from tests.simulation.staging import (
 )
 from tests.simulation.world import World
 
+ACTIVE = NodeStatus.ACTIVE
 WAIT_MS = STAGED.cold_start_wait_ms
 
 
@@ -88,7 +94,79 @@ def a_leader_that_lacked_something() -> World:
     assert world.run(3_000, lambda: c.replica.following.lacks)
     world.crash("a")
     assert world.run(20_000, lambda: leads(world, "c"))
-    assert c.status(world.now) is NodeStatus.ACTIVE
+    assert c.status(world.now) is ACTIVE
+    return recover(world)
+
+
+def _raised(bounds: Bounds, levels: dict[str, int]) -> World:
+    """Three, with feature level 2 in force; then these have another release."""
+    world = stage(3, bounds=bounds)
+    for id in "bca":
+        world.install(id, 2)
+        world.restart(id)
+        assert world.run(5_000, lambda: all_active(world) and world.leader() is not None)
+    leader = world.leader()
+    assert leader is not None
+    raise_level(world, leader.id)
+    assert world.run(2_000, lambda: world.membership.level == 2 and at_rest(world))
+    for id, level in levels.items():
+        world.install(id, level)
+    return world
+
+
+def a_release_that_is_taken_back_does_not_lead() -> World:
+    """Two of three have an earlier release again, which cannot apply what is in force. They vote,
+    and the third leads, though it is the last in line: it alone can serve."""
+    world = _raised(SINGLE, {"a": 1, "b": 1})
+    world.run(1_000)
+    for id in "ab":
+        world.restart(id)
+    c = world.nodes["c"]
+    assert world.run(5_000, lambda: leads(world, "c") and c.status(world.now) is ACTIVE)
+    world.run(3_000)
+    assert leads(world, "c")
+    assert [str(world.nodes[id].status(world.now)) for id in "ab"] == ["outdated"] * 2
+    for id in "ab":
+        world.install(id, 2)
+    return recover(world)
+
+
+def a_snapshot_that_a_release_cannot_read() -> World:
+    """`c` has an earlier release again, and lacks what nobody keeps: it takes no snapshot of a
+    level that it cannot apply, and says why."""
+    world = _raised(SHORT, {"c": 1})
+    world.nodes["c"].disk.lose_log(world.now)
+    leader = world.leader() or world.nodes["b"]
+    write_many(world, leader.id, 30)
+    world.restart("c")
+    world.run(3_000)
+    c = world.nodes["c"]
+    assert world.counts["snapshots installed"] == 0
+    assert c.replica.state.outdated
+    world.install("c", 2)
+    return recover(world)
+
+
+def a_level_that_only_the_former_one_could_apply() -> World:
+    """`c` is replaced by one with an earlier release, and nobody has heard yet what that can apply:
+    what the former `c` said is not counted for it."""
+    world = stage(3)
+    for id in "bca":
+        world.install(id, 2)
+        world.restart(id)
+        assert world.run(5_000, lambda: all_active(world) and world.leader() is not None)
+    world.replace("c")
+    c = world.nodes["c"]
+    c.level = 1
+    world.hold = lambda envelope: (
+        FOREVER_MS if isinstance(envelope.message, Hello) and envelope.sender.id == "c" else 0
+    )
+    world.restart("c")
+    assert world.run(10_000, lambda: world.membership.has(c.origin) and at_rest(world))
+    leader = world.leader()
+    assert leader is not None
+    with pytest.raises(RefusedError, match="c cannot apply level 2"):
+        raise_level(world, leader.id)
     return recover(world)
 
 
@@ -96,4 +174,7 @@ POWER: tuple[Callable[[], World], ...] = (
     one_who_has_missed_a_voter,
     an_epoch_of_which_nobody_has_heard,
     a_leader_that_lacked_something,
+    a_release_that_is_taken_back_does_not_lead,
+    a_snapshot_that_a_release_cannot_read,
+    a_level_that_only_the_former_one_could_apply,
 )

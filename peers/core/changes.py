@@ -83,13 +83,18 @@ class Changing:
     def raise_level(self, level: int, now: int) -> None:
         """Put a feature level in force that every member can apply. It is never taken back."""
         state = self.state
-        others = state.membership.others(state.id)
-        lacking = [node for node in others if state.levels.get(node, 0) < level]
+        lacking = [node for node, can in self._levels().items() if can < level]
         if level > state.level or lacking:
             who = ", ".join(lacking) or state.id
             raise RefusedError("bad_request", f"{who} cannot apply level {level}, as far as known")
         if level > state.membership.level:
             self.enter(replace(state.membership, level=level), now)
+
+    def _levels(self) -> dict[NodeId, int]:
+        """What each of the others can apply, as this very birth of it said."""
+        state = self.state
+        others = [member for member in state.membership.members if member.id != state.id]
+        return {member.id: state.levels.get(member.origin, 0) for member in others}
 
     def _finalize(self, now: int) -> None:
         """Put a level in force that everybody has been able to apply for long enough."""
@@ -97,8 +102,7 @@ class Changing:
         after = state.timing.finalize_after_ms
         if after is None:
             return
-        others = state.membership.others(state.id)
-        level = min([state.level, *(state.levels.get(node, 0) for node in others)])
+        level = min([state.level, *self._levels().values()])
         if level <= state.membership.level:
             self._raisable = None
         elif self._raisable is None or self._raisable[0] != level:

@@ -78,7 +78,7 @@ class Election:
 
     def _may_stand(self, *, trusted: bool = True) -> bool:
         state = self.state
-        able = state.takes_part and not self._taking_state.under_way
+        able = state.takes_part and not self._taking_state.under_way and state.can_apply_all
         able = able and (state.intact or not trusted)
         return able and state.membership.is_voter(state.id)
 

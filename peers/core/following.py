@@ -150,6 +150,11 @@ class Following:
         """A suspended leader asks whether it is heard. Nobody's timer is reset by that."""
         self.state.draft.tell(leader, ProbeAnswer(self.state.term, probe.sent))
 
+    def _is_able(self) -> bool:
+        """Whether it could lead: who could not serve is not to."""
+        sound = self.state.intact and self.state.can_apply_all
+        return sound and not self._taking.under_way and not self.lacks
+
     def _answer(
         self,
         leader: NodeId,
@@ -168,7 +173,7 @@ class Following:
             echo,
             state.stamps.next(now),
             state.takes_part,
-            state.intact and not self._taking.under_way and not self.lacks,
+            self._is_able(),
             self.refuses,
             state.noted,
             state.reaches(now),

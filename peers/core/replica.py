@@ -313,7 +313,7 @@ class Replica:
                 if sender == self.state.leader and message.term == self.state.term:
                     self.forwarding.on_answer(message)
             case Hello():
-                self.state.levels[sender] = message.level
+                self.state.levels[envelope.sender] = message.level
                 self.epochs.on_hello(sender, message, now)
             case Blank():
                 self.epochs.on_blank(sender, message, now)

@@ -28,7 +28,8 @@ def status(
         return NodeStatus.OUTDATED
     if not state.intact:
         return NodeStatus.INCONSISTENT
-    if taking.under_way or following.lacks:
+    # What a leader lacked as a follower of another's it has by now from those who voted for it.
+    if taking.under_way or (following.lacks and leading is None):
         return NodeStatus.SYNCING
     if leading is not None:
         if leading.is_suspended(now):

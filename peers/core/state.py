@@ -73,8 +73,8 @@ class State:
         # Where the newest list stands that has us; a list that is older is not about us.
         self.added = promise.added if newest is None else max(newest, promise.added or 0)
         self.level = level  # the highest feature level that this release can apply
-        self.levels: dict[NodeId, int] = {}  # of the others, as they say
-        self.outdated = False  # an entry is above it
+        self.levels: dict[Origin, int] = {}  # of the others, as they say
+        self.outdated = log.membership_at(commit)[1].level > level  # an entry is above it
         self.part = Part.FOLLOWER
         self.leader: NodeId | None = None
         self.clock = FollowedClock()
@@ -87,6 +87,11 @@ class State:
         self.timing = timing
         self.bounds = bounds
         self.draft = Draft(self.lives)
+
+    @property
+    def can_apply_all(self) -> bool:
+        """Whether nothing in the log is above the feature level of this release."""
+        return self.log.membership.level <= self.level
 
     @property
     def takes_part(self) -> bool:

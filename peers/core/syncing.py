@@ -43,7 +43,7 @@ class Taking:
 
     def begin(self, source: NodeId, now: int) -> None:
         """Take a snapshot from there, unless one is on its way."""
-        if self.source is None and now >= self._again_at:
+        if self.source is None and now >= self._again_at and not self.state.outdated:
             self.source = source
             self._number += 1
             self._next = self._asked = 0
@@ -69,6 +69,10 @@ class Taking:
         if sender != self.source or piece.number != self._number or self._base is not None:
             return
         self._heard = now
+        if piece.base.membership.level > self.state.level:
+            self.state.outdated = True  # nobody says that our release can read it
+            self.give_up()
+            return
         if piece.piece != self._next:
             return
         self._next += 1

@@ -104,7 +104,7 @@ def again(args: argparse.Namespace, seed: int) -> str:
 
 def summary(total: Counter[str], done: int, failed: int) -> None:
     """What happened in all of them."""
-    hours = total.pop("virtual seconds") / 3_600
+    hours = total.pop("virtual seconds", 0) / 3_600
     print(f"{done} runs, {failed} failed; {hours:.1f} virtual hours")
     for name, count in sorted(total.items()):
         print(f"  {name:28} {count:>12,}")

@@ -168,6 +168,7 @@ class Invariants(Observer):
             raise Broken(6, f"{node.id} installs {index} with the vector of another index")
         self.applied_to[node.id, node.life] = index
         self.counts["snapshots installed"] += 1
+        self._can_apply(node, self.histories.of(node))
         self._took_over(node)
 
     def copied(self, node: Node) -> None:

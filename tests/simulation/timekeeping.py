@@ -24,6 +24,13 @@ DRIFTS = 2_000  # a clock is off by less than one part in so many
 BACK_MS = 4_500
 
 
+def _found_in_log(leader: Node) -> int:
+    """The time of the last entry before those that the leader has made itself."""
+    leading, log = leader.replica.leading, leader.replica.state.log
+    base = None if leading is None else log.base_at(leading.first - 1)
+    return log.last_at if base is None else base.at
+
+
 class Timekeeping:
     """Watches the time of a whole cluster."""
 
@@ -34,6 +41,7 @@ class Timekeeping:
         self._ahead = 0  # of the world's time, the cluster's may be by so much
         self._resumed: dict[str, int] = {}  # from what each node could go on, at its last start
         self._resumed_at_most = 0
+        self._with_one: set[tuple[Epoch, int]] = set()  # where somebody had
         self._offices: set[tuple[Epoch, int]] = set()  # that somebody has held
         self._lives: set[tuple[str, int]] = set()  # in which a node did
         # Who took part in the election of a term, and had no clock that ran.
@@ -57,8 +65,11 @@ class Timekeeping:
                 without = clock is None
             case _:
                 return
+        office = (envelope.epoch, term)
         if without:
-            self._without[envelope.epoch, term].add(node.id)
+            self._without[office].add(node.id)
+        else:
+            self._with_one.add(office)
 
     def entered(self, node: Node, entrance: Entrance) -> None:
         """All voters have agreed on an epoch, and said what time they know of."""
@@ -81,10 +92,11 @@ class Timekeeping:
         if state.membership.voters == (node.id,) and (node.id, node.life) not in self._lives:
             without = {node.id}  # it asks nobody
         self._lives.add((node.id, node.life))
-        at_most = max(self._at_most(node.now), state.log.last_at)
+        at_most = max(self._at_most(node.now), _found_in_log(node))
         if state.membership.is_majority(without):
             at_most = max(at_most, self._resumed_at_most)
-            if time < self._resumed[node.id]:
+            # One whose clock ran may have come first: then it goes by that.
+            if office not in self._with_one and time < self._resumed[node.id]:
                 least = self._resumed[node.id]
                 raise Broken(9, f"{node.id} leads at {time}, and its disk knew of {least}")
         if time > at_most:

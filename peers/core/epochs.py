@@ -283,14 +283,23 @@ class Epochs:
         accepted it; else it may be, if ours is an ancestor of it."""
         state = self.state
         if epoch == state.accepted:
-            membership = self._membership or state.membership
-            ancestors, time = self._behind_ours(), self.time(now)
-            self._enter(epoch, membership, term, leader, ancestors, time=time)
+            self._enter_accepted(epoch, term, leader, now)
         elif in_touch:
             self._others[epoch] = now
             self.on_ask(leader.id)  # so that they know of us
         elif not state.epoch.is_none and epoch.number > state.epoch.number:
             state.draft.tell(leader.id, EpochAsk(state.epoch))
+
+    def on_word_from(self, epoch: Epoch, now: int) -> None:
+        """Somebody is in another epoch. If that is the one that we have accepted, it is open, and
+        perhaps nobody leads in it who could say so; it may need us to begin another one."""
+        if epoch == self.state.accepted:
+            self._enter_accepted(epoch, 0, None, now)
+
+    def _enter_accepted(self, epoch: Epoch, term: int, leader: Origin | None, now: int) -> None:
+        membership = self._membership or self.state.membership
+        ancestors, time = self._behind_ours(), self.time(now)
+        self._enter(epoch, membership, term, leader, ancestors, time=time)
 
     def on_ask(self, sender: NodeId) -> None:
         """Somebody whom we send entries is in another epoch."""
@@ -337,12 +346,13 @@ class Epochs:
         epoch: Epoch,
         membership: Membership,
         term: int,
-        leader: Origin,
+        leader: Origin | None,
         ancestors: tuple[str, ...],
         *,
         time: int,
     ) -> None:
-        # As if we had voted for whoever leads: in its term nobody else is to have our vote.
+        # As if we had voted for whoever leads: in its term nobody else is to have our vote. Who
+        # does not know who leads has to recover before it votes.
         state = self.state
         leads, first = leader == state.origin, state.epoch.is_none
         end, there = state.log.last.index, state.membership
@@ -353,7 +363,7 @@ class Epochs:
             term=term,
             vote=leader,
             # Who has dropped its state for another's has promised to hold that.
-            whole=leads or first,
+            whole=leads or (first and leader is not None),
             accepted=None,
             ancestors=ancestors,
             named=named,

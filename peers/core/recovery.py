@@ -8,7 +8,9 @@ is in there. One leader's word is enough.
 
 from __future__ import annotations
 
+from peers.core.membership import NodeId
 from peers.core.messages import Recover, RecoverAnswer
+from peers.core.origin import Origin
 from peers.core.state import State
 
 
@@ -41,6 +43,12 @@ class Recovery:
         self._through, self._term = answer.through, answer.term
         self.look()
 
+    def _origin_of(self, leader: NodeId) -> Origin | None:
+        """Nobody else is to have our vote in the term of whoever gave us back what we lacked: in
+        the first term of an epoch it leads without having asked for votes."""
+        member = self.state.membership.get(leader)
+        return None if member is None else member.origin
+
     def look(self) -> None:
         """Count again, if the log holds what has to be in it."""
         state = self.state
@@ -50,4 +58,6 @@ class Recovery:
             self._through = None  # its leader is out of office: ask the next one
         elif min(state.agreed, state.stored) >= self._through:
             state.counts = True
+            if state.vote is None and state.leader is not None:
+                state.vote = self._origin_of(state.leader)
             state.promise()  # only then: who fails on the way is on the way again afterwards

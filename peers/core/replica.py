@@ -166,11 +166,10 @@ class Replica:
             # A leader that probes has no majority: nobody is led by it, but it may be ours.
             if isinstance(message, Append) or (isinstance(message, Probe) and not led):
                 self.epochs.on_other(sender, envelope.epoch, message.term, now, led)
-            elif isinstance(message, PreVote) and envelope.epoch == state.accepted:
-                # Who opened it has failed before it could send us anything, and is back.
-                self.epochs.on_other(sender, envelope.epoch, message.term - 1, now, led)
-            elif isinstance(message, FROM_MEMBERS) and envelope.epoch.random in state.ancestors:
-                self.greeting.tell_stranger(sender)
+            else:
+                self.epochs.on_word_from(envelope.epoch, now)
+                if isinstance(message, FROM_MEMBERS) and envelope.epoch.random in state.ancestors:
+                    self.greeting.tell_stranger(sender)
             return state.take_output()
         is_member = state.membership.has(sender)
         if is_member or state.membership.get(sender.id) is None:
@@ -362,7 +361,8 @@ class Replica:
             case RecoverAnswer():
                 self.recovery.on_answer(message)
             case SnapshotAsk():
-                self.giving.on_ask(sender, self.state.lives[sender], message, now)
+                life = Life(envelope.sender.birth, envelope.incarnation)
+                self.giving.on_ask(sender, life, message, now)
             case SnapshotPiece():
                 self.taking.on_piece(sender, message, now)
             case SnapshotGone():

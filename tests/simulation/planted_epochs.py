@@ -7,7 +7,13 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+from peers.core.entry import Epoch, Origin
 from peers.core.epochs import Epochs, Opening
+from peers.core.joining import Joining
+from peers.core.log import Log
+from peers.core.messages import Envelope, Probe, Removed
+from peers.core.output import Output
+from peers.core.replica import Replica
 from tests.simulation.planting import planted
 
 
@@ -58,4 +64,82 @@ def counts_in_the_new_epoch_at_once() -> Iterator[None]:
         self.state.draft.enter = replace(entrance, promise=promise)
 
     with patch.object(Epochs, "_enter", enter):
+        yield
+
+
+@planted(
+    "who has accepted an epoch enters it by its leader's word alone",
+    scenario="an_epoch_whose_opener_fails_at_once",
+)
+def waits_for_the_opener() -> Iterator[None]:
+    with patch.object(Epochs, "on_word_from", lambda self, epoch, now: None):
+        yield
+
+
+@planted(
+    "who is led drops its state for an epoch that came from its own",
+    scenario="a_revive_while_the_majority_was_only_cut_off",
+)
+def gives_way_while_it_is_led() -> Iterator[None]:
+    honest = Epochs.on_other
+
+    def on_other(
+        self: Epochs, leader: Origin, epoch: Epoch, term: int, now: int, led: bool
+    ) -> None:
+        honest(self, leader, epoch, term, now, False)
+
+    with patch.object(Epochs, "on_other", on_other):
+        yield
+
+
+@planted(
+    "who hears from a later epoch that it is out believes it, though it is led",
+    scenario="a_revive_while_the_majority_was_only_cut_off",
+)
+def believes_at_once_that_it_is_out() -> Iterator[None]:
+    honest = Joining.on_removed
+
+    def on_removed(self: Joining, epoch: Epoch, removed: Removed, alone_ms: int) -> None:
+        honest(self, epoch, removed, 1 << 40)
+
+    with patch.object(Joining, "on_removed", on_removed):
+        yield
+
+
+@planted(
+    "a revived node forgets with whom it was to go on",
+    scenario="a_revive_that_stops_at_once",
+)
+def forgets_who_was_named() -> Iterator[None]:
+    with patch.object(Log, "name", lambda self, index, membership: None):
+        yield
+
+
+@planted(
+    "a leader that probes is not heard from another epoch",
+    scenario="a_revive_with_one_who_comes_late",
+)
+def probes_are_for_members_alone() -> Iterator[None]:
+    honest = Replica.receive
+
+    def receive(self: Replica, envelope: Envelope, now: int) -> Output:
+        if isinstance(envelope.message, Probe) and envelope.epoch != self.state.epoch:
+            return self.state.take_output()
+        return honest(self, envelope, now)
+
+    with patch.object(Replica, "receive", receive):
+        yield
+
+
+@planted(
+    "a copy of a state directory takes itself for the one that it was copied from",
+    scenario="a_state_directory_that_was_restored",
+)
+def copies_are_not_told() -> Iterator[None]:
+    honest = Replica.receive
+
+    def receive(self: Replica, envelope: Envelope, now: int) -> Output:
+        return honest(self, replace(envelope, life=min(envelope.life, self.state.incarnation)), now)
+
+    with patch.object(Replica, "receive", receive):
         yield

@@ -68,7 +68,7 @@ def raises_the_level_too_early() -> Iterator[None]:
 
 @planted("who was removed never learns of it", "remove")
 def never_learns_of_its_removal() -> Iterator[None]:
-    with patch.object(Joining, "on_removed", lambda self, epoch, removed: None):
+    with patch.object(Joining, "on_removed", lambda self, *it: None):
         yield
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from peers.core.messages import EpochPropose
+from peers.core.messages import EpochPropose, Hello
 from peers.core.outcomes import NodeStatus
 from tests.simulation.staging import (
     FOREVER_MS,
@@ -20,6 +20,7 @@ from tests.simulation.staging import (
 )
 from tests.simulation.world import EPOCH, World
 
+OPENING = (EpochPropose, Hello)
 WAIT_MS = STAGED.cold_start_wait_ms
 
 
@@ -126,6 +127,36 @@ def a_cold_start_that_one_does_not_accept() -> World:
     return recover(world)
 
 
+def an_epoch_whose_opener_fails_at_once() -> World:
+    """`c` has accepted it, and hears of its opening from nobody; those who are in it fail, and lack
+    again what they promised. They need `c`, to begin the next one; it hears that they are in.
+
+    Found by a random run: three who were in it waited for a fourth, and that for a leader's word.
+    """
+    world = stage(3)
+    told = write(world, "a", "x")
+    assert world.run(1_000, told.answered)
+    world.run(500)
+    power_cut(world)
+    world.hold = lambda envelope: (
+        FOREVER_MS if envelope.to == "c" and not isinstance(envelope.message, OPENING) else 0
+    )
+    for id in "abc":
+        world.restart(id)
+    a, b, c = (world.nodes[id] for id in "abc")
+    assert world.run(WAIT_MS + 5_000, lambda: b.replica.leads and a.disk.promise.epoch.number == 2)
+    assert c.disk.promise.accepted == b.disk.promise.epoch
+    for node in (a, b):
+        world.crash(node.id)
+        node.disk.damaged = True
+    world.hold = None
+    for id in "ab":
+        world.restart(id)
+    assert world.run(2 * WAIT_MS + 5_000, lambda: all_active(world) and at_rest(world))
+    assert {node.disk.promise.epoch.number for node in world.nodes.values()} == {3}
+    return recover(world)
+
+
 def a_majority_that_is_only_away() -> World:
     """One node is left that hears nobody. That is no reason for an epoch of its own, however long
     it lasts: the others go on without it."""
@@ -144,5 +175,6 @@ EPOCHS: tuple[Callable[[], World], ...] = (
     a_founder_that_is_late,
     a_full_power_cut,
     a_cold_start_that_one_does_not_accept,
+    an_epoch_whose_opener_fails_at_once,
     a_majority_that_is_only_away,
 )

@@ -48,6 +48,9 @@ MET = {
     20574: "an entry of an earlier term, ahead of the time, was refused from every leader for ever",
     30293: "who had missed an epoch did not know the next one for a descendant of its own",
     50388: "who was removed, lost its log, and missed an epoch, was of no concern to the next one",
+    60064: "a checkpoint named what nobody had any more, so everybody refused everything",
+    80025: "who had accepted an epoch did not hear that it was open, and was needed in it",
+    80029: "a newcomer under an old name asked for a snapshot before anybody knew of its life",
     30340: "who was removed, and took the others for earlier lives, was never told",
 }
 

@@ -78,10 +78,16 @@ def greets_only_whom_it_knows() -> Iterator[None]:
 
 @planted("after a stop the time follows a wall clock that was set back", "wall_jump")
 def follows_the_wall_back() -> Iterator[None]:
-    def resume_from(cluster_ms: int, stored_wall_ms: int, wall_ms: int) -> int:
+    def resume_from(cluster_ms: int, stored_wall_ms: int, wall_ms: int, age_ms: int) -> int:
         return max(0, cluster_ms + wall_ms - stored_wall_ms)
 
     with patch.object(node, "resume_from", resume_from):
+        yield
+
+
+@planted("a stop takes no time at all by a wall clock that was set back", "wall_jump", "blackout")
+def forgets_how_old_a_note_is() -> Iterator[None]:
+    with patch.object(node, "NOTE_AGE_MS", 0):
         yield
 
 

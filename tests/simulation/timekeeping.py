@@ -14,6 +14,7 @@ from peers.core.entry import Epoch
 from peers.core.messages import Envelope, Vote, VoteAnswer
 from peers.core.outcomes import NodeStatus
 from peers.core.output import Entrance
+from tests.simulation.disk import NOTE_AGE_MS
 from tests.simulation.node import Node
 from tests.simulation.reference import Broken
 
@@ -52,9 +53,11 @@ class Timekeeping:
     def started(self, node: Node) -> None:
         """It goes on from what it stored, and the time of day since."""
         cluster_ms, wall_ms = node.disk.clock_pair
-        since = max(0, node.clock.wall(node.now) - wall_ms) if wall_ms else 0
-        self._resumed[node.id] = cluster_ms + since
-        self._resumed_at_most = max(self._resumed_at_most, cluster_ms + since)
+        since = node.clock.wall(node.now) - wall_ms if wall_ms else 0
+        self._resumed[node.id] = cluster_ms + max(0, since)
+        # So old a note may be.
+        latest = cluster_ms + max(NOTE_AGE_MS, since)
+        self._resumed_at_most = max(self._resumed_at_most, latest)
 
     def sent(self, node: Node, envelope: Envelope) -> None:
         """A candidate asks for votes, or is given one."""
@@ -71,15 +74,15 @@ class Timekeeping:
         else:
             self._with_one.add(office)
 
-    def entered(self, node: Node, entrance: Entrance) -> None:
-        """All voters have agreed on an epoch, and said what time they know of."""
+    def entered(self, node: Node, entrance: Entrance, given: int) -> None:
+        """All voters have agreed on an epoch, and said what time they know of. Nothing is to be
+        done in it before what was done up to now, `given`, though that may be lost."""
         if not entrance.leads or self.leaps:
             return
         voters = entrance.membership.voters
         self._without[entrance.promise.epoch, entrance.promise.term].update(voters)
-        stored = max(self.nodes[voter].disk.clock_pair[0] for voter in voters)
-        if entrance.time < stored:
-            raise Broken(9, f"an epoch begins at {entrance.time}; {stored} is on a disk")
+        if entrance.time < given:
+            raise Broken(9, f"{entrance.promise.epoch} begins at {entrance.time}, after {given}")
 
     def leads(self, node: Node, time: int) -> None:
         """What a leader says of the time; with its first word, from where it has gone on."""

@@ -29,12 +29,16 @@ class ClusterClock:
         return self._highest
 
 
-def resume_from(stored_cluster_ms: int, stored_wall_ms: int, wall_ms: int) -> int:
+def resume_from(
+    stored_cluster_ms: int, stored_wall_ms: int, wall_ms: int, note_age_ms: int = 0
+) -> int:
     """Where time goes on after the whole cluster was down: stored time plus the wall time since.
 
-    A wall clock that was set back meanwhile adds nothing; it never takes anything away.
+    A wall clock that was set back meanwhile takes nothing away: then as much has passed as the note
+    may have been old when all stopped. Else a new epoch, of which the last entries were lost, would
+    begin before them, and give the fences again that they gave.
     """
-    return stored_cluster_ms + max(0, wall_ms - stored_wall_ms)
+    return stored_cluster_ms + max(note_age_ms, wall_ms - stored_wall_ms)
 
 
 SAMPLES = 16  # of the leader's heartbeats are looked at together, a second or two of them

@@ -74,6 +74,7 @@ class State:
         self.added = promise.added if newest is None else max(newest, promise.added or 0)
         self.level = level  # the highest feature level that this release can apply
         self.levels: dict[Origin, int] = {}  # of the others, as they say
+        assert commit >= log.base.position.index, "the state lies before the log"
         self.outdated = log.membership_at(commit)[1].level > level  # an entry is above it
         self.part = Part.FOLLOWER
         self.leader: NodeId | None = None

@@ -34,3 +34,9 @@ def test_a_wall_clock_that_was_set_back_adds_nothing_and_takes_nothing(
 ) -> None:
     resumed = resume_from(cluster_ms, stored, wall)
     assert resumed == cluster_ms + max(0, wall - stored)
+
+
+@given(moments, moments, moments)
+def test_as_much_has_passed_as_a_note_may_be_old(cluster_ms: int, stored: int, wall: int) -> None:
+    resumed = resume_from(cluster_ms, stored, wall, note_age_ms=1_000)
+    assert resumed == cluster_ms + max(1_000, wall - stored)

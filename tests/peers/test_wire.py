@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peers.core.entry import Dot, Entry, Epoch, Position, Proposal
-from peers.core.membership import Member, Membership, Role
+from peers.core.membership import MEMBERS_MAX, Member, Membership, Role
 from peers.core.messages import (
     Append,
     AppendAnswer,
@@ -413,7 +413,10 @@ def test_the_largest_message_is_taken_and_a_larger_one_is_not_sent() -> None:
 # -- what messages to come are made of
 
 
-@given(st.dictionaries(ids, st.builds(Member, ids, ids, ints, st.sampled_from(Role), ids)))
+any_members = st.builds(Member, ids, ids, ints, st.sampled_from(Role), ids)
+
+
+@given(st.dictionaries(ids, any_members, max_size=MEMBERS_MAX))
 def test_a_membership_crosses(members: dict[str, Member]) -> None:
     membership = Membership(
         tuple(

@@ -43,6 +43,10 @@ class Client(Session):
             acts.append(self._repeat)
         return self.random.choice(acts)
 
+    def begin_anew(self) -> None:
+        super().begin_anew()
+        self._known.clear()  # what was counted may be lost: asked for again, it would count anew
+
     # -- reads
 
     def _local_get(self, node: Node, now: int) -> None:

@@ -22,6 +22,7 @@ from peers.core.log import Log
 from peers.core.membership import Membership
 from peers.core.output import Promise
 
+NOTE_AGE_MS = 1_100  # of the last note but one, whenever a node stops
 TORN_NOTES = 0.2  # of crashes fall into the time until a note of the time is synced
 
 
@@ -115,9 +116,10 @@ class Disk:
     # -- the time
 
     def note_clock(self, cluster_ms: int, wall_ms: int) -> None:
-        """Note what time it is."""
-        self._pair_before = self.clock_pair
-        self.clock_pair = (cluster_ms, wall_ms)
+        """Note what time it is. If the note before is too old to go on from it, this one is waited
+        for: it is synced before anything else happens."""
+        before, self.clock_pair = self.clock_pair, (cluster_ms, wall_ms)
+        self._pair_before = before if cluster_ms - before[0] < NOTE_AGE_MS else self.clock_pair
 
     # -- faults
 

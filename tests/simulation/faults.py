@@ -20,6 +20,7 @@ from tests.simulation.world import World
 
 NODES_MAX = 9
 LEVEL_MAX = 3
+WALL_JUMPS_MS = (-86_400_000, -3_600_000, -2_000, 2_000, 3_600_000, 86_400_000)
 
 Fault = Callable[[World, Random], None]
 
@@ -277,10 +278,12 @@ def leap(world: World, random: Random) -> None:
 
 
 def wall_jump(world: World, random: Random) -> None:
-    """Somebody sets the time of day on some machines. Nobody goes by it while anything runs; when
-    all stop, it says how long they were down."""
-    for id in _some(world, random):
-        world.set_wall(id, random.choice([-1, 1]) * random.choice([2_000, 3_600_000, 86_400_000]))
+    """Somebody sets the time of day on some machines, or what tells it to all of them does. Nobody
+    goes by it while anything runs; when all stop, it says how long they were down."""
+    together = random.random() < 0.3
+    ms = random.choice(WALL_JUMPS_MS)
+    for id in sorted(world.nodes) if together else _some(world, random):
+        world.set_wall(id, ms if together else random.choice(WALL_JUMPS_MS))
     if random.random() < 0.3:
         crash_everything(world, random)
 

@@ -178,7 +178,10 @@ class Invariants(Observer):
     def entered(self, node: Node, entrance: Entrance) -> None:
         """Who lets another's log take the place of its own is to have it before it counts."""
         self.counts["epochs entered"] += 1
-        self.time.entered(node, entrance)
+        committed = self.histories.of(node).committed
+        # By a person's word the older epoch may live on, and be further.
+        given = committed[-1].at if committed and not self.histories.by_a_persons_word else 0
+        self.time.entered(node, entrance, given)
         self.histories.entered(node, entrance)
 
     def _took_over(self, node: Node) -> None:

@@ -42,7 +42,8 @@ from peers.core.replica import Operation, Replica
 from peers.core.timing import Bounds, Timing
 from peers.errors import RefusedError
 from peers.snapshot_pieces import Pieces
-from tests.simulation.disk import Disk, Kept
+from tests.simulation.clocks import Clock
+from tests.simulation.disk import NOTE_AGE_MS, Disk, Kept
 from tests.simulation.feed import Feed
 from tests.simulation.observer import Observer
 from tlru.engine.items import Item
@@ -53,29 +54,10 @@ from tlru.engine.snapshot import Loader, SnapshotError
 from tlru.node.duties import EXPIRE_EVERY_MS, Duties
 
 PackBatch = Callable[..., Batch]
-WALL_MS = 1_700_000_000_000
 NOTE_CLOCK_EVERY_MS = 500
 FIRST_LEVEL = 1
 DIGEST_BYTES = 8
 CORRUPT = "_tlru/corrupt"  # nobody reads it, and nothing evicts it
-
-
-@dataclass(slots=True)
-class Clock:
-    """A node's own clock: boot time, which drifts, and should not jump."""
-
-    offset: int
-    drift_ppm: int
-
-    wall_offset: int = 0  # of the wall clock, which somebody may set
-
-    def read(self, now: int) -> int:
-        """What it shows at `now` of the world."""
-        return self.offset + now + now * self.drift_ppm // 1_000_000
-
-    def wall(self, now: int) -> int:
-        """The time of day."""
-        return WALL_MS + now + self.wall_offset
 
 
 @dataclass(slots=True)
@@ -182,7 +164,8 @@ class Node:
             founders=self.founders,
             level=self.level,
             leads=leads,
-            resumed=max(self._resumed(now), time),
+            # Who enters an epoch has not stopped: its note is as old as it is.
+            resumed=max(self._resumed(now, 0 if time else NOTE_AGE_MS), time),
             timing=self._timing,
             bounds=self._bounds,
         )
@@ -211,9 +194,10 @@ class Node:
         noted = self.replica.agreed()
         return None if noted is None else (noted.index, int.from_bytes(noted.digest))
 
-    def _resumed(self, now: int) -> int:
+    def _resumed(self, now: int, note_age_ms: int) -> int:
         cluster_ms, wall_ms = self.disk.clock_pair
-        return resume_from(cluster_ms, wall_ms, self.clock.wall(now)) if wall_ms else 0
+        wall = self.clock.wall(now)
+        return resume_from(cluster_ms, wall_ms, wall, note_age_ms) if wall_ms else 0
 
     def crash(self) -> list[str]:
         """Stop at once; who waits for an answer gets none. What was being written, and is torn."""
@@ -257,10 +241,11 @@ class Node:
         if self._applied and self._snapshot_every is not None:
             self._keep_now_and_then(self._snapshot_every)
         self._applied = False
-        self._carry_out(self.replica.tick(self.clock.read(now)))
+        # Before anything is given a time that is further on than this.
         if now >= self._note_clock_at and self.replica.state.clock.runs:
             self._note_clock_at = now + NOTE_CLOCK_EVERY_MS
             self.disk.note_clock(self.cluster_ms(now), self.clock.wall(now))
+        self._carry_out(self.replica.tick(self.clock.read(now)))
         if self.fsync_ms is not None and now >= self._flush_at:
             self._flush_at = now + self.fsync_ms + self.disk.slow_ms
             self.disk.flush()

@@ -10,6 +10,7 @@ from tests.simulation import (
     planted_epochs,
     planted_machine,
     planted_members,
+    planted_power,
     planted_state,
 )
 from tests.simulation.planting import PLANTED, Planted
@@ -22,5 +23,6 @@ PARTS = (
     planted_epochs,
     planted_state,
     planted_members,
+    planted_power,
     planted_machine,
 )

@@ -386,7 +386,7 @@ def starts_its_time_anew() -> Iterator[None]:
     scenario="the_whole_cluster_down_for_an_hour",
 )
 def forgets_the_time_between() -> Iterator[None]:
-    with patch.object(Node, "_resumed", lambda self, now: self.disk.clock_pair[0]):
+    with patch.object(Node, "_resumed", lambda self, now, age: self.disk.clock_pair[0]):
         yield
 
 

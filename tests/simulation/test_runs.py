@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,35 @@ def test_what_is_judged_does_happen() -> None:
     """Some runs have a budget, or forget soon: together they meet every case."""
     counts = sum((go(seed).counts for seed in range(12)), Counter[str]())
     assert [name for name in HAPPENS if not counts[name]] == []
+
+
+HARMS = {
+    (7, "blackout", "unplug"): (
+        "blackouts",
+        "committed entries lost",
+        "histories given up",
+        "logs cut short by the power",
+        "machines unplugged",
+        "sessions begun anew",
+    ),
+    (2, "upgrade", "take_back", "raise_level", "crash"): (
+        "levels raised",
+        "logs torn",
+        "notes of the time torn",
+        "releases taken back",
+        "upgrades",
+    ),
+    (5, "upgrade", "take_back", "raise_level", "crash"): ("snapshots torn",),
+    (2, "wall_jump", "crash_everything"): ("wall clocks set",),
+}
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_what_harm_is_to_bring_about_does_happen(harm: tuple[Any, ...]) -> None:
+    seed, *faults = harm
+    run = Run(seed, nodes=3, faults=tuple(faults))
+    run.go()
+    assert [name for name in HARMS[harm] if not run.counts[name]] == []
 
 
 def test_a_seed_is_a_run_whatever_the_process_hashes() -> None:

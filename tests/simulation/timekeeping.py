@@ -14,6 +14,7 @@ from peers.core.entry import Epoch
 from peers.core.messages import Envelope, Vote, VoteAnswer
 from peers.core.outcomes import NodeStatus
 from peers.core.output import Entrance
+from tests.simulation.disk import NOTE_AGE_MS
 from tests.simulation.node import Node
 from tests.simulation.reference import Broken
 
@@ -22,6 +23,13 @@ DRIFTS = 2_000  # a clock is off by less than one part in so many
 # A leader goes on from the highest that its voters read, who may be behind by their error: a lease,
 # and the time that a word was on the slowest link, there and back.
 BACK_MS = 4_500
+
+
+def _found_in_log(leader: Node) -> int:
+    """The time of the last entry before those that the leader has made itself."""
+    leading, log = leader.replica.leading, leader.replica.state.log
+    base = None if leading is None else log.base_at(leading.first - 1)
+    return log.last_at if base is None else base.at
 
 
 class Timekeeping:
@@ -34,6 +42,7 @@ class Timekeeping:
         self._ahead = 0  # of the world's time, the cluster's may be by so much
         self._resumed: dict[str, int] = {}  # from what each node could go on, at its last start
         self._resumed_at_most = 0
+        self._with_one: set[tuple[Epoch, int]] = set()  # where somebody had
         self._offices: set[tuple[Epoch, int]] = set()  # that somebody has held
         self._lives: set[tuple[str, int]] = set()  # in which a node did
         # Who took part in the election of a term, and had no clock that ran.
@@ -44,9 +53,11 @@ class Timekeeping:
     def started(self, node: Node) -> None:
         """It goes on from what it stored, and the time of day since."""
         cluster_ms, wall_ms = node.disk.clock_pair
-        since = max(0, node.clock.wall(node.now) - wall_ms) if wall_ms else 0
-        self._resumed[node.id] = cluster_ms + since
-        self._resumed_at_most = max(self._resumed_at_most, cluster_ms + since)
+        since = node.clock.wall(node.now) - wall_ms if wall_ms else 0
+        self._resumed[node.id] = cluster_ms + max(0, since)
+        # So old a note may be.
+        latest = cluster_ms + max(NOTE_AGE_MS, since)
+        self._resumed_at_most = max(self._resumed_at_most, latest)
 
     def sent(self, node: Node, envelope: Envelope) -> None:
         """A candidate asks for votes, or is given one."""
@@ -57,18 +68,21 @@ class Timekeeping:
                 without = clock is None
             case _:
                 return
+        office = (envelope.epoch, term)
         if without:
-            self._without[envelope.epoch, term].add(node.id)
+            self._without[office].add(node.id)
+        else:
+            self._with_one.add(office)
 
-    def entered(self, node: Node, entrance: Entrance) -> None:
-        """All voters have agreed on an epoch, and said what time they know of."""
+    def entered(self, node: Node, entrance: Entrance, given: int) -> None:
+        """All voters have agreed on an epoch, and said what time they know of. Nothing is to be
+        done in it before what was done up to now, `given`, though that may be lost."""
         if not entrance.leads or self.leaps:
             return
         voters = entrance.membership.voters
         self._without[entrance.promise.epoch, entrance.promise.term].update(voters)
-        stored = max(self.nodes[voter].disk.clock_pair[0] for voter in voters)
-        if entrance.time < stored:
-            raise Broken(9, f"an epoch begins at {entrance.time}; {stored} is on a disk")
+        if entrance.time < given:
+            raise Broken(9, f"{entrance.promise.epoch} begins at {entrance.time}, after {given}")
 
     def leads(self, node: Node, time: int) -> None:
         """What a leader says of the time; with its first word, from where it has gone on."""
@@ -81,10 +95,11 @@ class Timekeeping:
         if state.membership.voters == (node.id,) and (node.id, node.life) not in self._lives:
             without = {node.id}  # it asks nobody
         self._lives.add((node.id, node.life))
-        at_most = max(self._at_most(node.now), state.log.last_at)
+        at_most = max(self._at_most(node.now), _found_in_log(node))
         if state.membership.is_majority(without):
             at_most = max(at_most, self._resumed_at_most)
-            if time < self._resumed[node.id]:
+            # One whose clock ran may have come first: then it goes by that.
+            if office not in self._with_one and time < self._resumed[node.id]:
                 least = self._resumed[node.id]
                 raise Broken(9, f"{node.id} leads at {time}, and its disk knew of {least}")
         if time > at_most:

@@ -17,10 +17,11 @@ from peers.core.membership import NOBODY, Member, Membership, Role
 from peers.core.messages import Envelope
 from peers.core.output import Promise
 from peers.core.timing import Bounds, Timing
+from tests.simulation.clocks import Clock
 from tests.simulation.disk import Disk
 from tests.simulation.invariants import Invariants
 from tests.simulation.network import Network
-from tests.simulation.node import FIRST_LEVEL, Clock, Node
+from tests.simulation.node import FIRST_LEVEL, Node
 
 EPOCH = Epoch(1, "e1")
 TICK_MS = 20

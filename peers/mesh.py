@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 NONCE_BYTES: Final = 16
 SEEKERS_MAX: Final = 16  # addresses that are dialled without knowing who is there
+_NO_COMPLAINT: Final = frozenset((Close.ABNORMAL, Close.STOPPING, Close.DUPLICATE))
+# In so many turns of the loop a connection that was accepted before the close has become a link.
+_ACCEPT_TURNS: Final = 4
 _STOPPING: Final = "the node stops"
 
 
@@ -121,6 +124,8 @@ class Mesh:
             if server is None:
                 return
             server.close()
+            for _ in range(_ACCEPT_TURNS):
+                await asyncio.sleep(0)
             assert self._sweep is not None
             self._sweep.cancel()
             await self._stop_dialling()
@@ -309,7 +314,8 @@ class Mesh:
         assert end is not None
         if end.code == Close.COPY and not end.ours and link.proved:
             self._owner.on_being_a_copy()
-        if link.side is Side.LISTENER and not link.node and end.code != Close.ABNORMAL:
+        # Who only knocked and left is not worth a line, nor who came while the node stops.
+        if not link.node and link.side is Side.LISTENER and end.code not in _NO_COMPLAINT:
             self.complain(f"a connection from {link.address}", end)
         peer = self._peers.get(link.node)
         if peer is not None:

@@ -4,6 +4,7 @@ LogError
 ├── RefusedError     not proposed and never will be: `reason` is a status, or a code
 ├── OutdatedError    an entry that this release cannot apply; raised by the application
 ├── StorageError     the state directory cannot be used
+├── LinkError        a link between two nodes cannot be, or go on: `code` is its close code
 └── WireError        bytes that nodes do not say, or may not
 """
 
@@ -28,6 +29,17 @@ class OutdatedError(LogError):
 
 class StorageError(LogError):
     """The state directory cannot be read, written or had for oneself."""
+
+
+class LinkError(LogError):
+    """A link between two nodes ends, or does not come about: the close code and a sentence say why.
+
+    The sentence goes to the other node too, so it holds nothing that a stranger must not know.
+    """
+
+    def __init__(self, code: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code, self.sentence = code, sentence
 
 
 class WireError(LogError):

@@ -1,0 +1,65 @@
+"""Which processes have been met: copies of a state directory are told from nodes that came back.
+
+Pure. Every start of a node raises its incarnation, which is on disk before anything leaves the
+process. So two processes of one birth and incarnation, known apart by what each has drawn at its
+start, run on copies of one directory: whichever comes second is refused.
+
+Invariant: what is remembered is bounded; the oldest is forgotten first.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from peers.errors import LinkError
+from peers.mesh_ends import Close
+from peers.mesh_greeting import Greeting
+
+LIVES_MAX: Final = 1024
+
+
+class Life(NamedTuple):
+    """One process of a node."""
+
+    incarnation: int
+    nonce: str
+
+
+class Lives:
+    """The newest life of each birth that was met, the own one among them."""
+
+    def __init__(self, node: str, birth: str, life: Life) -> None:
+        self._node, self._birth, self._own = node, birth, life
+        self._met: dict[str, Life] = {}
+
+    def judge(self, said: Greeting) -> LinkError | None:
+        """Whether this process may be linked with, as far as its life goes."""
+        if said.birth == self._birth:
+            return _copy(said)
+        if said.node == self._node:
+            return LinkError(
+                Close.REFUSED, f"two nodes are called {said.node}: give one of them another id"
+            )
+        known = self._met.get(said.birth)
+        if known is None or said.incarnation > known.incarnation or said.nonce == known.nonce:
+            return None
+        if said.incarnation == known.incarnation:
+            return _copy(said)
+        return LinkError(
+            Close.REFUSED,
+            f"a later start of {said.node} is known: its state directory is an old copy, "
+            "or it was not stopped",
+        )
+
+    def met(self, said: Greeting) -> None:
+        """This one was let in."""
+        self._met.pop(said.birth, None)
+        if len(self._met) >= LIVES_MAX:
+            del self._met[next(iter(self._met))]
+        self._met[said.birth] = Life(said.incarnation, said.nonce)
+
+
+def _copy(said: Greeting) -> LinkError:
+    return LinkError(
+        Close.COPY, f"two processes of {said.node} run on copies of one state directory: stop one"
+    )

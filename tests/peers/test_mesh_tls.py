@@ -1,0 +1,183 @@
+"""The mesh over TLS, one-sided and mutual, with certificates that are made here."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from peers.mesh_status import PeerState
+from tests.peers.meshes import (
+    SECRET,
+    Noted,
+    all_linked,
+    introduce,
+    mesh,
+    run,
+    started,
+    stranger,
+    timing,
+    until,
+)
+
+OPENSSL = shutil.which("openssl")
+pytestmark = pytest.mark.skipif(OPENSSL is None, reason="certificates are made by openssl")
+
+
+def certificate(folder: Path, name: str) -> Path:
+    """A certificate for loopback, signed by itself; its key stands beside it."""
+    made = folder / f"{name}.pem"
+    assert OPENSSL is not None
+    subprocess.run(
+        [
+            *(OPENSSL, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+            *("-nodes", "-days", "2", "-subj", f"/CN={name}"),
+            *("-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"),
+            *("-keyout", str(made.with_suffix(".key")), "-out", str(made)),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    return made
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return certificate(tmp_path_factory.mktemp("ours"), "ours")
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return certificate(tmp_path_factory.mktemp("foreign"), "foreign")
+
+
+def contexts(own: Path, trusted: Path, *, mutual: bool) -> dict[str, ssl.SSLContext]:
+    listen = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    listen.load_cert_chain(own, own.with_suffix(".key"))
+    dial = ssl.create_default_context(cafile=str(trusted))
+    if mutual:
+        listen.verify_mode = ssl.CERT_REQUIRED
+        listen.load_verify_locations(trusted)
+        dial.load_cert_chain(own, own.with_suffix(".key"))
+    return {"tls_listen": listen, "tls_dial": dial}
+
+
+async def large_and_small(a: Noted, b: Noted) -> None:
+    sent = [bytes([number % 256]) * size for number, size in enumerate((1, 300_000, 0, 3 << 20, 5))]
+    for data in sent:
+        a.send("b", data)
+        b.send("a", data)
+    await until(lambda: a.notes.of("b") == b.notes.of("a") == sent)
+
+
+@pytest.mark.parametrize("mutual", [True, False])
+def test_everything_goes_through_tls(ours: Path, mutual: bool) -> None:
+    async def main() -> None:
+        a, b = (mesh(each, **contexts(ours, ours, mutual=mutual)) for each in "ab")
+        async with started(a, b):
+            introduce(a, b)
+            await all_linked(a, b)
+            await large_and_small(a, b)
+
+    run(main)
+
+
+def test_mutual_tls_is_enough_where_it_was_said_so(ours: Path) -> None:
+    async def main() -> None:
+        settings = {"secret": None, "secret_with_tls": False}
+        a, b = (mesh(each, **settings, **contexts(ours, ours, mutual=True)) for each in "ab")
+        async with started(a, b):
+            introduce(a, b)
+            await all_linked(a, b)
+
+    run(main)
+
+
+def test_tls_does_not_stand_for_the_secret(ours: Path) -> None:
+    async def main() -> None:
+        secrets = {"a": SECRET, "b": b"the secret of another cluster"}
+        a, b = (
+            mesh(each, secret=secrets[each], **contexts(ours, ours, mutual=True)) for each in "ab"
+        )
+        async with started(a, b):
+            introduce(a, b)
+            await until(lambda: a.peer("b").state is PeerState.REFUSED)
+            assert "secrets differ" in a.peer("b").why
+
+    run(main)
+
+
+def test_a_certificate_that_nobody_vouches_for_is_told(ours: Path, foreign: Path) -> None:
+    async def main() -> None:
+        a = mesh("a", **contexts(ours, ours, mutual=True))
+        b = mesh("b", **contexts(foreign, foreign, mutual=True))
+        async with started(a, b):
+            introduce(a, b)
+            await until(lambda: "certificate" in a.peer("b").why)
+            await until(lambda: "certificate" in b.peer("a").why)
+            assert a.notes.greetings == b.notes.greetings == []
+
+    run(main)
+
+
+def test_a_client_without_a_certificate_is_not_let_in(ours: Path) -> None:
+    async def main() -> None:
+        a = mesh("a", **contexts(ours, ours, mutual=True))
+        plain = contexts(ours, ours, mutual=False)
+        b = mesh("b", **plain)
+        async with started(a, b):
+            b.reach({"a": [a.address]})
+            await until(lambda: b.peer("a").why not in ("", "it has not been tried yet"))
+            assert a.notes.greetings == []
+
+    run(main)
+
+
+def test_who_speaks_no_tls_is_given_up(ours: Path) -> None:
+    async def main() -> None:
+        a = mesh("a", timing=timing(greeting_s=0.2), **contexts(ours, ours, mutual=False))
+        plain = mesh("b")
+        async with started(a, plain):
+            plain.reach({"a": [a.address]})
+            a.reach({"b": [plain.address]})
+            await until(lambda: a.peer("b").why and "not been tried" not in a.peer("b").why)
+            await until(lambda: plain.peer("a").why and "not been" not in plain.peer("a").why)
+            assert a.notes.changes == plain.notes.changes == []
+
+    run(main)
+
+
+def test_handshakes_that_never_end_are_bounded_in_number_and_time(ours: Path) -> None:
+    async def main() -> None:
+        settings = contexts(ours, ours, mutual=False)
+        a, b = mesh("a", half_open_max=8, **settings), mesh("b", **settings)
+        async with started(a, b):
+            crowd = [await asyncio.open_connection(*a.address.split(":")) for _ in range(40)]
+            await until(lambda: len(a._half_open) == 8)
+            b.reach({"a": [a.address]})
+            await all_linked(a, b)
+            for _, writer in crowd:
+                writer.transport.abort()
+            await until(lambda: not a._half_open)
+        impatient = mesh("a", timing=timing(greeting_s=0.1), **settings)
+        async with started(impatient), stranger(impatient.address, upgrade=False) as mute:
+            await mute.until_gone()
+            assert not impatient._half_open
+
+    run(main)
+
+
+def test_stopping_ends_handshakes_too(ours: Path) -> None:
+    async def main() -> None:
+        a = mesh("a", **contexts(ours, ours, mutual=False))
+        async with started(a):
+            _, writer = await asyncio.open_connection(*a.address.split(":"))
+            await until(lambda: a._half_open)
+        writer.transport.abort()
+
+    run(main)

@@ -72,8 +72,16 @@ class ChunkFile:
 class ChunkDraft(Draft):
     """A file of chunks that is being written; `head` is its first chunk."""
 
-    def __init__(self, target: Path, magic: bytes, head: bytes, files: Files = OS_FILES) -> None:
-        super().__init__(target, files)
+    def __init__(
+        self,
+        target: Path,
+        magic: bytes,
+        head: bytes,
+        files: Files = OS_FILES,
+        *,
+        written_as: str = "",
+    ) -> None:
+        super().__init__(target, files, written_as=written_as)
         self._magic, self._head = magic, head
 
     def __enter__(self) -> Self:

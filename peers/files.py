@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, Protocol, Self
 
-from peers.errors import StorageError
+from peers.errors import DamagedError, StorageError
 
 DRAFT_SUFFIX: Final = ".new"
 LOCK_NAME: Final = "lock"
@@ -157,6 +157,11 @@ def read_whole(file: Path, bytes_max: int, files: Files = OS_FILES) -> bytes | N
         return source.read(bytes_max)
 
 
+def words_of(file: Path, exc: Exception) -> str:
+    """What is wrong with a file, without advice."""
+    return f"{file}: {exc.what}" if isinstance(exc, DamagedError) else f"{file}: {exc}"
+
+
 def write_all(files: Files, handle: int, data: bytes) -> None:
     """Write all of it; a disk that is nearly full takes a part at first."""
     taken = files.write(handle, data)
@@ -186,9 +191,9 @@ def draft_of(target: Path) -> Path:
 class Draft:
     """A file that takes its name only when it is whole and synced; else nothing remains of it."""
 
-    def __init__(self, target: Path, files: Files = OS_FILES) -> None:
+    def __init__(self, target: Path, files: Files = OS_FILES, *, written_as: str = "") -> None:
         self._target = target
-        self._draft = draft_of(target)
+        self._draft = draft_of(target.with_name(written_as) if written_as else target)
         self._files = files
         self._handle: int | None = None
         self._kept = False

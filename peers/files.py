@@ -12,7 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final, Protocol, Self
 
@@ -222,10 +222,15 @@ class Draft:
 
     def take_name(self) -> None:
         """All of it is synced: it replaces what has its name."""
+        self.rename()
+        with troubles(self._draft, "cannot be written"):
+            self._files.sync_directory(self._target.parent)
+
+    def rename(self) -> None:
+        """As `take_name`, but a power cut may yet undo that."""
         with troubles(self._draft, "cannot be written"):
             self._files.rename(self._draft, self._target)
             self._kept = True
-            self._files.sync_directory(self._target.parent)
 
     def hand_over(self) -> int:
         """The handle of a file that has its name, for whoever goes on writing. They close it."""
@@ -236,13 +241,12 @@ class Draft:
 
     def __exit__(self, *_: object) -> None:
         handle, self._handle = self._handle, None
-        try:
-            if handle is not None:
+        # A full disk may say so once more; and a draft that stays goes at the next start.
+        if handle is not None:
+            with suppress(OSError):
                 self._files.close(handle)
-        except OSError:
-            pass  # a full disk may say so once more, and what it was about is dropped
-        finally:
-            if not self._kept:
+        if not self._kept:
+            with suppress(OSError):
                 self._files.remove(self._draft)
 
 

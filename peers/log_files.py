@@ -52,6 +52,7 @@ class LogFiles:
         self._void: list[Path] = []  # files of which nothing holds any more
         self._changes: list[tuple[int, Membership]] = []  # of who belongs, oldest first
         self._handle: int | None = None  # of the last segment
+        self._names_synced = True
 
     @property
     def last(self) -> int:
@@ -142,6 +143,7 @@ class LogFiles:
     def sync(self) -> None:
         """Let all that is written survive a power cut. StorageError where that failed: then nobody
         knows which of it does, and the log is not `sound`."""
+        self._sync_names()
         if self.synced == self.last:
             return
         assert self._handle is not None
@@ -166,6 +168,7 @@ class LogFiles:
         old, full = self._handle, self._line[-1]
         self.sync()
         self._begin(self._base_at(full.last), full.total)
+        self._sync_names()
         assert old is not None
         with contextlib.suppress(OSError):  # it is as good without, but for that
             header, _ = frame(b"", full.total)
@@ -196,6 +199,7 @@ class LogFiles:
             self._changes.pop()
         self.synced = index
         self._void += (each.path for each in void)
+        self._sync_names()
 
     def begin(self, base: Base) -> None:
         """The log begins anew behind `base`."""
@@ -210,6 +214,7 @@ class LogFiles:
         self._changes = [(base.position.index, base.membership)]
         self.synced = base.position.index
         self._void += (each.path for each in before)
+        self._sync_names()
 
     def drop(self) -> None:
         """There is no log: it belonged to another birth."""
@@ -219,18 +224,28 @@ class LogFiles:
         self.sound, self.synced = False, 0
 
     def _begin(self, base: Base, total: int, *, anew: bool = False) -> None:
-        """A segment that takes its name in one step, with all of its head."""
-        self.serial += 1  # even if it fails: its name may be there nevertheless
+        """A segment that takes its name in one step, with all of its head. From then on it is a
+        part of the log, even if the name cannot be synced yet."""
+        self.serial += 1
         parents = self._parents(base.position.index)
         head = SegmentHead(self.birth, self.epoch, parents, self.serial, anew, base, total)
         path = self._directory / name_of(base.position.index + 1, self.serial)
         content, begins = head_bytes(head)
         with Draft(path, self._files) as draft:
             draft.write_bytes(content)
-            draft.keep()
+            draft.sync()
+            draft.rename()
+            self._names_synced = False
             self._handle = draft.hand_over()
         self._line = [*self._line, Segment(path, head, len(content), begins)]
         self.sound = True
+
+    def _sync_names(self) -> None:
+        """Let the names of new segments survive a power cut: only then anything in them does."""
+        if not self._names_synced:
+            with troubles(self._directory, "cannot be synced"):
+                self._files.sync_directory(self._directory)
+            self._names_synced = True
 
     def _parents(self, index: int) -> tuple[Ended, ...]:
         """The epochs whose logs are in this one, and up to where: their snapshots count, too."""
@@ -269,6 +284,8 @@ class LogFiles:
     def sweep(self) -> None:
         """Remove what became void. Nothing of it is needed, so the caller may wait with this until
         something else is safe."""
+        if not self._names_synced:
+            return  # what replaces it might be gone
         void, self._void = self._void, []
         # Oldest first: what is left by a crash then has no gap. What cannot be removed now is void
         # all the same, and goes at the next start.

@@ -107,6 +107,8 @@ class Store:
             look_at_life(start, keeps=self.data is not None, boot=self._boot)
             if self.data is not None:
                 look_at_data(start, self._files, self.data)
+            else:
+                start.log = Log(Base(membership=start.membership))
             return self._go_on_from(start)
         except BaseException:
             self._let_go()
@@ -281,6 +283,20 @@ class Store:
         self.prune()
         return True
 
+    def sync(self) -> None:
+        """What is written of the log survives a power cut."""
+        if self.log is not None and self.log.sound:
+            self.log.sync()
+
+    def cut(self, index: int) -> None:
+        """The log goes on behind `index`; what stands behind that is taken away."""
+        assert self.log is not None
+        if index < self.log.last or not self.log.sound:
+            self.log.take_over(index)
+        else:
+            self.log.sync()  # it is cut already, if nobody could be sure of that yet
+        self.log.sweep()
+
     def install(self, base: Base) -> None:
         """The log begins anew behind a snapshot, which is kept already."""
         assert self.log is not None
@@ -311,7 +327,9 @@ class Store:
         """The application cannot be restored from it, so nothing behind it is of use: the node goes
         on with nothing, and not whole. `promise` is what was found."""
         start = Start(Promised(promise, self._began), self._life, self._cluster.listed)
-        start.damage.append(f"{snapshot.path}: the application refuses it: {words}")
+        refused = f"{snapshot.path}: the application refuses it: {words}"
+        start.damage.append(refused)
+        start.lost.append(refused)
         start.aside.append(snapshot.path)
         start.log = Log(Base(membership=start.membership))
         if self.log is not None:
@@ -328,7 +346,9 @@ class Store:
         try:
             if clean:
                 if self.log is not None:
-                    self.log.sync()
+                    self.sure &= self.log.sound or self.log.synced == self.log.last
+                    if self.sure:
+                        self.log.sync()
                 self._life_file.write(replace(self._life, clean=self.sure))
         finally:
             self._let_go()

@@ -28,6 +28,20 @@ class File:
 
     content: bytearray = field(default_factory=bytearray)
     synced: bytes = b""
+    dropped: list[tuple[int, int]] = field(default_factory=list)
+
+    def drop_unsynced(self) -> None:
+        """A sync failed, and the next one will say that all is well: as Linux does, which marks the
+        pages that it could not write as written."""
+        self.dropped.append((len(self.synced), len(self.content)))
+
+    def sync(self) -> None:
+        """What is written is safe, but for what was dropped."""
+        safe = bytearray(self.content)
+        for start, end in self.dropped:
+            end = min(end, len(safe))
+            safe[start:end] = bytes(max(0, end - start))
+        self.synced = bytes(safe)
 
 
 Names = dict[str, File]
@@ -182,9 +196,13 @@ class ForgetfulFiles:
 
     def sync(self, handle: int) -> None:
         path, file = self._open[handle]
-        self._step("sync", path)
+        try:
+            self._step("sync", path)
+        except OSError:
+            file.drop_unsynced()
+            raise
         self.syncs += 1
-        file.synced = bytes(file.content)
+        file.sync()
 
     def close(self, handle: int) -> None:
         self._open.pop(handle, None)

@@ -4,6 +4,7 @@ LogError
 ├── RefusedError     not proposed and never will be: `reason` is a status, or a code
 ├── OutdatedError    an entry that this release cannot apply; raised by the application
 ├── StorageError     the state directory cannot be used
+│   └── DamagedError a file in it is not what was written
 ├── LinkError        a link between two nodes cannot be, or go on: `code` is its close code
 └── WireError        bytes that nodes do not say, or may not
 """
@@ -29,6 +30,17 @@ class OutdatedError(LogError):
 
 class StorageError(LogError):
     """The state directory cannot be read, written or had for oneself."""
+
+
+class DamagedError(StorageError):
+    """A file is not what was written: `what` says in which way."""
+
+    def __init__(self, file: str, what: str) -> None:
+        self.file, self.what = file, what
+        super().__init__(
+            f"{file} is damaged: {what}; restore it from a copy, or move it away to start without "
+            "it"
+        )
 
 
 class LinkError(LogError):

@@ -48,7 +48,8 @@ class Checked(NamedTuple):
 
 
 class Arriving(Protocol):
-    """A snapshot that comes piece by piece, put together beside the state that there is."""
+    """A snapshot that comes piece by piece, put together beside the state that there is. One of
+    which no piece has come is the state of an application that has applied nothing."""
 
     def take(self, chunk: bytes) -> None:
         """Take up the next piece."""

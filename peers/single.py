@@ -16,11 +16,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from peers.clocks import boot_ms, wall_ms
 from peers.core.clock import ClusterClock, resume_from
 from peers.core.entry import Dot, Entry, Epoch, Origin
 from peers.errors import OutdatedError, RefusedError, StorageError
@@ -37,19 +37,6 @@ SNAPSHOT_INTERVAL_S = 60.0
 TERM = 1
 
 _Pending = tuple[Dot, int | None, bytes, Ack]
-
-
-def boot_ms() -> int:
-    """Milliseconds since boot, counting the time a machine was suspended."""
-    return time.clock_gettime_ns(_CLOCK) // 1_000_000
-
-
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-def wall_ms() -> int:
-    """Milliseconds since 1970, as the wall clock has it."""
-    return time.time_ns() // 1_000_000
 
 
 class SingleLog:

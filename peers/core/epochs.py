@@ -42,6 +42,16 @@ ANCESTORS_MAX: Final = 64  # a node that was away for more epochs than that has 
 FORK_MS: Final = 5_000  # for so long another epoch is taken to live, after its leader was heard
 
 
+def have_common_descent(
+    one: Epoch, ancestors: Sequence[str], other: Epoch, others: Sequence[str]
+) -> bool:
+    """Whether nodes of two epochs have anything to say to each other. Who belongs to nothing has
+    with everybody."""
+    if one.is_none or other.is_none:
+        return True
+    return not {*ancestors, one.random}.isdisjoint({*others, other.random})
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """What another said of itself last, and when that came."""

@@ -103,7 +103,7 @@ class Arriving:
         return int(self.parts[0])
 
     def install(self) -> None:
-        self.notebook.index = self.parts[0]
+        self.notebook.index = self.parts[0] if self.parts else 0
         self.notebook.lines = [(index, text) for part in self.parts[1:] for index, text in part]
 
 

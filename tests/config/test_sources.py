@@ -101,6 +101,21 @@ SAMPLES: dict[str, Any] = {
     "mark_s": 1.0,
     "once_s": 60.0,
     "tombstone_s": 3600.0,
+    "join": ("10.0.0.1:8401", "10.0.0.2:8401"),
+    "bootstrap": (),
+    "expect": 3,
+    "token": "a secret of enough letters",
+    "role": "observer",
+    "advertise_mesh": ("cache.example:8401",),
+    "state_dir": Path("/var/lib/state"),
+    "fsync": "interval",
+    "fsync_interval": 0.5,
+    "hand_back": False,
+    "settle": 7.0,
+    "cold_start": "majority",
+    "heartbeat": 0.2,
+    "election_timeout": 2.0,
+    "finalize_after": 60.0,
 }
 
 

@@ -13,6 +13,9 @@ from tlru.cli.exits import Exit
 from tlru.cli.node_flags import given, node_flags
 from tlru.config import OPTIONS, Resolved, resolve
 from tlru.config import page as pages
+from tlru.config.options import Option
+
+HIDDEN = "(hidden)"
 
 
 @click.command(
@@ -50,8 +53,8 @@ def show(session: Session, /, file: Any, as_toml: bool, as_json: bool, **flags: 
 def _as_object(resolved: Resolved) -> dict[str, Any]:
     return {
         one.name: {
-            "value": _plain(getattr(resolved.config, one.name)),
-            "shown": one.kind.show(getattr(resolved.config, one.name)),
+            "value": HIDDEN if one.kind.hidden else _plain(getattr(resolved.config, one.name)),
+            "shown": _shown(one, getattr(resolved.config, one.name)),
             "from": str(resolved.origins[one.name].kind),
             "where": str(resolved.origins[one.name]),
         }
@@ -71,6 +74,13 @@ def _table(resolved: Resolved) -> None:
     rows = []
     for one in OPTIONS:
         origin = str(resolved.origins[one.name])
-        shown = one.kind.show(getattr(resolved.config, one.name))
+        shown = _shown(one, getattr(resolved.config, one.name))
         rows.append([one.name, shown, "" if origin == "default" else origin])
     tables.show(["option", "value", "from"], rows)
+
+
+def _shown(one: Option, value: Any) -> str:
+    """The value as text; of a secret only whether there is one."""
+    if one.kind.hidden:
+        return HIDDEN if value else ""
+    return one.kind.show(value)

@@ -53,10 +53,38 @@ def _addresses_differ(values: Values) -> Iterator[Found]:
         )
 
 
+def _a_cluster_can_be_founded(values: Values) -> Iterator[Found]:
+    bootstrap, expect, join = values["bootstrap"], values["expect"], values["join"]
+    if bootstrap and expect:
+        yield (
+            ("expect", "bootstrap"),
+            "bootstrap says who founds the cluster, so expect is not needed; give one of them",
+        )
+    if bootstrap and values["id"] not in bootstrap:
+        yield (
+            ("bootstrap", "id"),
+            f"bootstrap lacks this node ({values['id']}); name all founders, or none to join them",
+        )
+    if (expect > 1 or len(bootstrap) > 1) and not join:
+        yield (
+            ("join",),
+            "founders find each other at the addresses of join; name those of their meshes",
+        )
+
+
+def _one_cache_a_cluster(values: Values) -> Iterator[Found]:
+    clustered = values["join"] or values["bootstrap"] or values["expect"]
+    if clustered and len(values["caches"]) > 1:
+        yield (
+            ("caches",),
+            f"a cluster serves one cache, not {len(values['caches'])}; start a cluster for each",
+        )
+
+
 def _strangers_are_meant(values: Values) -> Iterator[Found]:
     if values["insecure"]:
         return
-    for name in ("listen", "mesh"):
+    for name in ("listen",) if values["token"] else ("listen", "mesh"):
         if not _address(values[name]).loopback:
             yield (
                 (name,),
@@ -74,5 +102,7 @@ def _address(text: str) -> Address:
 _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Values], Iterator[Found]]], ...] = (
     (("value_bytes", "message_bytes"), _a_value_fits_a_message),
     (("listen", "mesh"), _addresses_differ),
-    (("listen", "mesh", "insecure"), _strangers_are_meant),
+    (("listen", "mesh", "insecure", "token"), _strangers_are_meant),
+    (("id", "join", "bootstrap", "expect"), _a_cluster_can_be_founded),
+    (("join", "bootstrap", "expect", "caches"), _one_cache_a_cluster),
 )

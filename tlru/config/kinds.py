@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 NAME_CHARS_MAX = 64
 URL_CHARS_MAX = 1_024
+SECRET_CHARS_MAX = 1_024
 PATH_CHARS_MAX = 4_096
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
@@ -31,6 +32,7 @@ class Kind(abc.ABC, Generic[T]):
     """One type of value. `metavar` is how it stands in help, `expected` how a mistake names it."""
 
     metavar: str
+    hidden = False  # shown to nobody
     many = False  # given as a list in a file, and as often as one likes on the command line
 
     @property
@@ -94,6 +96,25 @@ class Name(_Text):
             return text
         if len(text) > NAME_CHARS_MAX or not _NAME.fullmatch(text):
             raise self.wrong(text)
+        return text
+
+
+class Secret(_Text):
+    """A text that nobody is shown; may be empty, which is none."""
+
+    metavar = "SECRET"
+    hidden = True
+
+    def __init__(self, *, least: int) -> None:
+        self.least = least
+
+    @property
+    def expected(self) -> str:
+        return f"nothing, or {self.least} to {SECRET_CHARS_MAX} printable characters"
+
+    def from_text(self, text: str) -> str:
+        if text and not (self.least <= len(text) <= SECRET_CHARS_MAX and text.isprintable()):
+            raise WrongValueError("what was given", self.expected, "")
         return text
 
 

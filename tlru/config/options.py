@@ -25,6 +25,7 @@ class Section(enum.StrEnum):
 
     NODE = "The node"
     NETWORK = "Addresses"
+    CLUSTER = "The cluster"
     CACHE = "What the cache holds"
     RUNNING = "Starting, stopping and logging"
     SAFETY = "Who may come"

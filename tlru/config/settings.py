@@ -16,7 +16,7 @@ from typing import Any
 from peers.awake import STAY_S
 from tlru.config.addresses import Address, parse_address
 from tlru.config.checks import cross_checks
-from tlru.config.kinds import Choice, Directory, ListenAddress, Name, Switch, Url
+from tlru.config.kinds import Choice, Directory, ListenAddress, Name, Secret, Switch, Url
 from tlru.config.mistakes import ConfigError, Kind, Mistake, Origin, WrongValueError
 from tlru.config.numbers import Count, Duration, Size
 from tlru.config.options import Option, Section, option, options_of
@@ -26,6 +26,7 @@ from tlru.wire.limits import Limits
 _KIB, _MIB, _GIB, _TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 _HOUR, _DAY = 3_600.0, 86_400.0
 _NODE, _NETWORK, _CACHE = Section.NODE, Section.NETWORK, Section.CACHE
+_CLUSTER = Section.CLUSTER
 _RUNNING, _SAFETY, _LIMITS = Section.RUNNING, Section.SAFETY, Section.LIMITS
 
 
@@ -97,6 +98,102 @@ class Config:
         _NETWORK,
         "The origins whose web pages may talk to this node, beside its own.",
         guesses=("cors", "origins", "allowed_origins"),
+    )
+
+    join: tuple[str, ...] = option(
+        ListOf(ListenAddress()),
+        (),
+        _CLUSTER,
+        "The mesh addresses of nodes to ask, one of them is enough: to be let into their cluster, "
+        "or to found one with them.",
+        guesses=("seeds", "seed", "contact", "contacts"),
+    )
+    bootstrap: tuple[str, ...] = option(
+        ListOf(Name()),
+        (),
+        _CLUSTER,
+        "The ids of those who found a cluster together, this node among them; nothing where there "
+        "is one already.",
+        guesses=("founders", "initial_cluster"),
+    )
+    expect: int = option(
+        Count(0, 64),
+        0,
+        _CLUSTER,
+        "How many nodes, this one among them, found a cluster together, once they have met at the "
+        "addresses of join; 0 founds none.",
+        guesses=("bootstrap_expect", "replicas", "size_of_cluster"),
+    )
+    token: str = option(
+        Secret(least=16),
+        "",
+        _CLUSTER,
+        "What all nodes of the cluster know and nobody else: who does not is not let in.",
+        guesses=("secret", "cluster_secret", "password", "key"),
+    )
+    role: str = option(
+        Choice("voter", "observer"),
+        "voter",
+        _CLUSTER,
+        "A voter may lead; an observer holds everything and never votes.",
+    )
+    advertise_mesh: tuple[str, ...] = option(
+        ListOf(ListenAddress()),
+        (),
+        _CLUSTER,
+        "The addresses by which the other nodes reach this one, where not simply by mesh.",
+    )
+    state_dir: Path | None = option(  # noqa: RUF009  `option` is dataclasses.field
+        Maybe(Directory()),
+        None,
+        _CLUSTER,
+        "Keeps what the node has promised to the others; else in data_dir. Without either a "
+        "restarted node comes as a new one.",
+    )
+    fsync: str = option(
+        Choice("always", "interval", "never"),
+        "always",
+        _CLUSTER,
+        "When what is written to data_dir counts as kept: once it is synced, or at once, with a "
+        "sync every so often or none.",
+    )
+    fsync_interval: float = option(
+        Duration(0.01, 60.0), 1.0, _CLUSTER, "How often the log is synced with fsync interval."
+    )
+    hand_back: bool = option(
+        Switch(),
+        True,
+        _CLUSTER,
+        "Lets the node of the highest priority take the lead back once it is steady.",
+    )
+    settle: float = option(
+        Duration(0.1, _HOUR),
+        5.0,
+        _CLUSTER,
+        "How long a node has to be heard without a break to count as steady.",
+    )
+    cold_start: str = option(
+        Choice("all", "majority"),
+        "all",
+        _CLUSTER,
+        "Who has to be there for the cluster to go on after a power cut that took the logs of too "
+        "many voters.",
+    )
+    heartbeat: float = option(
+        Duration(0.01, 10.0), 0.1, _CLUSTER, "How often the leader says that it is there."
+    )
+    election_timeout: float = option(
+        Duration(0.1, 60.0),
+        1.0,
+        _CLUSTER,
+        "How long nothing is heard of a leader until others stand.",
+    )
+    finalize_after: float | None = option(
+        Maybe(Duration(0.1, 30 * _DAY)),
+        None,
+        _CLUSTER,
+        "How long all nodes must have been able to use what a new release brings until it is used; "
+        "without it, `tlru upgrade finalize` decides.",
     )
 
     caches: tuple[str, ...] = option(
@@ -276,6 +373,11 @@ class Config:
     def mesh_address(self) -> Address:
         """`mesh`, as host and port."""
         return _address(self.mesh)
+
+    @property
+    def clustered(self) -> bool:
+        """Whether the node is one of several."""
+        return bool(self.join or self.bootstrap or self.expect)
 
     def limits(self) -> Limits:
         """The limits that `hello` tells a client."""

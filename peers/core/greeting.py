@@ -40,6 +40,13 @@ class Greeting:
         hello = Hello(state.reaches(now), state.level, state.log.last, state.takes_part, leads)
         state.draft.tell_all(to, hello)
 
+    def tell_former(self, stranger: Origin) -> None:
+        """Who is in an epoch that ours came from hears that it is out, if our list is the one with
+        which ours began, or a later one: what added it may have been lost by then."""
+        state = self.state
+        if state.log.term_at(state.commit) == state.term:
+            self.tell_stranger(stranger)
+
     def tell_stranger(self, stranger: Origin) -> None:
         """Who does not belong, by what is committed here, hears so; perhaps it knows better."""
         state = self.state

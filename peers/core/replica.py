@@ -169,7 +169,7 @@ class Replica:
             else:
                 self.epochs.on_word_from(envelope.epoch, now)
                 if isinstance(message, FROM_MEMBERS) and envelope.epoch.random in state.ancestors:
-                    self.greeting.tell_stranger(sender)
+                    self.greeting.tell_former(sender)
             return state.take_output()
         is_member = state.membership.has(sender)
         if is_member or state.membership.get(sender.id) is None:

@@ -107,6 +107,7 @@ class Invariants(Observer):
         promise = output.promise
         if promise is None:
             return
+        self.histories.follows(node, promise.epoch)
         before = self.promises.get(node.origin)
         self.promises[node.origin] = promise
         if before is None or promise.incarnation != before.incarnation:

@@ -53,5 +53,5 @@ class Greeting:
         if state.membership.get(stranger.id) is None:
             self._strangers.add(stranger.id)
         index, membership = state.log.membership_at(state.commit)
-        if not membership.has(stranger):
-            state.draft.tell(stranger.id, Removed(index, state.ancestors))
+        if membership.members and not membership.has(stranger):
+            state.draft.tell_origin(stranger, Removed(index, state.ancestors))

@@ -46,7 +46,7 @@ class Joining:
         it may be lost, with all who knew of it."""
         return self.state.added is not None and bool(self.state.membership.members)
 
-    def on_answer(self, answer: JoinAnswer, now: int) -> None:
+    def on_answer(self, sender: NodeId, answer: JoinAnswer, now: int) -> None:
         """A member says how far that is."""
         state = self.state
         if self._member is None or self._has_list():
@@ -58,7 +58,7 @@ class Joining:
             state.epoch, state.added = answer.epoch, answer.index
             state.promise()
         elif answer.leader is not None and not answer.refused:
-            if answer.leader != self._leader:
+            if answer.leader != sender:
                 self._ask_at = now  # not where we have just asked in vain
             self._leader = answer.leader
 

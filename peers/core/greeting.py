@@ -40,11 +40,18 @@ class Greeting:
         hello = Hello(state.reaches(now), state.level, state.log.last, state.takes_part, leads)
         state.draft.tell_all(to, hello)
 
+    def tell_former(self, stranger: Origin) -> None:
+        """Who is in an epoch that ours came from hears that it is out, if our list is the one with
+        which ours began, or a later one: what added it may have been lost by then."""
+        state = self.state
+        if state.log.term_at(state.commit) == state.term:
+            self.tell_stranger(stranger)
+
     def tell_stranger(self, stranger: Origin) -> None:
         """Who does not belong, by what is committed here, hears so; perhaps it knows better."""
         state = self.state
         if state.membership.get(stranger.id) is None:
             self._strangers.add(stranger.id)
         index, membership = state.log.membership_at(state.commit)
-        if not membership.has(stranger):
-            state.draft.tell(stranger.id, Removed(index, state.ancestors))
+        if membership.members and not membership.has(stranger):
+            state.draft.tell_origin(stranger, Removed(index, state.ancestors))

@@ -37,7 +37,7 @@ class Joining:
     def tick(self, now: int) -> None:
         """Ask, and ask again, now this one and now that one."""
         state = self.state
-        if self._member is None or state.added is not None or now < self._ask_at:
+        if self._member is None or self._has_list() or now < self._ask_at:
             return
         self._ask_at = now + state.timing.election_timeout_ms // 2
         to, self._leader = self._leader, None
@@ -47,20 +47,25 @@ class Joining:
         if to is not None and to != state.id:
             state.draft.tell(to, JoinAsk(self._member, state.level))
 
-    def on_answer(self, answer: JoinAnswer, now: int) -> None:
+    def _has_list(self) -> bool:
+        """Whether it was added, and has heard from the log who else belongs: until then what added
+        it may be lost, with all who knew of it."""
+        return self.state.added is not None and bool(self.state.membership.members)
+
+    def on_answer(self, sender: NodeId, answer: JoinAnswer, now: int) -> None:
         """A member says how far that is."""
         state = self.state
-        if self._member is None or state.added is not None:
+        if self._member is None or self._has_list():
             return
         self.refused = answer.refused
         self.told = answer.members
         if answer.index and answer.epoch == state.epoch:
             state.added = answer.index
-        elif answer.index and state.epoch.is_none:
+        elif answer.index and (state.epoch.is_none or answer.epoch.number > state.epoch.number):
             state.epoch, state.added = answer.epoch, answer.index
             state.promise()
         elif answer.leader is not None and not answer.refused:
-            if answer.leader != self._leader:
+            if answer.leader != sender:
                 self._ask_at = now  # not where we have just asked in vain
             self._leader = answer.leader
 
@@ -70,8 +75,10 @@ class Joining:
         concern."""
         ours = self.state.epoch
         given_up = alone_ms >= self.state.timing.cold_start_wait_ms
-        if epoch == ours or (ours.random in removed.ancestors and given_up):
+        if epoch == ours:
             self._on_lacking(removed.index)
+        elif ours.random in removed.ancestors and given_up and self._has_list():
+            self._leave()  # at whatever index: our addition may have been lost with the old epoch
 
     def look(self) -> None:
         """Whether the list that is committed has us."""
@@ -84,7 +91,11 @@ class Joining:
 
     def _on_lacking(self, index: int) -> None:
         """The list at this index lacks us: where that is later than our addition, we are out."""
+        if self.state.added is not None and index > self.state.added:
+            self._leave()
+
+    def _leave(self) -> None:
         state = self.state
-        if state.added is not None and index > state.added and not state.removed:
+        if state.added is not None and not state.removed:
             state.removed = True
             state.promise()

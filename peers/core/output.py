@@ -201,6 +201,10 @@ class Draft:
         """Send a message to one member."""
         self.send.append(Outgoing(to, *self.lives.get(to, UNKNOWN), message))
 
+    def tell_origin(self, to: Origin, message: Message) -> None:
+        """Send a message to one birth, which need not be the one that has the name by now."""
+        self.send.append(Outgoing(to.id, to.birth, 0, message))
+
     def tell_all(self, to: Sequence[NodeId], message: Message) -> None:
         """Send the same message to several."""
         lives = self.lives

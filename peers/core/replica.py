@@ -169,8 +169,10 @@ class Replica:
             else:
                 self.epochs.on_word_from(envelope.epoch, now)
                 if isinstance(message, FROM_MEMBERS) and envelope.epoch.random in state.ancestors:
-                    self.greeting.tell_stranger(sender)
+                    self.greeting.tell_former(sender)
             return state.take_output()
+        if isinstance(message, JoinAnswer | Removed) and envelope.birth != state.birth:
+            return state.take_output()  # it was said to another one of our name
         is_member = state.membership.has(sender)
         if is_member or state.membership.get(sender.id) is None:
             state.lives[sender.id] = Life(sender.birth, envelope.incarnation)
@@ -329,7 +331,7 @@ class Replica:
             case JoinAsk():
                 self._on_join_ask(envelope.sender, message, now)
             case JoinAnswer():
-                self.joining.on_answer(message, now)
+                self.joining.on_answer(sender, message, now)
             case Removed():
                 self.joining.on_removed(envelope.epoch, message, self._alone_for(now))
             case PreVote():
@@ -451,7 +453,7 @@ class Replica:
         else:
             answer = JoinAnswer(state.epoch, state.leader, 0, "", state.membership)
         if not state.epoch.is_none:
-            state.draft.tell(sender.id, answer)
+            state.draft.tell_origin(sender, answer)
 
     # -- the rest
 

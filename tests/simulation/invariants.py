@@ -107,6 +107,7 @@ class Invariants(Observer):
         promise = output.promise
         if promise is None:
             return
+        self.histories.follows(node, promise.epoch)
         before = self.promises.get(node.origin)
         self.promises[node.origin] = promise
         if before is None or promise.incarnation != before.incarnation:
@@ -162,7 +163,8 @@ class Invariants(Observer):
         index, committed = base.position.index, self.histories.of(node).committed
         if machine.index != index or index > len(committed):
             raise Broken(2, f"{node.id} installs {machine.index} as {index}")
-        if committed[index - 1].term != base.position.term:
+        # A leader that has just started gives the state that it began with, and the log from there.
+        if (committed[index - 1].term if index else 0) != base.position.term:
             raise Broken(2, f"{node.id} installs {base.position}, which is another's entry")
         if tuple(machine.vector.places()) != base.vector:
             raise Broken(6, f"{node.id} installs {index} with the vector of another index")

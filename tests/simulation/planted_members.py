@@ -9,7 +9,9 @@ from unittest.mock import patch
 from peers.core.changes import Changing
 from peers.core.joining import Joining
 from peers.core.membership import Member, Role
-from peers.core.output import Promise
+from peers.core.messages import Envelope, Removed
+from peers.core.output import Output, Promise
+from peers.core.replica import Replica
 from tests.simulation.disk import Disk
 from tests.simulation.planting import planted
 from tests.simulation.world import EPOCH, World
@@ -75,4 +77,20 @@ def never_learns_of_its_removal() -> Iterator[None]:
 @planted("a voter that has no state directory any more is waited for, not replaced", "replace")
 def waits_for_who_is_gone() -> Iterator[None]:
     with patch.object(Changing, "_is_heard", lambda self, there, now: True):
+        yield
+
+
+@planted(
+    "what was said to one who had a name is heard by the one who has it now",
+    scenario="a_late_word_of_who_had_the_name",
+)
+def hears_what_was_said_to_another() -> Iterator[None]:
+    honest = Replica.receive
+
+    def receive(self: Replica, envelope: Envelope, now: int) -> Output:
+        if isinstance(envelope.message, Removed):
+            envelope = replace(envelope, birth=self.state.birth)
+        return honest(self, envelope, now)
+
+    with patch.object(Replica, "receive", receive):
         yield

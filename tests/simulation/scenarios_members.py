@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from peers.core.membership import Role
-from peers.core.messages import Append, Envelope, VoteAnswer
+from peers.core.messages import Append, Envelope, Hello, Removed, SnapshotPiece, VoteAnswer
 from peers.core.outcomes import NodeStatus
 from peers.errors import RefusedError
 from tests.simulation.staging import (
@@ -211,6 +211,32 @@ def a_member_that_nobody_could_read() -> World:
     return settle(world, "a", "b", "c")
 
 
+def a_late_word_of_who_had_the_name() -> World:
+    """`c` is replaced, and something that the former one had said comes late. It is told that it
+    does not belong; the one who has its name now, and has not heard yet of a later list, is not."""
+    world = stage(3)
+    former = world.nodes["c"].origin
+
+    def hold(envelope: Envelope) -> int:
+        message = envelope.message
+        if envelope.sender == former and isinstance(message, Hello):
+            return 6_000
+        news = isinstance(message, Append | SnapshotPiece) or "d" in world.nodes
+        return FOREVER_MS if envelope.to == "c" and news and not isinstance(message, Removed) else 0
+
+    world.hold = hold
+    world.run(300)
+    world.replace("c")
+    world.restart("c")
+    c = world.nodes["c"]
+    assert world.run(4_000, lambda: c.replica.state.added is not None)
+    world.join("d")
+    assert world.run(6_000, lambda: "d" in world.membership.voters)
+    world.run(6_000)
+    assert c.status(world.now) is not NodeStatus.REMOVED
+    return settle(world, "a", "b", "c", "d")
+
+
 def a_level_that_one_cannot_apply() -> World:
     """A feature level is put in force once every member can apply it. One that is started with an
     older release then stops before it, and serves nothing; a newcomer with one is refused."""
@@ -293,6 +319,7 @@ MEMBERS: tuple[Callable[[], World], ...] = (
     a_leader_that_removes_itself,
     a_removal_that_one_does_not_hear_of,
     a_member_that_nobody_could_read,
+    a_late_word_of_who_had_the_name,
     a_level_that_one_cannot_apply,
     a_level_that_is_raised_by_itself,
     an_observer_is_no_majority,

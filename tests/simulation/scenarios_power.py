@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
+from peers.core.membership import NOBODY, Role
 from peers.core.messages import Hello, PreVote, SnapshotPiece
 from peers.core.outcomes import NodeStatus
 from peers.core.timing import Bounds
 from peers.errors import RefusedError
-from tests.simulation.scenarios_members import raise_level
+from tests.simulation.disk import Disk
+from tests.simulation.scenarios_members import raise_level, settle
 from tests.simulation.staging import (
     FOREVER_MS,
     SHORT,
@@ -50,6 +52,42 @@ def one_who_has_missed_a_voter() -> World:
     for id in "abcd":
         world.restart(id)
     assert world.run(WAIT_MS + 5_000, lambda: all_active(world) and at_rest(world))
+    return recover(world)
+
+
+def _an_addition_that_is_lost(*, with_its_log: bool) -> World:
+    """`d` was let in, and the power took that from all others."""
+    world = stage(3)
+    before = {id: world.nodes[id].disk.batches[-1].last.index for id in "abc"}
+    world.join("d", role=Role.OBSERVER)
+    d = world.nodes["d"]
+    assert world.run(5_000, lambda: d.disk.promise.added is not None and at_rest(world))
+    world.run(500)
+    cut_power(world)
+    for id, index in before.items():
+        world.nodes[id].disk.cut(index)
+        world.nodes[id].disk.power_took = True
+    if not with_its_log:
+        d.disk = Disk(d.disk.promise, NOBODY)
+    for id in "abcd":
+        world.restart(id)
+    assert world.run(WAIT_MS + 5_000, lambda: world.nodes["a"].replica.leads)
+    return world
+
+
+def a_member_that_nobody_knows_any_more() -> World:
+    """`d` is in nobody's list but its own, and its list is of an epoch that was given up. It hears
+    that it is out, though by an older entry than the one that has let it in.
+
+    Found by a random run: a member that waited for a leader for ever."""
+    world = _an_addition_that_is_lost(with_its_log=True)
+    return settle(world, "a", "b", "c")
+
+
+def a_newcomer_that_nobody_knows_any_more() -> World:
+    """`d` was told that it belongs, and had no entry yet. It goes on asking to be let in."""
+    world = _an_addition_that_is_lost(with_its_log=False)
+    assert world.run(10_000, lambda: len(world.membership.members) == 4)
     return recover(world)
 
 
@@ -172,6 +210,8 @@ def a_level_that_only_the_former_one_could_apply() -> World:
 
 POWER: tuple[Callable[[], World], ...] = (
     one_who_has_missed_a_voter,
+    a_member_that_nobody_knows_any_more,
+    a_newcomer_that_nobody_knows_any_more,
     an_epoch_of_which_nobody_has_heard,
     a_leader_that_lacked_something,
     a_release_that_is_taken_back_does_not_lead,

@@ -39,7 +39,10 @@ class Succession:
 
     def started(self, node: Node) -> None:
         """A life belongs to one epoch; who has none will come to the newest."""
-        epoch = node.disk.promise.epoch
+        self.follows(node, node.disk.promise.epoch)
+
+    def follows(self, node: Node, epoch: Epoch) -> None:
+        """It is in this epoch from now on: a newcomer that has nothing yet may come to another."""
         self._of_node[node.id] = self._of_epoch.get(epoch, self.newest)
 
     def entered(self, node: Node, entrance: Entrance) -> None:

@@ -52,6 +52,8 @@ MET = {
     60064: "a checkpoint named what nobody had any more, so everybody refused everything",
     80025: "who had accepted an epoch did not hear that it was open, and was needed in it",
     80029: "a newcomer under an old name asked for a snapshot before anybody knew of its life",
+    100161: "a leader that had just started gave its blank state, which was taken for another's",
+    100465: "what was said to one who had been replaced was heard by the one in its place",
     30340: "who was removed, and took the others for earlier lives, was never told",
 }
 

@@ -110,13 +110,17 @@ class _Fault:
 
 def read_log(files: Files, heads: Heads, covered: int) -> Reading:
     """Read the log. A snapshot is exact at `covered`, or 0: up to there nothing is needed."""
+    with _uncollected():
+        return _read_log(files, heads, covered)
+
+
+def _read_log(files: Files, heads: Heads, covered: int) -> Reading:
     reading = Reading(spare=list(heads.others))
     line = _line_of(heads.ours, reading)
     number = 0
     while number < len(line):
         end = line[number + 1].after if number + 1 < len(line) else None
-        with _uncollected():
-            fault = _join(files, reading, line[number], end, covered)
+        fault = _join(files, reading, line[number], end, covered)
         if fault is None:
             number += 1
             continue

@@ -150,9 +150,9 @@ def test_what_was_told_to_be_kept_is_found_after_a_crash() -> None:
     run(test())
 
 
-def test_one_sync_is_for_all_that_came_while_another_was_under_way() -> None:
+def test_one_sync_is_for_all_that_came_while_another_was_under_way(tmp_path: Path) -> None:
     async def test() -> None:
-        files = SlowFiles()
+        files = SlowFiles(tmp_path)
         async with running(files, state=files.root / "s", data=files.root / "d") as one:
             await one.disk.written()
             files.syncs = 0
@@ -171,11 +171,11 @@ def test_one_sync_is_for_all_that_came_while_another_was_under_way() -> None:
 class SlowFiles:
     """The real file system, whose syncs can be held up."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path) -> None:
         self.gate, self.waiting = threading.Event(), threading.Event()
         self.gate.set()
         self.syncs = 0
-        self.root = Path()
+        self.root = root
 
     def __getattr__(self, name: str) -> Any:
         return getattr(OS_FILES, name)
@@ -187,22 +187,11 @@ class SlowFiles:
         OS_FILES.sync(handle)
 
 
-@pytest.fixture(autouse=True)
-def room_for_slow_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = SlowFiles.__init__
-
-    def init(self: SlowFiles) -> None:
-        before(self)
-        self.root = tmp_path
-
-    monkeypatch.setattr(SlowFiles, "__init__", init)
-
-
-def test_nothing_waits_for_the_disk() -> None:
+def test_nothing_waits_for_the_disk(tmp_path: Path) -> None:
     """While a sync is held up the loop goes on, and says nothing of what is not kept."""
 
     async def test() -> None:
-        files = SlowFiles()
+        files = SlowFiles(tmp_path)
         async with running(files, state=files.root / "s", data=files.root / "d") as one:
             files.gate.clear()
             one.append(10)
@@ -216,9 +205,9 @@ def test_nothing_waits_for_the_disk() -> None:
     run(test())
 
 
-def test_what_was_cut_is_not_told_to_be_kept() -> None:
+def test_what_was_cut_is_not_told_to_be_kept(tmp_path: Path) -> None:
     async def test() -> None:
-        files = SlowFiles()
+        files = SlowFiles(tmp_path)
         async with running(files, state=files.root / "s", data=files.root / "d") as one:
             files.gate.clear()
             one.append(3)
@@ -235,9 +224,9 @@ def test_what_was_cut_is_not_told_to_be_kept() -> None:
     run(test())
 
 
-def test_more_than_the_queue_holds_is_refused_and_can_come_again() -> None:
+def test_more_than_the_queue_holds_is_refused_and_can_come_again(tmp_path: Path) -> None:
     async def test() -> None:
-        files = SlowFiles()
+        files = SlowFiles(tmp_path)
         root = files.root
         async with running(files, state=root / "s", data=root / "d", queue_bytes_max=300) as one:
             files.gate.clear()
@@ -257,7 +246,7 @@ def test_more_than_the_queue_holds_is_refused_and_can_come_again() -> None:
 @pytest.mark.parametrize("fsync", Fsync)
 def test_what_counts_as_kept_is_synced_or_written(tmp_path: Path, fsync: Fsync) -> None:
     async def test() -> None:
-        files = SlowFiles()
+        files = SlowFiles(tmp_path)
         async with running(
             files, state=tmp_path / "s", data=tmp_path / "d", fsync=fsync, fsync_interval_ms=5
         ) as one:

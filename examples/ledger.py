@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from peers.core.entry import Dot, Entry
+from peers.core.entry import Dot, Entry, Epoch
 from peers.errors import LogError
 from peers.ordered_log import OrderedLog, Settled
 from peers.single import SingleLog
@@ -69,6 +69,9 @@ class Ledger:
         return dict(self.balances)
 
     # -- what the log drives
+
+    def begin(self, epoch: Epoch) -> None:
+        """Entries are told apart by their indexes alone here, so it does not matter."""
 
     def apply(self, entries: Sequence[Entry]) -> None:
         """Carry out what is in order now, and tell whoever waits for it here."""

@@ -55,7 +55,7 @@ class ClusterLog:
     """An `OrderedLog` of this node and its peers."""
 
     def __init__(self, plan: ClusterPlan) -> None:
-        self.plan = plan
+        self.plan = plan  # what is told of the member may change until the start
         self.replica: Replica | None = None
         self.met = Met(plan)
         self._status = NodeStatus.STARTING
@@ -174,6 +174,7 @@ class ClusterLog:
             timing=self.plan.timing,
             bounds=self.plan.bounds,
         )
+        self._application.begin(promise.epoch)
         self.links.reach(self.mesh, self.replica, anew=True)
         self._touch()
 
@@ -474,6 +475,7 @@ class ClusterLog:
         state, now = replica.state, boot_ms()
         me = state.membership.get(self.id)
         places = state.log.vector.places()
+        heard = {self.id, *state.reaches(now)}
         return LogStatus(
             status=self.node_status,
             role="" if me is None else str(me.role),
@@ -486,7 +488,14 @@ class ClusterLog:
             clock_error_ms=state.clock.error(now),
             lag=state.log.last.index - self._effects.applied,
             members=tuple(
-                {"id": m.id, "priority": m.priority, "region": m.region, "role": str(m.role)}
+                {
+                    "id": m.id,
+                    "priority": m.priority,
+                    "region": m.region,
+                    "role": str(m.role),
+                    "details": dict(m.details),
+                    "heard": m.id in heard,
+                }
                 for m in state.membership.members
             ),
         )

@@ -79,6 +79,9 @@ class Snapshot(Protocol):
 class Application(Protocol):
     """What the log drives."""
 
+    def begin(self, epoch: Epoch) -> None:
+        """The log goes on in this epoch: positions of another one mean nothing from now on."""
+
     def apply(self, entries: Sequence[Entry]) -> Checked | None:
         """Carry out committed entries, and answer whoever waits under the dot of one; what was
         found at a checkpoint, where one was among them.

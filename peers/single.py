@@ -80,6 +80,7 @@ class SingleLog:
             if directory is not None:
                 directory.close()
             raise
+        application.begin(self._epoch)
         self._status = NodeStatus.ACTIVE
         if self._snapshots is not None:
             self._snapshots.start()

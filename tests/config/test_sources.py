@@ -75,7 +75,7 @@ SAMPLES: dict[str, Any] = {
     "mesh": "localhost:9001",
     "advertise": ("wss://a.example/ws", "ws://b.example:80"),
     "cors_origins": ("https://a.example", "*"),
-    "caches": ("a", "b"),
+    "caches": ("sessions",),
     "max_bytes": 512 << 20,
     "max_entries": 1_000,
     "snapshot_interval": 90.5,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from peers.core.entry import Dot, Entry
+from peers.core.entry import Dot, Entry, Epoch
 from peers.errors import OutdatedError
 from peers.ordered_log import Settled
 from peers.single import SingleLog
@@ -76,6 +76,9 @@ class Notebook:
     def capture(self) -> Copy:
         self.copies.append(Copy(self))
         return self.copies[-1]
+
+    def begin(self, epoch: Epoch) -> None:
+        self.epoch = epoch
 
     def arriving(self) -> Arriving:
         return Arriving(self)

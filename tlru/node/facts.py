@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlru import errors
 from tlru._version import __version__
+from tlru.node.seats import seat_of
 from tlru.node.service import CacheService
 
 if TYPE_CHECKING:
@@ -39,26 +40,42 @@ def addresses(node: Node) -> list[str]:
     return list(node.config.advertise) or [node.url]
 
 
-def servers(node: Node) -> list[dict[str, Any]]:
+def servers(node: Node, service: CacheService) -> list[dict[str, Any]]:
     """The list that clients choose from."""
-    config = node.config
     return [
         {
             "url": url,
-            "id": config.id,
-            "region": config.region,
-            "zone": config.zone,
-            "priority": config.priority,
-            "role": "voter",
-            "status": node.status,
+            **{name: seat[name] for name in ("id", "region", "zone", "priority", "role", "status")},
             "weight": 1.0,
         }
-        for url in addresses(node)
+        for seat in seats(node, service)
+        for url in seat["addresses"]
     ]
 
 
+def others(node: Node, service: CacheService) -> list[dict[str, Any]]:
+    """The servers that clients of this node can go to."""
+    return [
+        server
+        for server in servers(node, service)
+        if server["id"] != node.config.id and server["status"] == "active"
+    ]
+
+
+def seats(node: Node, service: CacheService) -> list[dict[str, Any]]:
+    """The members of the cluster. Each node alone says how it is: of the others it is known here
+    whether they were heard of late."""
+    found = []
+    for each in service.log.status().members:
+        seat = seat_of(each) if "details" in each else dict(each)
+        own = seat["id"] == node.config.id
+        heard = "active" if each.get("heard", True) else "silent"
+        found.append({**seat, "status": node.status if own else heard})
+    return found
+
+
 def member(node: Node) -> dict[str, Any]:
-    """The node's seat in the cluster."""
+    """The node's seat in a cluster of one."""
     config = node.config
     return {
         "id": config.id,
@@ -118,7 +135,7 @@ def nodes(node: Node, service: CacheService) -> dict[str, Any]:
     own = status(node, service)
     members = [
         {**seat, "links": [], **(own if seat["id"] == node.config.id else {})}
-        for seat in log.members
+        for seat in seats(node, service)
     ]
     return {"leader": log.leader, "term": log.term, "epoch": str(log.epoch), "nodes": members}
 
@@ -149,7 +166,7 @@ def hello(node: Node, session: Session, args: dict[str, Any]) -> dict[str, Any]:
         "pos": service.machine.index,
         "status": node.status,
         "leader": service.log.status().leader,
-        "servers": servers(node),
+        "servers": servers(node, service),
         "limits": node.limits.to_wire(),
         "features": list(FEATURES),
         "may": EVERYTHING,

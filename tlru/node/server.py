@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from peers.awake import Awake
+from peers.cluster import ClusterLog
 from peers.errors import StorageError
 from peers.single import SingleLog
 from tlru import errors
@@ -25,6 +26,7 @@ from tlru.node.health import Health
 from tlru.node.http import HttpSide
 from tlru.node.origins import Origins
 from tlru.node.rates import Rates
+from tlru.node.seats import plan_of
 from tlru.node.service import CacheService
 from tlru.node.session import NodeOp, Session
 from tlru.node.websocket import WebSocketConnection
@@ -62,16 +64,11 @@ class Node:
         self._server: asyncio.Server | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._closed: asyncio.Event | None = None
+        self._told_servers: dict[str, list[dict[str, Any]]] = {}
 
     def _service(self, name: str) -> CacheService:
         config = self.config
-        directory = None if config.data_dir is None else Path(config.data_dir) / name
-        log = SingleLog(
-            config.id,
-            directory,
-            snapshot_interval_s=config.snapshot_interval,
-            member=lambda: facts.member(self),
-        )
+        log = self._log(name)
         settings = {
             "max_bytes": config.max_bytes,
             "max_entries": config.max_entries,
@@ -79,6 +76,18 @@ class Node:
             "tombstone_ms": round(config.tombstone_s * 1000),
         }
         return CacheService(name, log, self.limits, self.rates, settings)
+
+    def _log(self, name: str) -> SingleLog | ClusterLog:
+        config = self.config
+        if config.clustered:
+            return ClusterLog(plan_of(config, config.advertise))
+        directory = None if config.data_dir is None else Path(config.data_dir) / name
+        return SingleLog(
+            config.id,
+            directory,
+            snapshot_interval_s=config.snapshot_interval,
+            member=lambda: facts.member(self),
+        )
 
     # -- coming up
 
@@ -92,6 +101,10 @@ class Node:
             sock = self._bind()
             undo.callback(sock.close)
             for service in self.services.values():
+                if isinstance(service.log, ClusterLog):
+                    service.log.plan = plan_of(self.config, tuple(facts.addresses(self)))
+                service.elsewhere = lambda service=service: facts.others(self, service)  # type: ignore[misc]
+                service.on_epoch(lambda name=service.name: self._leave_epoch(name))  # type: ignore[misc]
                 await self._start_service(service)
                 undo.push_async_callback(service.stop)
             await self.http.start()
@@ -183,6 +196,7 @@ class Node:
         for connection in list(self.connections):
             connection.tick(now, self.limits.ping_s)
         self.rates.tick(now)
+        self._tell_of_servers()
         self._ticker = self._loop.call_later(TICK_S, self._tick)
 
     # -- going down
@@ -213,9 +227,28 @@ class Node:
         self._closed.set()
 
     def _say_goodbye(self) -> None:
-        """Nobody else serves this cache, so there is nothing to be gained by leaving slowly."""
+        """Let clients go elsewhere. Where nobody else serves this cache there is nothing to be
+        gained by leaving slowly."""
         for session in self._sessions():
-            session.push({"push": "goaway", "reason": "stopping", "within": 0, "servers": []})
+            others = facts.others(self, session.service)
+            session.push({"push": "goaway", "reason": "stopping", "within": 0, "servers": others})
+
+    def _leave_epoch(self, cache: str) -> None:
+        """What clients of this cache know of positions is of another epoch."""
+        for connection in list(self.connections):
+            if connection.session is not None and connection.session.service.name == cache:
+                connection.close(4410, "the cache has begun another life; forget positions")
+
+    def _tell_of_servers(self) -> None:
+        """Clients are told when the list has changed."""
+        for service in self.services.values():
+            told = facts.servers(self, service)
+            if told != self._told_servers.setdefault(service.name, told):
+                self._told_servers[service.name] = told
+                leader = service.log.status().leader
+                for session in self._sessions():
+                    if session.service is service:
+                        session.push({"push": "servers", "servers": told, "leader": leader})
 
     async def _until_answered(self, grace: float) -> None:
         """Let what was asked before be answered."""

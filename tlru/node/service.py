@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from peers.core.entry import Dot, Entry
+from peers.core.entry import Dot, Entry, Epoch
 from peers.errors import RefusedError
 from peers.ordered_log import Ack, Checked, NodeStatus, OrderedLog, Settled
 from tlru import errors
@@ -55,7 +55,10 @@ class CacheService:
         self.draining = False
         self._settings = settings or {}
         self._writes = Writes()
+        self.epoch: Epoch | None = None
+        self.elsewhere: Callable[[], list[dict[str, Any]]] = list  # who else serves this cache
         self._on_events: list[Callable[[Sequence[Event]], None]] = []
+        self._on_epoch: list[Callable[[], None]] = []
         self._take_up(Machine())
         self._ticker: asyncio.TimerHandle | None = None
 
@@ -113,7 +116,9 @@ class CacheService:
                 raise errors.Unavailable("the node is about to stop", code="draining")
             if self.log.node_status is not NodeStatus.ACTIVE:
                 status = str(self.log.node_status)
-                raise errors.Unavailable(f"this node is {status}", code=status, servers=[])
+                raise errors.Unavailable(
+                    f"this node is {status}", code=status, servers=self.elsewhere()
+                )
             if op.writes:
                 self._write(op.name, args, asker, request)
             elif op.name == "get" and "touch" in args:
@@ -207,6 +212,13 @@ class CacheService:
 
     # -- what the log says
 
+    def begin(self, epoch: Epoch) -> None:
+        """Another life of the log: whoever knows positions of the one before is told."""
+        if self.epoch not in (None, epoch):
+            for listener in self._on_epoch:
+                listener()
+        self.epoch = epoch
+
     def apply(self, entries: Sequence[Entry]) -> Checked | None:
         """Carry out committed entries, answer who waited for them, tell who watches."""
         machine = self.machine
@@ -289,6 +301,10 @@ class CacheService:
         self._take_up(machine)
 
     # -- for those who watch
+
+    def on_epoch(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when another life of the log has begun."""
+        self._on_epoch.append(listener)
 
     def listen(self, listener: Callable[[Sequence[Event]], None]) -> None:
         """Call `listener` with the events of each batch, in order."""

@@ -1,0 +1,97 @@
+"""A node's seat in a cluster: from what it is told to what its log needs, and back to what is told.
+
+Decides how addresses, zone and labels stand in the details of a member, which the log carries and
+does not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from peers.cluster_plan import ClusterPlan, Keeping
+from peers.core.membership import Member, Role
+from peers.core.timing import Timing
+from peers.mesh_settings import MeshSettings
+from peers.store import Fsync
+from tlru.config import Config
+
+URL: Final = "url"
+ZONE: Final = "zone"
+LABEL: Final = "label."
+SEPARATOR: Final = ","
+STATE_FOLDER: Final = "state"
+LOG_FOLDER: Final = "log"
+
+
+def plan_of(config: Config, urls: tuple[str, ...]) -> ClusterPlan:
+    """What the log of a node is told that clients reach at these URLs."""
+    address = config.mesh_address
+    return ClusterPlan(
+        member=Member(
+            config.id,
+            "",
+            config.priority,
+            Role(config.role),
+            config.region,
+            tuple(sorted(_details(config, urls))),
+        ),
+        join=config.join,
+        founders=config.bootstrap,
+        expect=config.expect,
+        mesh=MeshSettings(
+            host=address.host or "0.0.0.0",
+            port=address.port,
+            advertise=config.advertise_mesh,
+            secret=config.token.encode() if config.token else None,
+            insecure=config.insecure,
+        ),
+        keeping=_keeping(config),
+        timing=Timing(
+            heartbeat_ms=round(config.heartbeat * 1000),
+            election_timeout_ms=round(config.election_timeout * 1000),
+            settle_ms=round(config.settle * 1000),
+            cold_start_majority=config.cold_start == "majority",
+            hand_back=config.hand_back,
+            finalize_after_ms=(
+                None if config.finalize_after is None else round(config.finalize_after * 1000)
+            ),
+        ),
+    )
+
+
+def _keeping(config: Config) -> Keeping:
+    data = None if config.data_dir is None else Path(config.data_dir)
+    state = config.state_dir
+    if state is None and data is not None:
+        state = data / STATE_FOLDER
+    return Keeping(
+        state=None if state is None else Path(state),
+        data=None if data is None else data / LOG_FOLDER,
+        fsync=Fsync(config.fsync),
+        fsync_interval_ms=round(config.fsync_interval * 1000),
+        snapshot_interval_s=config.snapshot_interval,
+    )
+
+
+def _details(config: Config, urls: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    yield URL, SEPARATOR.join(urls)
+    if config.zone:
+        yield ZONE, config.zone
+    for name, word in config.label.items():
+        yield LABEL + name, word
+
+
+def seat_of(member: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told of a member, by what its log says."""
+    details: Mapping[str, str] = member["details"]
+    return {
+        "id": member["id"],
+        "addresses": [url for url in details.get(URL, "").split(SEPARATOR) if url],
+        "region": member["region"],
+        "zone": details.get(ZONE, ""),
+        "labels": {n.removeprefix(LABEL): w for n, w in details.items() if n.startswith(LABEL)},
+        "priority": member["priority"],
+        "role": member["role"],
+    }

@@ -161,7 +161,11 @@ class Dialler:
         try:
             try:
                 await self._connect(link, *split_address(address))
+            except asyncio.CancelledError:
+                link.connection_lost(None)  # which not every event loop says by itself
+                raise
             except (OSError, ValueError, UnicodeError) as exc:
+                link.connection_lost(exc)
                 said = str(exc) or f"no answer within {self._timing.connect_s:g} s"
                 return End(Close.ABNORMAL, f"{address} cannot be reached: {said}", ours=True)
             if self._link is not None:

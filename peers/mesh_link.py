@@ -255,7 +255,9 @@ class Link(asyncio.Protocol):
             self._on_half_open(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """TCP is gone."""
+        """TCP is gone. Said again, it changes nothing."""
+        if self.phase is Phase.GONE:
+            return
         self._disarm()
         if self.end is None:
             said = "it ended the connection without a word" if exc is None else f"it broke: {exc}"

@@ -84,12 +84,12 @@ class Mesh:
         self._owner = owner
         life = Life(identity.incarnation, self.nonce)
         self._lives = Lives(identity.node, identity.birth, life)
-        self._copies: dict[str, str] = {}  # the last copy that was reported, by birth
         self._peers: dict[NodeId, Peer] = {}
         self._wanted: dict[NodeId, tuple[str, ...]] = {}
         self._seekers: dict[str, tuple[Dialler, asyncio.Task[None]]] = {}
         self._sought: tuple[str, ...] = ()
         self._links: set[Link] = set()
+        self._tasks: set[asyncio.Task[None]] = set()  # of all diallers
         self._unsent: list[Link] = []
         self._complaints = Complaints(time.monotonic)
         self._door: Door | None = None  # open while the mesh runs
@@ -133,13 +133,11 @@ class Mesh:
         await self.stop()
 
     async def _stop_dialling(self) -> None:
-        tasks = [peer.task for peer in self._peers.values() if peer.task is not None]
-        tasks += [task for _, task in self._seekers.values()]
         self._seekers = {}
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
 
     async def _close_links(self) -> None:
         for link in self._links:
@@ -188,8 +186,7 @@ class Mesh:
         for address in self._sought:
             if address not in self._seekers:
                 dialler = Dialler(self, "", (address,), self._complainer(address))
-                task = self._loop.create_task(dialler.run(), name=f"mesh seeks {address}")
-                self._seekers[address] = dialler, task
+                self._seekers[address] = dialler, self._spawn(dialler)
 
     def hurry(self, node: NodeId) -> None:
         """This node is known to be back: dial it at once, if there is no link."""
@@ -212,7 +209,14 @@ class Mesh:
         peer.dialler = Dialler(self, peer.node, addresses, self._complainer(peer.node))
         if peer.link is not None:
             peer.dialler.up(peer.link)
-        peer.task = self._loop.create_task(peer.dialler.run(), name=f"mesh dials {peer.node}")
+        peer.task = self._spawn(peer.dialler)
+
+    def _spawn(self, dialler: Dialler) -> asyncio.Task[None]:
+        whom = dialler.node or ", ".join(dialler.addresses)
+        task = self._loop.create_task(dialler.run(), name=f"mesh dials {whom}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def _unlist(self, peer: Peer) -> None:
         """It has left: its links close once what is queued has gone."""
@@ -223,9 +227,13 @@ class Mesh:
         if not peer.links:
             del self._peers[peer.node]
 
-    def _changed(self, node: NodeId, up: bool) -> None:
-        logger.info("the link with %s is %s", node, "up" if up else "down")
-        (self._owner.on_up if up else self._owner.on_down)(node)
+    def _changed(self, node: NodeId, end: End | None) -> None:
+        if end is None:
+            logger.info("linked with %s", node)
+            self._owner.on_up(node)
+        else:
+            logger.info("no link with %s any more: %s", node, end.sentence)
+            self._owner.on_down(node)
 
     # -- what links ask for
 
@@ -260,8 +268,7 @@ class Mesh:
         if verdict is None:
             sentence = self._owner.accept(greeting)
             return None if sentence is None else LinkError(Close.REFUSED, sentence)
-        if verdict.code == Close.COPY and self._copies.get(greeting.birth) != greeting.nonce:
-            self._copies = {**self._copies, greeting.birth: greeting.nonce}
+        if verdict.code == Close.COPY and self._lives.is_news(greeting):
             self._owner.on_copy(greeting.node)
         return verdict
 

@@ -144,7 +144,8 @@ class Dialler:
             self._complain(end)
 
     def _wait(self, end: End) -> float:
-        if end.refused:
+        known = end.code == Close.DUPLICATE and not self.node  # whoever is there is linked already
+        if end.refused or known:
             return self._timing.refused_s * (1 + random.random()) / 2
         return self._backoff.wait()
 

@@ -158,7 +158,9 @@ class Link(asyncio.Protocol):
     # -- what its host does with it
 
     def send(self, data: bytes) -> bool:
-        """Queue a message; False where there is no room for it."""
+        """Queue a message; False where there is no room for it, or it is none for any link."""
+        if len(data) > self._host.settings.frame_bytes_max:
+            return False
         if not self._outbox.put(data):
             return False
         traffic = self.traffic

@@ -142,6 +142,7 @@ def test_a_node_that_starts_anew_is_linked_anew() -> None:
             async with started(second):
                 second.reach({"a": [a.address]})
                 await until(lambda: a.notes.changes == [("b", True), ("b", False), ("b", True)])
+                await until(lambda: second.linked("a"))
                 await talk(a, second)
 
     run(main)
@@ -216,6 +217,22 @@ def test_a_message_above_the_limit_of_a_frame_ends_the_link_that_brings_it() -> 
             await until(lambda: a.peer("b").reconnects == 1)
             a.send("b", bytes(1000))
             await until(lambda: b.notes.of("a") == [bytes(1000)])
+
+    run(main)
+
+
+def test_a_message_above_the_own_limit_is_not_sent() -> None:
+    """Or the other side would end the link with every attempt."""
+
+    async def main() -> None:
+        a, b = (mesh(each, frame_bytes_max=1000) for each in "ab")
+        async with started(a, b):
+            introduce(a, b)
+            await all_linked(a, b)
+            a.send("b", bytes(1001))
+            a.send("b", b"next")
+            await until(lambda: b.notes.of("a") == [b"next"])
+            assert a.peer("b").dropped == 1
 
     run(main)
 

@@ -136,5 +136,5 @@ class Door:
             link.connection_lost(None)  # which not every event loop says by itself
             raise
         else:
-            if not link.gone.done():
+            if not (link.node or link.gone.done()):
                 self._half_open[link] = None  # its task gives up its place now

@@ -145,14 +145,11 @@ class FrameWriter:
             header = _LONG.pack(first, flag | 127, length)
         if not flag:
             return header, payload
-        mask = self._next_mask()
-        return header + mask, apply_mask(payload, mask)
-
-    def _next_mask(self) -> bytes:
-        # RFC 6455 wants each mask to be unforeseeable. One call for each would cost more than all
-        # the rest of a small frame.
+        # RFC 6455 wants each mask to be unforeseeable. To ask the system for each would cost more
+        # than all the rest of a small frame.
         at = self._at
         if at == len(self._masks):
             self._masks, at = os.urandom(4 * _MASKS_AT_ONCE), 0
         self._at = at + 4
-        return self._masks[at : at + 4]
+        mask = self._masks[at : at + 4]
+        return header + mask, apply_mask(payload, mask)

@@ -52,8 +52,7 @@ class End:
         self.peer = peer
         self.mesh: Mesh | None = None
         self.counted = self.told = 0
-        self.answers: asyncio.Queue[bytes] = asyncio.Queue()
-        self.waits: asyncio.Future[bytes] | None = None
+        self.waits: asyncio.Future[bytes] | None = None  # for an answer; None on the far side
         self.up = asyncio.Event()
 
     def lineage(self) -> Lineage:
@@ -64,6 +63,8 @@ class End:
 
     def on_message(self, sender: str, data: bytes) -> None:
         if self.waits is not None:
+            if data[:1] != ECHO:
+                self.told = int.from_bytes(data, "big")
             if not self.waits.done():
                 self.waits.set_result(data)
         elif data[:1] == ECHO:
@@ -73,7 +74,7 @@ class End:
             self.counted += 1
 
     def on_turn_end(self) -> None:
-        if self.counted != self.told:
+        if self.waits is None and self.counted != self.told:
             self.told = self.counted
             assert self.mesh is not None
             self.mesh.send(self.peer, self.counted.to_bytes(8, "big"))
@@ -149,7 +150,7 @@ class Near:
         """Wait until the other side has counted so many."""
         while self.end.told < counted:
             self.end.waits = asyncio.get_running_loop().create_future()
-            self.end.told = int.from_bytes(await self.end.waits, "big")
+            await self.end.waits
 
 
 @contextlib.asynccontextmanager

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from peers import mesh_status
 from peers.errors import LinkError
 from peers.mesh_ends import Close
 from peers.mesh_frames import BINARY, TEXT
@@ -86,6 +87,22 @@ def test_a_refusal_is_logged_once_and_not_with_every_attempt(
     assert len(lines) == 2, lines
     assert "no link with b: the cluster secrets differ" in "\n".join(lines)
     assert "a connection from 127.0.0.1:" in "\n".join(lines)
+
+
+def test_a_refusal_is_not_logged_again_however_long_it_lasts(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mesh_status, "COMPLAINT_EVERY_S", 0.0)
+
+    async def main() -> None:
+        a, b = mesh("a", timing=timing(refused_s=0.01)), mesh("b", secret=OTHER)
+        async with started(a, b), proxy(b.address) as way:
+            a.reach({"b": [way.address]})
+            await until(lambda: way.accepted > 20)
+
+    with caplog.at_level(logging.WARNING):
+        run(main)
+    assert len([line for line in caplog.messages if "no link with b: the cluster" in line]) == 1
 
 
 def test_a_node_that_speaks_no_common_version_is_told_to_be_upgraded() -> None:

@@ -26,9 +26,12 @@ from peers.clocks import boot_ms, wall_ms
 from peers.cluster_links import Links
 from peers.cluster_met import Met
 from peers.cluster_plan import ADDRESS_SEPARATOR, MESH, ClusterPlan
+from peers.cluster_snapshots import Kept
+from peers.cluster_status import standing, unknown
+from peers.core.base import Base
 from peers.core.changes import Changing
 from peers.core.clock import resume_from
-from peers.core.entry import NO_EPOCH, Dot, Epoch, Origin
+from peers.core.entry import NO_EPOCH, Dot, Epoch
 from peers.core.log import Log
 from peers.core.membership import NodeId
 from peers.core.messages import AskBarrier, HandOver, Local, Stored
@@ -102,6 +105,18 @@ class ClusterLog:
             self.mesh.seek(self.plan.join)
         self._note_clock()
         self._tick_often()
+        if self._disk.keeps:
+            interval_s = self.plan.keeping.snapshot_interval_s
+            self.kept = Kept(self._disk, application, interval_s, self._here)
+            self._later(self.kept.run())
+
+    def _here(self) -> Base | None:
+        """What lies up to where the application is, if that may be kept."""
+        replica = self.replica
+        if replica is None or not replica.state.intact:
+            return None
+        self._disk.keep_behind(replica.state.log.base.position.index)
+        return replica.state.log.base_at(self._effects.applied)
 
     async def _open_disk(self, undo: contextlib.AsyncExitStack) -> Found:
         keeping = self.plan.keeping
@@ -469,37 +484,6 @@ class ClusterLog:
 
     def status(self) -> LogStatus:
         """Where this node stands."""
-        replica = self.replica
-        if replica is None:
-            return LogStatus(self.node_status, "", None, 0, NO_EPOCH, 0, 0, {}, 0)
-        state, now = replica.state, boot_ms()
-        me = state.membership.get(self.id)
-        places = state.log.vector.places()
-        heard = {self.id, *state.reaches(now)}
-        return LogStatus(
-            status=self.node_status,
-            role="" if me is None else str(me.role),
-            leader=state.leader,
-            term=state.term,
-            epoch=state.epoch,
-            committed=state.commit,
-            applied=self._effects.applied,
-            vector={_name(origin): sequence for origin, _, sequence in places},
-            clock_error_ms=state.clock.error(now),
-            lag=state.log.last.index - self._effects.applied,
-            members=tuple(
-                {
-                    "id": m.id,
-                    "priority": m.priority,
-                    "region": m.region,
-                    "role": str(m.role),
-                    "details": dict(m.details),
-                    "heard": m.id in heard,
-                }
-                for m in state.membership.members
-            ),
-        )
-
-
-def _name(origin: Origin) -> str:
-    return origin.id
+        if self.replica is None:
+            return unknown(self.node_status)
+        return standing(self.id, self.replica, self.node_status, self._effects.applied)

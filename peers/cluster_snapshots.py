@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
+from peers.core.base import Base
 from peers.core.messages import Local, Piece, Restored, SnapshotPiece
 from peers.core.output import Capture, Close, Install, Read, Serve
 from peers.disk import Disk, SnapshotWriting
@@ -117,3 +118,44 @@ class Taken:
         taking, self._taking = self._taking, None
         if taking is not None and taking.task is not None:
             taking.task.cancel()
+
+
+class Kept:
+    """The snapshots of our own, every so often: the log behind one need not be kept any more."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        application: Application,
+        interval_s: float,
+        here: Callable[[], Base | None],
+    ) -> None:
+        """`here`: what lies up to where the application is; None where that is not to be kept."""
+        self._disk, self._application = disk, application
+        self._interval_s = interval_s
+        self._here = here
+
+    async def run(self) -> None:
+        """Keep them, until cancelled."""
+        while True:
+            await asyncio.sleep(self._interval_s)
+            try:
+                await self.keep()
+            except StorageError as exc:
+                logger.error("keeping a snapshot failed, the one before stays: %s", exc)
+            except Exception:
+                logger.exception("keeping a snapshot failed, the one before stays")
+
+    async def keep(self) -> bool:
+        """Keep one now, if there is anything new."""
+        base = self._here()
+        if base is None or base.position.index <= self._disk.snapshot_index:
+            return False
+        snapshot = self._application.capture()
+        try:
+            assert snapshot.index == base.position.index, "captured between two entries"
+            return await self._disk.keep_snapshot(
+                base, snapshot.chunks(), lambda: self._here() is not None
+            )
+        finally:
+            snapshot.close()

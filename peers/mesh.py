@@ -20,13 +20,13 @@ from typing import Any, Final, Protocol
 from peers.core.membership import NodeId
 from peers.errors import LinkError
 from peers.mesh_dialler import Dialler
-from peers.mesh_door import TlsDoor
+from peers.mesh_door import Door
 from peers.mesh_ends import Close, End
 from peers.mesh_greeting import CHALLENGE_BYTES, MARKER, Greeting, Handshake, Side
 from peers.mesh_link import Link, Phase
 from peers.mesh_lives import Life, Lives
 from peers.mesh_peer import Peer
-from peers.mesh_settings import Identity, Lineage, MeshSettings, join_address
+from peers.mesh_settings import Identity, Lineage, MeshSettings
 from peers.mesh_status import Complaints, PeerStatus
 
 logger = logging.getLogger(__name__)
@@ -34,8 +34,6 @@ logger = logging.getLogger(__name__)
 NONCE_BYTES: Final = 16
 SEEKERS_MAX: Final = 16  # addresses that are dialled without knowing who is there
 _NO_COMPLAINT: Final = frozenset((Close.ABNORMAL, Close.STOPPING, Close.DUPLICATE))
-# In so many turns of the loop a connection that was accepted before the close has become a link.
-_ACCEPT_TURNS: Final = 4
 _STOPPING: Final = "the node stops"
 
 
@@ -86,16 +84,15 @@ class Mesh:
         self._owner = owner
         life = Life(identity.incarnation, self.nonce)
         self._lives = Lives(identity.node, identity.birth, life)
-        self._copies: dict[str, str] = {}  # the last copy that was reported, by birth
         self._peers: dict[NodeId, Peer] = {}
         self._wanted: dict[NodeId, tuple[str, ...]] = {}
         self._seekers: dict[str, tuple[Dialler, asyncio.Task[None]]] = {}
         self._sought: tuple[str, ...] = ()
         self._links: set[Link] = set()
-        self._half_open: dict[Link | TlsDoor, None] = {}  # in the order in which they came
+        self._tasks: set[asyncio.Task[None]] = set()  # of all diallers
         self._unsent: list[Link] = []
         self._complaints = Complaints(time.monotonic)
-        self._server: asyncio.Server | None = None
+        self._door: Door | None = None  # open while the mesh runs
         self._sweep: asyncio.TimerHandle | None = None
         self._changing = asyncio.Lock()
 
@@ -104,15 +101,12 @@ class Mesh:
     async def start(self) -> None:
         """Listen, and dial whoever is to be reached. OSError where it cannot listen."""
         async with self._changing:
-            if self._server is not None:
+            if self._door is not None:
                 return
             self._loop = asyncio.get_running_loop()
-            make = self._door if self.settings.tls_listen else self._incoming
-            self._server = await self._loop.create_server(
-                make, self.settings.host, self.settings.port
-            )
-            host, port = self._server.sockets[0].getsockname()[:2]
-            self.address = join_address(host, port)
+            door = Door(self, self.complain)
+            self.address = await door.open(self.settings.host, self.settings.port)
+            self._door = door
             self.reach(self._wanted)
             self.seek(self._sought)
             self._sweep_strangers()
@@ -120,17 +114,14 @@ class Mesh:
     async def stop(self) -> None:
         """Send what is queued, say goodbye, and leave nothing behind; within `close_s`, doubled."""
         async with self._changing:
-            server, self._server = self._server, None
-            if server is None:
+            door, self._door = self._door, None
+            if door is None:
                 return
-            server.close()
-            for _ in range(_ACCEPT_TURNS):
-                await asyncio.sleep(0)
+            await door.close()
             assert self._sweep is not None
             self._sweep.cancel()
             await self._stop_dialling()
             await self._close_links()
-            await server.wait_closed()
             self._peers = {}
             self.address = ""
 
@@ -142,14 +133,11 @@ class Mesh:
         await self.stop()
 
     async def _stop_dialling(self) -> None:
-        tasks = [peer.task for peer in self._peers.values() if peer.task is not None]
-        tasks += [task for _, task in self._seekers.values()]
-        tasks += [door.task for door in self._half_open if isinstance(door, TlsDoor)]
         self._seekers = {}
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
 
     async def _close_links(self) -> None:
         for link in self._links:
@@ -175,7 +163,7 @@ class Mesh:
         """Have a link with each of these nodes, at these addresses, and with no other that left."""
         me = self.identity.node
         self._wanted = {node: tuple(found) for node, found in nodes.items() if node != me}
-        if self._server is None:
+        if self._door is None:
             return
         for peer in list(self._peers.values()):
             if peer.listed and peer.node not in self._wanted:
@@ -191,15 +179,14 @@ class Mesh:
     def seek(self, addresses: Sequence[str]) -> None:
         """Have links with whoever is at these addresses: a newcomer knows no ids yet."""
         self._sought = tuple(addresses[:SEEKERS_MAX])
-        if self._server is None:
+        if self._door is None:
             return
         for address in [each for each in self._seekers if each not in self._sought]:
             self._seekers.pop(address)[1].cancel()
         for address in self._sought:
             if address not in self._seekers:
                 dialler = Dialler(self, "", (address,), self._complainer(address))
-                task = self._loop.create_task(dialler.run(), name=f"mesh seeks {address}")
-                self._seekers[address] = dialler, task
+                self._seekers[address] = dialler, self._spawn(dialler)
 
     def hurry(self, node: NodeId) -> None:
         """This node is known to be back: dial it at once, if there is no link."""
@@ -222,7 +209,14 @@ class Mesh:
         peer.dialler = Dialler(self, peer.node, addresses, self._complainer(peer.node))
         if peer.link is not None:
             peer.dialler.up(peer.link)
-        peer.task = self._loop.create_task(peer.dialler.run(), name=f"mesh dials {peer.node}")
+        peer.task = self._spawn(peer.dialler)
+
+    def _spawn(self, dialler: Dialler) -> asyncio.Task[None]:
+        whom = dialler.node or ", ".join(dialler.addresses)
+        task = self._loop.create_task(dialler.run(), name=f"mesh dials {whom}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def _unlist(self, peer: Peer) -> None:
         """It has left: its links close once what is queued has gone."""
@@ -233,32 +227,21 @@ class Mesh:
         if not peer.links:
             del self._peers[peer.node]
 
-    def _changed(self, node: NodeId, up: bool) -> None:
-        logger.info("the link with %s is %s", node, "up" if up else "down")
-        (self._owner.on_up if up else self._owner.on_down)(node)
+    def _changed(self, node: NodeId, end: End | None) -> None:
+        if end is None:
+            logger.info("linked with %s", node)
+            self._owner.on_up(node)
+        else:
+            logger.info("no link with %s any more: %s", node, end.sentence)
+            self._owner.on_down(node)
 
     # -- what links ask for
 
-    def _incoming(self) -> Link:
-        return Link(self, Side.LISTENER)
-
-    def _door(self) -> TlsDoor:
-        return TlsDoor(self)
-
-    def arrived(self, link: Link | TlsDoor) -> None:
-        """Somebody is there; not too many of them may be unknown."""
-        if isinstance(link, Link):
-            self._links.add(link)
-        if self._server is None:
+    def arrived(self, link: Link) -> None:
+        """Somebody is there."""
+        self._links.add(link)
+        if self._door is None:
             link.abort(_STOPPING)
-        elif isinstance(link, TlsDoor) or link.side is Side.LISTENER:
-            self._half_open[link] = None
-            if len(self._half_open) > self.settings.half_open_max:
-                next(iter(self._half_open)).abort("too many connections came after it")
-
-    def known(self, link: Link | TlsDoor) -> None:
-        """It is not half open any more."""
-        self._half_open.pop(link, None)
 
     def handshake(self, link: Link) -> Handshake:
         """What is to be said over this link."""
@@ -285,14 +268,13 @@ class Mesh:
         if verdict is None:
             sentence = self._owner.accept(greeting)
             return None if sentence is None else LinkError(Close.REFUSED, sentence)
-        if verdict.code == Close.COPY and self._copies.get(greeting.birth) != greeting.nonce:
-            self._copies = {**self._copies, greeting.birth: greeting.nonce}
+        if verdict.code == Close.COPY and self._lives.is_news(greeting):
             self._owner.on_copy(greeting.node)
         return verdict
 
     def greeted(self, link: Link) -> None:
         """It is known who it is."""
-        self.known(link)
+        self._proved(link)
         node = link.greeting.node
         if node not in self._peers:
             strangers = sum(not peer.listed for peer in self._peers.values())
@@ -309,7 +291,7 @@ class Mesh:
     def ended(self, link: Link) -> None:
         """It is gone."""
         self._links.discard(link)
-        self.known(link)
+        self._proved(link)
         end = link.end
         assert end is not None
         if end.code == Close.COPY and not end.ours and link.proved:
@@ -322,6 +304,10 @@ class Mesh:
             peer.ended(link)
             if not (peer.listed or peer.links):
                 del self._peers[peer.node]
+
+    def _proved(self, link: Link) -> None:
+        if self._door is not None:
+            self._door.proved(link)
 
     def flush_later(self, link: Link) -> None:
         """Have it write at the end of this turn of the loop, with all others."""

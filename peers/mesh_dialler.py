@@ -144,7 +144,8 @@ class Dialler:
             self._complain(end)
 
     def _wait(self, end: End) -> float:
-        if end.refused:
+        known = end.code == Close.DUPLICATE and not self.node  # whoever is there is linked already
+        if end.refused or known:
             return self._timing.refused_s * (1 + random.random()) / 2
         return self._backoff.wait()
 
@@ -161,7 +162,11 @@ class Dialler:
         try:
             try:
                 await self._connect(link, *split_address(address))
+            except asyncio.CancelledError:
+                link.connection_lost(None)  # which not every event loop says by itself
+                raise
             except (OSError, ValueError, UnicodeError) as exc:
+                link.connection_lost(exc)
                 said = str(exc) or f"no answer within {self._timing.connect_s:g} s"
                 return End(Close.ABNORMAL, f"{address} cannot be reached: {said}", ours=True)
             if self._link is not None:

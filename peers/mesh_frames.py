@@ -34,6 +34,7 @@ HEADER_BYTES_MAX: Final = 14
 _MASKED: Final = 0x80
 _MEDIUM: Final = struct.Struct("!BBH")
 _LONG: Final = struct.Struct("!BBQ")
+_SHORT: Final = tuple(bytes((BINARY, second)) for second in range(256))  # headers of most messages
 _MASKS_AT_ONCE: Final = 1024  # random bytes are asked of the system for so many frames together
 _PIECES_MAX: Final = 1024  # a piece takes more than its bytes: so many are made one
 
@@ -137,21 +138,18 @@ class FrameWriter:
         """A frame as its header and its payload, which where there is no mask is not copied."""
         length, flag = len(payload), _MASKED if self._masked else 0
         if length < 126:
-            header = bytes((first, flag | length))
+            header = _SHORT[flag | length] if first == BINARY else bytes((first, flag | length))
         elif length < 1 << 16:
             header = _MEDIUM.pack(first, flag | 126, length)
         else:
             header = _LONG.pack(first, flag | 127, length)
         if not flag:
             return header, payload
-        mask = self._next_mask()
-        return header + mask, apply_mask(payload, mask)
-
-    def _next_mask(self) -> bytes:
-        # RFC 6455 wants each mask to be unforeseeable. One call for each would cost more than all
-        # the rest of a small frame.
+        # RFC 6455 wants each mask to be unforeseeable. To ask the system for each would cost more
+        # than all the rest of a small frame.
         at = self._at
         if at == len(self._masks):
             self._masks, at = os.urandom(4 * _MASKS_AT_ONCE), 0
         self._at = at + 4
-        return self._masks[at : at + 4]
+        mask = self._masks[at : at + 4]
+        return header + mask, apply_mask(payload, mask)

@@ -116,7 +116,6 @@ class Link(asyncio.Protocol):
         self.since = self.heard = 0.0
         self._host, self._loop, self._timing = host, loop, host.settings.timing
         self._transport: asyncio.Transport | None = None
-        self._early: list[bytes] = []
         self._upgrade: Upgrade | None = None
         self._shake: Handshake | None = None
         dials = side is Side.DIALLER
@@ -158,7 +157,9 @@ class Link(asyncio.Protocol):
     # -- what its host does with it
 
     def send(self, data: bytes) -> bool:
-        """Queue a message; False where there is no room for it."""
+        """Queue a message; False where there is no room for it, or it is none for any link."""
+        if len(data) > self._host.settings.frame_bytes_max:
+            return False
         if not self._outbox.put(data):
             return False
         traffic = self.traffic
@@ -242,9 +243,6 @@ class Link(asyncio.Protocol):
         tls = transport.get_extra_info("sslcontext") is not None
         self._upgrade = upgrade = Upgrade(self.side, self.address, tls=tls)
         self._transport.write(upgrade.to_send())
-        early, self._early = self._early, []
-        for data in early:  # TLS hands over what it has as soon as it is up
-            self.data_received(data)
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
@@ -255,7 +253,9 @@ class Link(asyncio.Protocol):
             self._on_half_open(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """TCP is gone."""
+        """TCP is gone. Said again, it changes nothing."""
+        if self.phase is Phase.GONE:
+            return
         self._disarm()
         if self.end is None:
             said = "it ended the connection without a word" if exc is None else f"it broke: {exc}"
@@ -276,9 +276,7 @@ class Link(asyncio.Protocol):
             if self._half_open_bytes > HALF_OPEN_BYTES_MAX:
                 self._fail(Close.TOO_BIG, f"more than {HALF_OPEN_BYTES_MAX} bytes of greeting")
                 return
-        if self._transport is None:
-            self._early.append(data)
-        elif self.phase is Phase.UPGRADE:
+        if self.phase is Phase.UPGRADE:
             self._on_upgrade(data)
         else:
             self._on_frames(data)

@@ -9,7 +9,7 @@ Invariant: what is remembered is bounded; the oldest is forgotten first.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from peers.errors import LinkError
 from peers.mesh_ends import Close
@@ -31,6 +31,7 @@ class Lives:
     def __init__(self, node: str, birth: str, life: Life) -> None:
         self._node, self._birth, self._own = node, birth, life
         self._met: dict[str, Life] = {}
+        self._copies: dict[str, str] = {}  # the nonce of the last copy of each birth
 
     def judge(self, said: Greeting) -> LinkError | None:
         """Whether this process may be linked with, as far as its life goes."""
@@ -53,10 +54,20 @@ class Lives:
 
     def met(self, said: Greeting) -> None:
         """This one was let in."""
-        self._met.pop(said.birth, None)
-        if len(self._met) >= LIVES_MAX:
-            del self._met[next(iter(self._met))]
-        self._met[said.birth] = Life(said.incarnation, said.nonce)
+        _remember(self._met, said.birth, Life(said.incarnation, said.nonce))
+
+    def is_news(self, copy: Greeting) -> bool:
+        """Whether this copy was not the last one of its birth that was asked about."""
+        known = self._copies.get(copy.birth)
+        _remember(self._copies, copy.birth, copy.nonce)
+        return known != copy.nonce
+
+
+def _remember(memory: dict[str, Any], birth: str, what: Any) -> None:
+    memory.pop(birth, None)
+    if len(memory) >= LIVES_MAX:
+        del memory[next(iter(memory))]
+    memory[birth] = what
 
 
 def _copy(said: Greeting) -> LinkError:

@@ -32,7 +32,7 @@ class Peer:
         node: NodeId,
         me: NodeId,
         timing: MeshTiming,
-        changed: Callable[[NodeId, bool], None],
+        changed: Callable[[NodeId, End | None], None],
     ) -> None:
         self.node = node
         self.decides = me < node
@@ -108,13 +108,13 @@ class Peer:
         link.use(self.traffic, say=self.decides)
         for caller in self._callers(link):
             caller.up(link)
-        self._changed(self.node, True)
+        self._changed(self.node, None)
 
     def _leave(self, link: Link, end: End) -> None:
         self.link = None
         for caller in self._callers(link):
             caller.down(link, end)
-        self._changed(self.node, False)
+        self._changed(self.node, end)
 
     def _callers(self, link: Link) -> list[Caller]:
         """Who is to know of a link: who dials this node, and who dialled not knowing whom."""

@@ -61,7 +61,7 @@ AREAS = (
     ),
     Area(
         "peers",
-        ("peers.core", "peers.errors"),
+        ("peers.breaker", "peers.core", "peers.errors"),
         ("msgpack", "websockets", "xxhash"),
         "an ordered log of opaque bytes, for anyone: it knows nothing of caching",
     ),
@@ -79,6 +79,7 @@ AREAS = (
         "what goes wrong in the log, in words that all layers share",
         pure=True,
     ),
+    Area("peers.breaker", (), (), "whether to try at all: time is an argument", pure=True),
     Area("tlru.errors", (), (), "both sides name what goes wrong by the same words", pure=True),
     Area("tlru._version", (), (), "read by the build, which must not import anything", pure=True),
     Area(

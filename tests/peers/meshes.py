@@ -132,6 +132,11 @@ async def all_linked(*meshes: Noted) -> None:
     await until(lambda: all(each.linked(*(names - {each.identity.node})) for each in meshes))
 
 
+def half_open(one: Noted) -> int:
+    """How many connections have not proved themselves."""
+    return 0 if one._door is None else one._door.half_open
+
+
 async def until(holds: Callable[[], Any]) -> None:
     """Look again and again, until something is so that nobody tells."""
     async with asyncio.timeout(PATIENCE_S):
@@ -141,8 +146,11 @@ async def until(holds: Callable[[], Any]) -> None:
             await asyncio.sleep(0.002)
 
 
-def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a test; no task, no timer's callback that fails and no socket may be left."""
+def run(
+    main: Callable[[], Coroutine[Any, Any, None]],
+    on: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run,
+) -> None:
+    """Run a test on a loop; no task, no timer's callback that fails and no socket may be left."""
     complaints: list[dict[str, Any]] = []
 
     async def bounded() -> None:
@@ -155,7 +163,7 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
         assert not left, left
         await until(lambda: sockets() <= before)
 
-    asyncio.run(bounded())
+    on(bounded())
     assert complaints == []
 
 

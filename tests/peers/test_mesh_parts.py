@@ -167,6 +167,15 @@ def test_what_is_remembered_of_lives_is_bounded() -> None:
     assert len(known._met) == LIVES_MAX
 
 
+def test_a_copy_is_news_once() -> None:
+    known, copy = lives(), a_greeting("b", nonce="copy")
+    asked = [known.is_news(each) for each in (copy, copy, a_greeting("b", nonce="third"), copy)]
+    assert asked == [True, False, True, True]
+    for number in range(2 * LIVES_MAX):
+        known.is_news(a_greeting("b", birth=f"{number}"))
+    assert len(known._copies) == LIVES_MAX
+
+
 # -- complaints
 
 

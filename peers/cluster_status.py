@@ -1,0 +1,45 @@
+"""What a node of a cluster tells of its place in it. It reads the core, and changes nothing."""
+
+from __future__ import annotations
+
+from peers.clocks import boot_ms
+from peers.core.entry import NO_EPOCH
+from peers.core.membership import NodeId
+from peers.core.outcomes import NodeStatus
+from peers.core.replica import Replica
+from peers.ordered_log import LogStatus
+
+
+def unknown(status: NodeStatus) -> LogStatus:
+    """Of a node that takes no part at the moment."""
+    return LogStatus(status, "", None, 0, NO_EPOCH, 0, 0, {}, 0)
+
+
+def standing(node: NodeId, replica: Replica, status: NodeStatus, applied: int) -> LogStatus:
+    """Of one that does. Of the others it is known whether they were heard of late."""
+    state, now = replica.state, boot_ms()
+    me = state.membership.get(node)
+    heard = {node, *state.reaches(now)}
+    return LogStatus(
+        status=status,
+        role="" if me is None else str(me.role),
+        leader=state.leader,
+        term=state.term,
+        epoch=state.epoch,
+        committed=state.commit,
+        applied=applied,
+        vector={origin.id: sequence for origin, _, sequence in state.log.vector.places()},
+        clock_error_ms=state.clock.error(now),
+        lag=state.log.last.index - applied,
+        members=tuple(
+            {
+                "id": m.id,
+                "priority": m.priority,
+                "region": m.region,
+                "role": str(m.role),
+                "details": dict(m.details),
+                "heard": m.id in heard,
+            }
+            for m in state.membership.members
+        ),
+    )

@@ -151,18 +151,26 @@ class Epochs:
             self._stuck_since = now
         waited = now - self._stuck_since >= state.timing.cold_start_wait_ms
         if waited and self._has_the_newest(said):
-            there = {state.id, *said}
-            membership = state.membership
-            gone = [node for node in membership.voters if node not in there]
-            for node in gone:
+            there, membership = {state.id, *said}, self._members()
+            for node in [node for node in membership.voters if node not in there]:
                 membership = membership.without(node)
             self._open(membership, now)
+
+    def _members(self) -> Membership:
+        """Who belongs, by our newest list; and this node, where that takes it out and may never
+        have been committed: its log may be the newest that is left, and nobody else's is to do."""
+        state = self.state
+        newest = state.membership
+        _, committed = state.log.membership_at(state.commit)
+        mine = committed.get(state.id)
+        if newest.has(state.origin) or mine is None or mine.birth != state.birth:
+            return newest
+        return newest.with_member(mine)
 
     def _said_where_stuck(self, now: int) -> dict[NodeId, Hello] | None:
         """What the other voters have said of late, where this node is one, nobody leads, and those
         who hold what they promised are too few."""
-        state = self.state
-        membership = state.membership
+        state, membership = self.state, self._members()
         if state.removed or not membership.is_voter(state.id):
             return None
         fresh = self._fresh(now).items()
@@ -174,7 +182,7 @@ class Epochs:
 
     def _are_enough(self, said: dict[NodeId, Hello]) -> bool:
         """Whether all voters are present, or, where that is allowed, a majority of them."""
-        membership = self.state.membership
+        membership = self._members()
         if self.state.timing.cold_start_majority:
             return len(said) + 1 >= membership.majority
         return len(said) + 1 == len(membership.voters)
@@ -184,11 +192,11 @@ class Epochs:
         said = self._said_where_stuck(now)
         if said is None or self._are_enough(said):
             return ()
-        others = self.state.membership.voters
+        others = self._members().voters
         return tuple(node for node in others if node not in said and node != self.state.id)
 
     def _has_the_newest(self, said: dict[NodeId, Hello]) -> bool:
-        state, membership = self.state, self.state.membership
+        state, membership = self.state, self._members()
 
         def order(node: NodeId, last: Position) -> tuple[Position, int, tuple[int, ...]]:
             member = membership.get(node)

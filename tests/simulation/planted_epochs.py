@@ -143,3 +143,12 @@ def copies_are_not_told() -> Iterator[None]:
 
     with patch.object(Replica, "receive", receive):
         yield
+
+
+@planted(
+    "who was taking itself out begins no epoch, though its log is the newest",
+    scenario="a_leader_that_was_taking_itself_out",
+)
+def goes_by_its_own_list_alone() -> Iterator[None]:
+    with patch.object(Epochs, "_members", lambda self: self.state.membership):
+        yield

@@ -14,6 +14,7 @@ from tests.simulation.staging import (
     apart,
     at_rest,
     leads,
+    no_entries,
     recover,
     stage,
     write,
@@ -127,6 +128,29 @@ def a_cold_start_that_one_does_not_accept() -> World:
     return recover(world)
 
 
+def a_leader_that_was_taking_itself_out() -> World:
+    """The power fails before anybody else has the entry that takes `a` out, and of all logs its own
+    is the newest. By that `a` does not belong any more; nobody else may begin without it.
+
+    Found by a random run: two nodes that waited for each other, each for another reason."""
+    world = stage(3)
+    world.hold = no_entries
+    a = world.nodes["a"]
+    now = a.clock.read(world.now)
+    a.change(lambda changing: changing.remove("a", now), world.now)
+    world.run(100)
+    assert not a.replica.state.membership.has(a.origin)
+    for id in "abc":
+        world.crash(id)
+        world.nodes[id].disk.damaged = True
+    world.hold = None
+    for id in "abc":
+        world.restart(id)
+    assert world.run(WAIT_MS + 8_000, lambda: leads(world, "a"))
+    assert world.run(5_000, lambda: all_active(world) and at_rest(world))
+    return recover(world)
+
+
 def an_epoch_whose_opener_fails_at_once() -> World:
     """`c` has accepted it, and hears of its opening from nobody; those who are in it fail, and lack
     again what they promised. They need `c`, to begin the next one; it hears that they are in.
@@ -175,6 +199,7 @@ EPOCHS: tuple[Callable[[], World], ...] = (
     a_founder_that_is_late,
     a_full_power_cut,
     a_cold_start_that_one_does_not_accept,
+    a_leader_that_was_taking_itself_out,
     an_epoch_whose_opener_fails_at_once,
     a_majority_that_is_only_away,
 )

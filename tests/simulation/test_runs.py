@@ -54,6 +54,7 @@ MET = {
     80029: "a newcomer under an old name asked for a snapshot before anybody knew of its life",
     100161: "a leader that had just started gave its blank state, which was taken for another's",
     100465: "what was said to one who had been replaced was heard by the one in its place",
+    100711: "the newest log was that of a leader which was no voter by it, after a power cut",
     30340: "who was removed, and took the others for earlier lives, was never told",
 }
 

@@ -44,13 +44,8 @@ class Lives:
         known = self._met.get(said.birth)
         if known is None or said.incarnation > known.incarnation or said.nonce == known.nonce:
             return None
-        if said.incarnation == known.incarnation:
-            return _copy(said)
-        return LinkError(
-            Close.REFUSED,
-            f"a later start of {said.node} is known: its state directory is an old copy, "
-            "or it was not stopped",
-        )
+        # One directory has one process at a time: an earlier start is that of an older copy.
+        return _copy(said)
 
     def met(self, said: Greeting) -> None:
         """This one was let in."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from peers.core.entry import Dot, Entry, Epoch
 from peers.errors import OutdatedError
-from peers.ordered_log import Settled
+from peers.ordered_log import Checked, Settled
 from peers.single import SingleLog
 
 CHUNK_LINES = 20
@@ -56,7 +56,7 @@ class Notebook:
         self.on_close: Callable[[], None] = lambda: None
         self.on_apply: Callable[[Sequence[Entry]], None] = lambda entries: None
 
-    def apply(self, entries: Sequence[Entry]) -> None:
+    def apply(self, entries: Sequence[Entry]) -> Checked | None:
         self.on_apply(entries)
         for entry in entries:
             assert entry.index == self.index + 1
@@ -69,6 +69,7 @@ class Notebook:
             self.index, self.at = entry.index, entry.at
             self.lines.append((entry.index, entry.operation.decode()))
         self.story.append([entry.index for entry in entries])
+        return None
 
     def settle(self, dot: Dot, outcome: Settled) -> None:
         self.story.append((dot.sequence, outcome))

@@ -21,6 +21,8 @@ from peers.core.state import Part, State
 from peers.core.syncing import Taking
 from peers.core.timing import stamped_at
 
+PATIENCE = 8  # election timeouts of leaders alone whose time is refused; then it is taken
+
 
 class Following:
     """A follower's side of replication."""
@@ -36,6 +38,7 @@ class Following:
         self._answered = 0  # what the last answer said
         self.caught_up = False  # it was where the leader was, once since the start
         self.refuses = False  # the leader's time: it cannot be right
+        self._refusing_since: int | None = None  # and every leader's since then
         self.lacks = False  # something that the leader no longer keeps
 
     def in_touch(self, now: int) -> bool:
@@ -86,7 +89,12 @@ class Following:
         self._answer(leader, None, hint, append.sent, now)
 
     def _is_ahead(self, append: Append, now: int) -> bool:
-        """Whether the leader's time, or that of what it wants to commit, cannot be right."""
+        """Whether the leader's time, or that of what it wants to commit, cannot be right.
+
+        So many may hold entries of a wrong time, from a leader that has gone since, that nobody
+        else can be elected, and with them nobody is a majority. Rather than for ever nothing, the
+        time is taken then, wrong as it is.
+        """
         clock = self.state.clock
         if not clock.runs:
             return False
@@ -94,10 +102,15 @@ class Following:
         known = max(clock.running(now) + clock.error(now), self.state.log.last_at)
         latest = known + self.state.timing.max_clock_step_ms
         at = append.batches[-1].entries[-1].at if append.batches else 0
+        if max(at, append.time) <= latest:
+            self._refusing_since = None
+            return False
         if at > latest and append.batches[-1].last.index <= append.commit:
             clock.set(at, now)  # a majority has taken it: it is the time
             return False
-        return max(at, append.time) > latest
+        if self._refusing_since is None:
+            self._refusing_since = now
+        return now - self._refusing_since < PATIENCE * self.state.timing.election_timeout_ms
 
     def _hear(self, leader: NodeId, append: Append, now: int, *, follow: bool) -> None:
         state = self.state

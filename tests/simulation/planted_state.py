@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from unittest.mock import patch
 
+from peers.core import following
 from peers.core.base import Base
 from peers.core.election import Election
 from peers.core.following import Following
@@ -149,4 +150,13 @@ def nobody_stands_untrusted() -> Iterator[None]:
         return False
 
     with patch.object(Election, "_is_nobody_able", is_nobody_able):
+        yield
+
+
+@planted(
+    "a leader's time that is refused is refused for ever",
+    scenario="half_of_them_hold_entries_of_a_wrong_time",
+)
+def refuses_for_ever() -> Iterator[None]:
+    with patch.object(following, "PATIENCE", 1 << 40):
         yield

@@ -11,7 +11,9 @@ from tests.simulation.staging import (
     FOREVER_MS,
     SHORT,
     all_active,
+    apart,
     at_rest,
+    holds,
     leads,
     no_entries,
     recover,
@@ -234,6 +236,27 @@ def moved(world: World, term: int) -> bool:
     return all(node.replica.state.term > term for node in world.nodes.values())
 
 
+def half_of_them_hold_entries_of_a_wrong_time() -> World:
+    """`c` has just started, and has no clock to refuse the leader's by, which has leapt; it takes
+    an entry of that time, and only who has it can be elected. The other two refuse it for long,
+    and not for ever.
+
+    Found by a random run: four nodes that were refused, and elected, a hundred and sixty times."""
+    world = stage(4)
+    world.crash("c")
+    apart(world, "ac", "bd")
+    world.leap("a", 60_000)
+    world.restart("c")
+    c = world.nodes["c"]
+    assert world.run(200, lambda: c.replica.state.clock.runs)
+    write(world, "a", "x")
+    assert world.run(200, lambda: holds(c, "x"))
+    world.network.heal()
+    world.run(2_000)
+    assert world.leader() is None or not all_active(world)
+    return recover(world)
+
+
 def a_voter_whose_clock_leaps() -> World:
     """The leader fails, and one of those who vote has a clock that has leapt. Its vote does not
     take the cluster's time along."""
@@ -261,5 +284,6 @@ STATE: tuple[Callable[[], World], ...] = (
     nobody_has_what_is_named_and_the_leader_fails,
     a_repair_behind_what_is_committed,
     a_leader_whose_clock_leaps,
+    half_of_them_hold_entries_of_a_wrong_time,
     a_voter_whose_clock_leaps,
 )

@@ -55,6 +55,8 @@ MET = {
     100161: "a leader that had just started gave its blank state, which was taken for another's",
     100465: "what was said to one who had been replaced was heard by the one in its place",
     100711: "the newest log was that of a leader which was no voter by it, after a power cut",
+    101544: "a leader that had heard the time from another was judged by its own disk",
+    101629: "two of four held entries of a wrong time, and the others refused both for ever",
     30340: "who was removed, and took the others for earlier lives, was never told",
 }
 

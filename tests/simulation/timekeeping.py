@@ -45,6 +45,7 @@ class Timekeeping:
         self._with_one: set[tuple[Epoch, int]] = set()  # where somebody had
         self._offices: set[tuple[Epoch, int]] = set()  # that somebody has held
         self._lives: set[tuple[str, int]] = set()  # in which a node did
+        self._ran: set[tuple[str, int]] = set()  # in which it heard the time from another
         # Who took part in the election of a term, and had no clock that ran.
         self._without: defaultdict[tuple[Epoch, int], set[str]] = defaultdict(set)
 
@@ -92,7 +93,9 @@ class Timekeeping:
             return
         self._offices.add(office)
         without = self._without[office]
-        if state.membership.voters == (node.id,) and (node.id, node.life) not in self._lives:
+        life = (node.id, node.life)
+        heard = life in self._lives or life in self._ran
+        if state.membership.voters == (node.id,) and not heard:
             without = {node.id}  # it asks nobody
         self._lives.add((node.id, node.life))
         at_most = max(self._at_most(node.now), _found_in_log(node))
@@ -116,6 +119,8 @@ class Timekeeping:
         state = node.replica.state
         if node.replica.leads:
             self.leads(node, node.running_ms(now))
+        elif state.clock.runs:
+            self._ran.add((node.id, node.life))
         if node.status(now) is NodeStatus.ACTIVE and not self.leaps:
             read = node.cluster_ms(now)
             if node.replica.leads and read < self._read_at_most - BACK_MS:

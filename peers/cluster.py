@@ -25,7 +25,7 @@ from peers import wire
 from peers.clocks import boot_ms, wall_ms
 from peers.cluster_links import Links
 from peers.cluster_met import Met
-from peers.cluster_plan import ADDRESS_SEPARATOR, MESH, ClusterPlan
+from peers.cluster_plan import ADDRESS_SEPARATOR, MESH, ClusterPlan, mesh_addresses
 from peers.cluster_snapshots import Kept
 from peers.cluster_status import standing, unknown
 from peers.core.base import Base
@@ -365,7 +365,10 @@ class ClusterLog:
         await self.mesh.stop()
         self.mesh = Mesh(Identity(self.id, promise.birth, 1), self.plan.mesh, self.links)
         await self.mesh.start()
-        self.met.come_back_to(before.state.membership.members)
+        members = [m for m in before.state.membership.members if m.id != self.id]
+        self.met.come_back_to(members)
+        known = [address for member in members for address in mesh_addresses(member)]
+        self.mesh.seek((*self.plan.join, *known))
         self._effects = Effects(self._disk, self.mesh, self._application, self)
         self._begin(promise, Log())
 

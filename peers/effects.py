@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from typing import Final, Protocol
 
 from peers import wire
@@ -53,7 +54,6 @@ class Effects:
     def begin(self, applied: int) -> None:
         """A life of the replica begins, with the state of the application at this index."""
         self.applied = applied
-        self._noted = Noted(0, bytes(DIGEST_BYTES))
         self._given = Given(self._application, self.tell)
         self._taken = Taken(self._disk, self._application, self.tell)
 
@@ -112,17 +112,18 @@ class Effects:
                 exc_info=True,
             )
             self.applied = entries[-1].index
-            self.tell(CoreChecked(self._noted, agrees=False))
+            # No other state is like one that is half changed.
+            self.tell(CoreChecked(Noted(self.applied, os.urandom(DIGEST_BYTES)), agrees=False))
             return
         self.applied = entries[-1].index
         if checked is not None:
             self._note(checked)
 
     def _note(self, checked: Checked) -> None:
-        self._noted = Noted(checked.index, checked.digest.to_bytes(DIGEST_BYTES))
+        noted = Noted(checked.index, checked.digest.to_bytes(DIGEST_BYTES))
         if not checked.agrees:
             logger.error("node %s: its state is not the majority's", self._core.id)
-        self.tell(CoreChecked(self._noted, checked.agrees))
+        self.tell(CoreChecked(noted, checked.agrees))
 
     def _settle(self, dot: Dot, settled: Settled) -> None:
         try:

@@ -47,8 +47,8 @@ def _may_lose(world: World, node: Node) -> bool:
     impaired = world.impaired()
     if node.impaired or node.id in impaired:
         return False
-    # By the list that is in force, and by one that is on its way to be.
-    lists = [world.membership, *(each.replica.state.membership for each in world.up())]
+    # By the list that is in force, and by one that is on its way to be, or stands on a disk.
+    lists = [world.membership, *(n.replica.state.membership for n in world.nodes.values())]
     return all(
         len(impaired & set(each.voters)) < len(each.voters) - each.majority
         for each in lists

@@ -57,6 +57,8 @@ MET = {
     100711: "the newest log was that of a leader which was no voter by it, after a power cut",
     101544: "a leader that had heard the time from another was judged by its own disk",
     101629: "two of four held entries of a wrong time, and the others refused both for ever",
+    103031: "a leader that was taking itself out, once more: the others waited for it",
+    102609: "more was harmed than may be: by a list that only stood on disks, a voter was the last",
     30340: "who was removed, and took the others for earlier lives, was never told",
 }
 

@@ -62,7 +62,7 @@ class ClusterLog:
         self.replica: Replica | None = None
         self.met = Met(plan)
         self._status = NodeStatus.STARTING
-        self._stopping = False
+        self._started = self._stopping = False
         self._broken = ""  # why this process cannot take part any more
         self._outputs: list[Output] = []
         self._driving = False
@@ -79,7 +79,7 @@ class ClusterLog:
 
     async def start(self, application: Application) -> None:
         """Take up what is kept, and find the others. It serves when `node_status` says so."""
-        if self.replica is not None or self._stopping:
+        if self._started:
             raise RefusedError(str(self._status), "a log is started once; make another one")
         self._application = application
         self._loop = asyncio.get_running_loop()
@@ -101,6 +101,7 @@ class ClusterLog:
             resumed = resume_from(cluster_ms, wall, wall_ms(), NOTE_AGE_MS) if wall else 0
             self._begin(promise, found.log, commit=found.commit, resumed=resumed)
             undo.pop_all()
+        self._started = True
         if self.plan.join:
             self.mesh.seek(self.plan.join)
         self._note_clock()
@@ -195,7 +196,7 @@ class ClusterLog:
 
     async def stop(self) -> None:
         """Let another lead, finish what is in flight, keep what is to be kept."""
-        if self._stopping or self.replica is None:
+        if self._stopping or not self._started:
             return
         self._stopping = True
         self._looked_ms = -1
@@ -205,9 +206,8 @@ class ClusterLog:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        replica, self.replica = self.replica, None
-        self._effects.give_up(replica)
-        self._refuse_barriers()
+        if self.replica is not None:
+            self.leave()
         await self.mesh.stop()
         try:
             await self._disk.close(clean=not self._broken)

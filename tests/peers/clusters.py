@@ -46,6 +46,11 @@ class Running:
         """What was written, without what the log itself adds."""
         return [text for _, text in self.notebook.lines if text]
 
+    @property
+    def places(self) -> list[tuple[int, str]]:
+        """The same, each with its index. Entries of the log's own may not have come everywhere."""
+        return [line for line in self.notebook.lines if line[1]]
+
     def write(self, text: str) -> None:
         """Put a line in order."""
         self.log.propose(text.encode())
@@ -116,8 +121,8 @@ class Cluster:
     async def until_written(self, *texts: str) -> None:
         """Wait until every node that runs has these lines, in whatever order all of them have."""
         await until(lambda: all(sorted(n.lines) == sorted(texts) for n in self.nodes.values()))
-        first, *rest = self.nodes.values()
-        assert all(node.notebook.lines == first.notebook.lines for node in rest)
+        first, *rest = (node.places for node in self.nodes.values())
+        assert all(places == first for places in rest)
 
     async def stop(self, id: str) -> Running:
         """Stop one in order."""

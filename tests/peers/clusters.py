@@ -88,9 +88,9 @@ class Cluster:
         )
         return replace(plan, **told)  # type: ignore[arg-type]
 
-    async def start(self, plan: ClusterPlan) -> Running:
+    async def start(self, plan: ClusterPlan, notebook: Notebook | None = None) -> Running:
         """Start a node, and know it by its name."""
-        running = Running(ClusterLog(plan), Notebook(), plan)
+        running = Running(ClusterLog(plan), notebook or Notebook(), plan)
         await running.log.start(running.notebook)
         self.nodes[plan.member.id] = running
         return running
@@ -109,10 +109,16 @@ class Cluster:
         await self.until_active(*ids)
         return [first, *others]
 
-    async def join(self, id: str, at: Running, role: Role = Role.VOTER, **told: object) -> Running:
+    async def join(
+        self,
+        id: str,
+        at: Running,
+        role: Role = Role.VOTER,
+        notebook: Notebook | None = None,
+    ) -> Running:
         """A newcomer that knows of one node."""
-        plan = self.plan(id, 50, join=(at.address,), **told)
-        return await self.start(replace(plan, member=replace(plan.member, role=role)))
+        plan = self.plan(id, 50, join=(at.address,))
+        return await self.start(replace(plan, member=replace(plan.member, role=role)), notebook)
 
     async def until_active(self, *ids: str) -> None:
         """Wait until these serve."""

@@ -160,7 +160,10 @@ class Following:
             self._answer(state.leader, matched, state.log.last, self._echo, now)
 
     def on_probe(self, leader: NodeId, probe: Probe) -> None:
-        """A suspended leader asks whether it is heard. Nobody's timer is reset by that."""
+        """A suspended leader asks whether it is heard. Nobody's timer is reset by that; but who is
+        in an earlier term would answer in vain."""
+        if probe.term > self.state.term:
+            self.state.enter_term(probe.term)
         self.state.draft.tell(leader, ProbeAnswer(self.state.term, probe.sent))
 
     def _is_able(self) -> bool:

@@ -9,9 +9,10 @@ from unittest.mock import patch
 
 from peers.core.entry import Epoch, Origin
 from peers.core.epochs import Epochs, Opening
+from peers.core.following import Following
 from peers.core.joining import Joining
 from peers.core.log import Log
-from peers.core.messages import Envelope, Probe, Removed
+from peers.core.messages import Envelope, Probe, ProbeAnswer, Removed
 from peers.core.output import Output
 from peers.core.replica import Replica
 from tests.simulation.planting import planted
@@ -151,4 +152,16 @@ def copies_are_not_told() -> Iterator[None]:
 )
 def goes_by_its_own_list_alone() -> Iterator[None]:
     with patch.object(Epochs, "_members", lambda self: self.state.membership):
+        yield
+
+
+@planted(
+    "a probe of a later term is answered in an earlier one",
+    scenario="an_epoch_that_is_entered_by_a_greeting",
+)
+def stays_behind_a_probe() -> Iterator[None]:
+    def on_probe(self: Following, leader: str, probe: Probe) -> None:
+        self.state.draft.tell(leader, ProbeAnswer(self.state.term, probe.sent))
+
+    with patch.object(Following, "on_probe", on_probe):
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from peers.core.messages import EpochPropose, Hello
+from peers.core.messages import Append, EpochPropose, Hello, Probe
 from peers.core.outcomes import NodeStatus
 from tests.simulation.staging import (
     FOREVER_MS,
@@ -181,6 +181,34 @@ def an_epoch_whose_opener_fails_at_once() -> World:
     return recover(world)
 
 
+def an_epoch_that_is_entered_by_a_greeting() -> World:
+    """Who opened it is heard to be in it, and nothing else of it, until it is suspended. Then it
+    probes, in a term that the others do not know yet.
+
+    Found by a random run: each answer to a probe was of no term that the leader cared for."""
+    world = stage(3)
+    told = write(world, "a", "x")
+    assert world.run(1_000, told.answered)
+    world.run(500)
+    power_cut(world)
+    world.hold = lambda envelope: (
+        FOREVER_MS
+        if envelope.epoch.number == 2 and isinstance(envelope.message, Append | Probe)
+        else 0
+    )
+    for id in "abc":
+        world.restart(id)
+    nodes = world.nodes.values()
+    assert world.run(
+        WAIT_MS + 8_000, lambda: all(node.disk.promise.epoch.number == 2 for node in nodes)
+    )
+    world.run(2 * STAGED.election_timeout_ms)
+    world.hold = None
+    assert world.run(5_000, lambda: all_active(world) and at_rest(world))
+    assert {node.disk.promise.epoch.number for node in nodes} == {2}
+    return recover(world)
+
+
 def a_majority_that_is_only_away() -> World:
     """One node is left that hears nobody. That is no reason for an epoch of its own, however long
     it lasts: the others go on without it."""
@@ -201,5 +229,6 @@ EPOCHS: tuple[Callable[[], World], ...] = (
     a_cold_start_that_one_does_not_accept,
     a_leader_that_was_taking_itself_out,
     an_epoch_whose_opener_fails_at_once,
+    an_epoch_that_is_entered_by_a_greeting,
     a_majority_that_is_only_away,
 )

@@ -59,6 +59,9 @@ MET = {
     101629: "two of four held entries of a wrong time, and the others refused both for ever",
     103031: "a leader that was taking itself out, once more: the others waited for it",
     102609: "more was harmed than may be: by a list that only stood on disks, a voter was the last",
+    103934: "a leader that had heard the time from another was judged by its own disk, once more",
+    104475: "and again, with two that had both heard it",
+    104509: "a suspended leader was answered in an earlier term, and took that for no answer",
     30340: "who was removed, and took the others for earlier lives, was never told",
 }
 

@@ -102,8 +102,8 @@ class ClusterLog:
             self._begin(promise, found.log, commit=found.commit, resumed=resumed)
             undo.pop_all()
         self._started = True
-        if self.plan.join:
-            self.mesh.seek(self.plan.join)
+        own = {self.mesh.address, *self.plan.mesh.advertise}
+        self.mesh.seek([address for address in self.plan.join if address not in own])
         self._note_clock()
         self._tick_often()
         if self._disk.keeps:

@@ -44,7 +44,8 @@ def _minority(world: World) -> int:
 
 def _may_lose(world: World, node: Node) -> bool:
     """Whether this one may lose what it promised to keep, beside those who have already."""
-    impaired = world.impaired()
+    # A snapshot of a state that is corrupt may be unreadable at the next start.
+    impaired = world.impaired() | {n.id for n in world.nodes.values() if n.corrupted}
     if node.impaired or node.id in impaired:
         return False
     # By the list that is in force, and by one that is on its way to be, or stands on a disk.

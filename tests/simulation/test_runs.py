@@ -62,6 +62,7 @@ MET = {
     103934: "a leader that had heard the time from another was judged by its own disk, once more",
     104475: "and again, with two that had both heard it",
     104509: "a suspended leader was answered in an earlier term, and took that for no answer",
+    601652: "more was harmed than may be: a corrupt snapshot cost a log, beside two that were gone",
     30340: "who was removed, and took the others for earlier lives, was never told",
 }
 

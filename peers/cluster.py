@@ -28,7 +28,6 @@ from peers.cluster_met import Met
 from peers.cluster_plan import ADDRESS_SEPARATOR, MESH, ClusterPlan, mesh_addresses
 from peers.cluster_snapshots import Kept
 from peers.cluster_status import standing, unknown
-from peers.core.base import Base
 from peers.core.changes import Changing
 from peers.core.clock import resume_from
 from peers.core.entry import NO_EPOCH, Dot, Epoch
@@ -42,7 +41,7 @@ from peers.effects import Effects
 from peers.errors import RefusedError, StorageError
 from peers.mesh import Mesh
 from peers.mesh_settings import Identity
-from peers.ordered_log import Ack, Application, LogStatus, NodeStatus
+from peers.ordered_log import Ack, Application, LogStatus, NodeStatus, put_together
 from peers.store import Found
 from peers.wire_fields import OPERATION_BYTES_MAX
 
@@ -61,7 +60,6 @@ class ClusterLog:
         self.plan = plan  # what is told of the member may change until the start
         self.replica: Replica | None = None
         self.met = Met(plan)
-        self._status = NodeStatus.STARTING
         self._started = self._stopping = False
         self._broken = ""  # why this process cannot take part any more
         self._outputs: list[Output] = []
@@ -80,7 +78,7 @@ class ClusterLog:
     async def start(self, application: Application) -> None:
         """Take up what is kept, and find the others. It serves when `node_status` says so."""
         if self._started:
-            raise RefusedError(str(self._status), "a log is started once; make another one")
+            raise RefusedError(str(self.node_status), "a log is started once; make another one")
         self._application = application
         self._loop = asyncio.get_running_loop()
         async with contextlib.AsyncExitStack() as undo:
@@ -111,13 +109,12 @@ class ClusterLog:
             self.kept = Kept(self._disk, application, interval_s, self._here)
             self._later(self.kept.run())
 
-    def _here(self) -> Base | None:
-        """What lies up to where the application is, if that may be kept."""
+    def _here(self) -> tuple[Log, int] | None:
+        """The log, and how far the application has come in it, if its state may be kept."""
         replica = self.replica
         if replica is None or not replica.state.intact:
             return None
-        self._disk.keep_behind(replica.state.log.base.position.index)
-        return replica.state.log.base_at(self._effects.applied)
+        return replica.state.log, self._effects.applied
 
     async def _open_disk(self, undo: contextlib.AsyncExitStack) -> Found:
         keeping = self.plan.keeping
@@ -147,10 +144,7 @@ class ClusterLog:
         if found.snapshot is None:
             return found
         try:
-            arriving = self._application.arriving()
-            for chunk in found.snapshot.chunks():
-                arriving.take(chunk)
-            arriving.finish()
+            arriving, _ = put_together(self._application, found.snapshot.chunks())
         except Exception as exc:
             logger.exception("node %s: the snapshot cannot be taken up", self.id)
             return await self._disk.refuse_snapshot(found.snapshot, promise, str(exc))
@@ -168,11 +162,11 @@ class ClusterLog:
     ) -> None:
         """A life of the replica begins."""
         self.promise = promise
+        self._effects.begin(commit)
         member = replace(self.plan.member, birth=promise.birth)
         addresses = self.plan.mesh.advertise or (self.mesh.address,)
         details = {**dict(member.details), MESH: ADDRESS_SEPARATOR.join(addresses)}
         member = replace(member, details=tuple(sorted(details.items())))
-        contacts, founders = self.met.contacts, self.met.founders
         self.replica = Replica(
             self.id,
             promise,
@@ -183,8 +177,8 @@ class ClusterLog:
             commit=commit,
             resumed=resumed,
             member=member,
-            contacts=contacts,
-            founders=founders,
+            contacts=self.met.contacts,
+            founders=self.met.founders,
             leads=leads,
             level=self.plan.level,
             timing=self.plan.timing,
@@ -275,10 +269,8 @@ class ClusterLog:
         """What follows would rely on what is not kept: this process takes no more part."""
         self._broken = why
         logger.critical("node %s takes no more part, and has to be restarted: %s", self.id, why)
-        replica, self.replica = self.replica, None
-        if replica is not None:
-            self._effects.give_up(replica)
-        self._refuse_barriers()
+        if self.replica is not None:
+            self.leave()
 
     def _touch(self) -> None:
         if not self._ticking:
@@ -286,6 +278,7 @@ class ClusterLog:
             self._loop.call_soon(self.end_turn)
 
     def end_turn(self) -> None:
+        """Let the core do what is due now that a turn of the loop, or of a peer's, is over."""
         self._ticking = False
         replica = self.replica
         if replica is None:
@@ -319,6 +312,7 @@ class ClusterLog:
         """This life of the replica is over: what was in flight is unknown."""
         replica, self.replica = self.replica, None
         assert replica is not None
+        self._looked_ms = -1
         self._outputs.clear()
         self._effects.give_up(replica)
         self._refuse_barriers()
@@ -340,7 +334,6 @@ class ClusterLog:
             self._application.arriving().install()
         if not log.last.index:
             log = Log(replace(log.base, membership=entrance.membership))
-        self._effects.begin(commit)
         self._begin(promise, log, commit=commit, resumed=entrance.time, leads=entrance.leads)
 
     def is_a_copy(self) -> None:
@@ -355,7 +348,7 @@ class ClusterLog:
             "anew, as another under its name",
             self.id,
         )
-        promise = Promise(NO_EPOCH, secrets.token_hex(BIRTH_BYTES), 1, 0, None)
+        promise = self._next_life(None)
         try:
             await self._disk.start_over(promise)
         except StorageError as exc:
@@ -363,7 +356,8 @@ class ClusterLog:
             return
         self._application.arriving().install()
         await self.mesh.stop()
-        self.mesh = Mesh(Identity(self.id, promise.birth, 1), self.plan.mesh, self.links)
+        identity = Identity(self.id, promise.birth, promise.incarnation)
+        self.mesh = Mesh(identity, self.plan.mesh, self.links)
         await self.mesh.start()
         members = [m for m in before.state.membership.members if m.id != self.id]
         self.met.come_back_to(members)
@@ -408,9 +402,7 @@ class ClusterLog:
 
     def propose(self, operation: bytes, ack: Ack = Ack.QUORUM, until: int | None = None) -> Dot:
         """Put an operation in order, at the end of this turn."""
-        replica, status = self.replica, self.node_status
-        if replica is None or status is not NodeStatus.ACTIVE:
-            raise RefusedError(str(status), f"node {self.id} is {status}")
+        replica = self._active()
         if len(operation) > OPERATION_BYTES_MAX:
             raise RefusedError(
                 "too_large", f"{len(operation)} bytes, where {OPERATION_BYTES_MAX} are the most"
@@ -428,9 +420,7 @@ class ClusterLog:
 
     async def read_barrier(self) -> int:
         """Ask the leader, or a majority where we lead, as of when one may read."""
-        status = self.node_status
-        if self.replica is None or status is not NodeStatus.ACTIVE:
-            raise RefusedError(str(status), f"node {self.id} is {status}")
+        self._active()
         self._barrier += 1
         waiting: asyncio.Future[Barrier] = self._loop.create_future()
         self._barriers[self._barrier] = waiting
@@ -441,6 +431,13 @@ class ClusterLog:
         if self.replica is not None:
             self.replica.state.clock.at_least(barrier.time)
         return barrier.index
+
+    def _active(self) -> Replica:
+        """The replica, where this node serves. RefusedError else."""
+        status = self.node_status
+        if self.replica is None or status is not NodeStatus.ACTIVE:
+            raise RefusedError(str(status), f"node {self.id} is {status}")
+        return self.replica
 
     def _refuse_barriers(self) -> None:
         waiting, self._barriers = self._barriers, {}

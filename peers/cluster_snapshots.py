@@ -12,13 +12,14 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
-from peers.core.base import Base
+from peers.core.log import Log
 from peers.core.messages import Local, Piece, Restored, SnapshotPiece
 from peers.core.output import Capture, Close, Install, Read, Serve
 from peers.disk import Disk, SnapshotWriting
 from peers.errors import StorageError
 from peers.ordered_log import Application, Arriving
 from peers.snapshot_pieces import Pieces
+from peers.snapshots import failure_is_logged
 
 logger = logging.getLogger(__name__)
 
@@ -128,9 +129,9 @@ class Kept:
         disk: Disk,
         application: Application,
         interval_s: float,
-        here: Callable[[], Base | None],
+        here: Callable[[], tuple[Log, int] | None],
     ) -> None:
-        """`here`: what lies up to where the application is; None where that is not to be kept."""
+        """`here`: the log, and how far the application is; None where that is not to be kept."""
         self._disk, self._application = disk, application
         self._interval_s = interval_s
         self._here = here
@@ -139,16 +140,17 @@ class Kept:
         """Keep them, until cancelled."""
         while True:
             await asyncio.sleep(self._interval_s)
-            try:
+            with failure_is_logged():
                 await self.keep()
-            except StorageError as exc:
-                logger.error("keeping a snapshot failed, the one before stays: %s", exc)
-            except Exception:
-                logger.exception("keeping a snapshot failed, the one before stays")
 
     async def keep(self) -> bool:
         """Keep one now, if there is anything new."""
-        base = self._here()
+        here = self._here()
+        if here is None:
+            return False
+        log, applied = here
+        self._disk.keep_behind(log.base.position.index)
+        base = log.base_at(applied)
         if base is None or base.position.index <= self._disk.snapshot_index:
             return False
         snapshot = self._application.capture()

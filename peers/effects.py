@@ -49,7 +49,7 @@ class Effects:
         self._disk, self._mesh = disk, mesh
         self._application, self._core = application, core
         self._loop = asyncio.get_running_loop()
-        self.begin(disk.snapshot_index)
+        self.begin(0)
 
     def begin(self, applied: int) -> None:
         """A life of the replica begins, with the state of the application at this index."""

@@ -12,7 +12,7 @@ The promises:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -105,6 +105,14 @@ class Application(Protocol):
     def arriving(self) -> Arriving:
         """A snapshot is about to come. Whatever its pieces raise, and until it is installed, the
         state that there is stays as it is."""
+
+
+def put_together(application: Application, chunks: Iterable[bytes]) -> tuple[Arriving, int]:
+    """A snapshot of which all is there, ready to be installed, and its index."""
+    arriving = application.arriving()
+    for chunk in chunks:
+        arriving.take(chunk)
+    return arriving, arriving.finish()
 
 
 class OrderedLog(Protocol):

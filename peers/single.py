@@ -24,7 +24,15 @@ from peers.clocks import boot_ms, wall_ms
 from peers.core.clock import ClusterClock, resume_from
 from peers.core.entry import Dot, Entry, Epoch, Origin
 from peers.errors import OutdatedError, RefusedError, StorageError
-from peers.ordered_log import Ack, Application, Checked, LogStatus, NodeStatus, Settled
+from peers.ordered_log import (
+    Ack,
+    Application,
+    Checked,
+    LogStatus,
+    NodeStatus,
+    Settled,
+    put_together,
+)
 from peers.snapshots import SnapshotKeeper
 from peers.storage import Mark, State, StateDirectory, next_life
 
@@ -116,10 +124,7 @@ class SingleLog:
         if stored is None:
             return None
         try:
-            arriving = self._application.arriving()
-            for chunk in stored.chunks():
-                arriving.take(chunk)
-            self._index = arriving.finish()
+            arriving, self._index = put_together(self._application, stored.chunks())
         except StorageError:
             raise
         except Exception as exc:

@@ -11,13 +11,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from peers.errors import StorageError
 from peers.ordered_log import Application
 from peers.storage import Mark, StateDirectory
 
 logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def failure_is_logged() -> Iterator[None]:
+    """A snapshot that cannot be kept is no reason to stop."""
+    try:
+        yield
+    except StorageError as exc:
+        logger.error("keeping a snapshot failed, the one before stays: %s", exc)
+    except Exception:
+        logger.exception("keeping a snapshot failed, the one before stays")
 
 
 class SnapshotKeeper:
@@ -78,12 +90,8 @@ class SnapshotKeeper:
             return False
 
     async def _try_to_keep(self, wanted: Callable[[], bool]) -> None:
-        try:
+        with failure_is_logged():
             await self._keep(wanted)
-        except StorageError as exc:
-            logger.error("keeping a snapshot failed, the one before stays: %s", exc)
-        except Exception:
-            logger.exception("keeping a snapshot failed, the one before stays")
 
     async def _keep(self, wanted: Callable[[], bool]) -> None:
         mark = self._here()

@@ -15,7 +15,7 @@ from typing import Any
 
 from peers.core.entry import Dot, Entry, Epoch
 from peers.errors import OutdatedError
-from peers.ordered_log import Checked, Settled
+from peers.ordered_log import Checked, Settled, put_together
 from peers.single import SingleLog
 
 CHUNK_LINES = 20
@@ -85,10 +85,7 @@ class Notebook:
         return Arriving(self)
 
     def restore(self, chunks: Iterable[bytes]) -> int:
-        arriving = self.arriving()
-        for chunk in chunks:
-            arriving.take(chunk)
-        index = arriving.finish()
+        arriving, index = put_together(self, chunks)
         arriving.install()
         return index
 

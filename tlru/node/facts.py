@@ -67,25 +67,11 @@ def seats(node: Node, service: CacheService) -> list[dict[str, Any]]:
     whether they were heard of late."""
     found = []
     for each in service.log.status().members:
-        seat = seat_of(each) if "details" in each else dict(each)
+        seat = seat_of(each)
         own = seat["id"] == node.config.id
         heard = "active" if each.get("heard", True) else "silent"
         found.append({**seat, "status": node.status if own else heard})
     return found
-
-
-def member(node: Node) -> dict[str, Any]:
-    """The node's seat in a cluster of one."""
-    config = node.config
-    return {
-        "id": config.id,
-        "addresses": addresses(node),
-        "region": config.region,
-        "zone": config.zone,
-        "labels": dict(config.label),
-        "priority": config.priority,
-        "role": "voter",
-    }
 
 
 def status(node: Node, service: CacheService) -> dict[str, Any]:

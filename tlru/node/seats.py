@@ -6,7 +6,7 @@ does not read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from tlru.config import Config
 URL: Final = "url"
 ZONE: Final = "zone"
 LABEL: Final = "label."
-SEPARATOR: Final = ","
+SEPARATOR: Final = ","  # no URL has one
 STATE_FOLDER: Final = "state"
 LOG_FOLDER: Final = "log"
 
@@ -75,12 +75,23 @@ def _keeping(config: Config) -> Keeping:
     )
 
 
-def _details(config: Config, urls: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _details(config: Config, urls: Iterable[str]) -> Iterator[tuple[str, str]]:
     yield URL, SEPARATOR.join(urls)
     if config.zone:
         yield ZONE, config.zone
     for name, word in config.label.items():
         yield LABEL + name, word
+
+
+def alone(config: Config, urls: Iterable[str]) -> dict[str, Any]:
+    """The seat of a node that has the cluster for itself, as a log tells of it."""
+    return {
+        "id": config.id,
+        "priority": config.priority,
+        "region": config.region,
+        "role": str(Role.VOTER),
+        "details": dict(_details(config, urls)),
+    }
 
 
 def seat_of(member: Mapping[str, Any]) -> dict[str, Any]:

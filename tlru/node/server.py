@@ -26,7 +26,7 @@ from tlru.node.health import Health
 from tlru.node.http import HttpSide
 from tlru.node.origins import Origins
 from tlru.node.rates import Rates
-from tlru.node.seats import plan_of
+from tlru.node.seats import alone, plan_of
 from tlru.node.service import CacheService
 from tlru.node.session import NodeOp, Session
 from tlru.node.websocket import WebSocketConnection
@@ -86,7 +86,7 @@ class Node:
             config.id,
             directory,
             snapshot_interval_s=config.snapshot_interval,
-            member=lambda: facts.member(self),
+            member=lambda: alone(config, facts.addresses(self)),
         )
 
     # -- coming up
@@ -229,9 +229,11 @@ class Node:
     def _say_goodbye(self) -> None:
         """Let clients go elsewhere. Where nobody else serves this cache there is nothing to be
         gained by leaving slowly."""
-        for session in self._sessions():
-            others = facts.others(self, session.service)
-            session.push({"push": "goaway", "reason": "stopping", "within": 0, "servers": others})
+        for service in self.services.values():
+            others = facts.others(self, service)
+            for session in self._sessions_of(service):
+                goaway = {"push": "goaway", "reason": "stopping", "within": 0, "servers": others}
+                session.push(goaway)
 
     def _leave_epoch(self, cache: str) -> None:
         """What clients of this cache know of positions is of another epoch."""
@@ -246,15 +248,17 @@ class Node:
             if told != self._told_servers.setdefault(service.name, told):
                 self._told_servers[service.name] = told
                 leader = service.log.status().leader
-                for session in self._sessions():
-                    if session.service is service:
-                        session.push({"push": "servers", "servers": told, "leader": leader})
+                for session in self._sessions_of(service):
+                    session.push({"push": "servers", "servers": told, "leader": leader})
 
     async def _until_answered(self, grace: float) -> None:
         """Let what was asked before be answered."""
         waits = [session.until_idle() for session in self._sessions()]
         if waits:
             await asyncio.wait(waits, timeout=grace)
+
+    def _sessions_of(self, service: CacheService) -> list[Session]:
+        return [session for session in self._sessions() if session.service is service]
 
     def _sessions(self) -> list[Session]:
         return [each.session for each in self.connections if each.session is not None]

@@ -24,7 +24,7 @@ from peers.mesh_door import Door
 from peers.mesh_ends import Close, End
 from peers.mesh_greeting import CHALLENGE_BYTES, MARKER, Greeting, Handshake, Side
 from peers.mesh_link import Link, Phase
-from peers.mesh_lives import Life, Lives
+from peers.mesh_lives import Lives
 from peers.mesh_peer import Peer
 from peers.mesh_settings import Identity, Lineage, MeshSettings
 from peers.mesh_status import Complaints, PeerStatus
@@ -82,8 +82,7 @@ class Mesh:
         self.on_message: Callable[[str, bytes], None] = owner.on_message
         self.on_turn_end: Callable[[], None] = owner.on_turn_end
         self._owner = owner
-        life = Life(identity.incarnation, self.nonce)
-        self._lives = Lives(identity.node, identity.birth, life)
+        self._lives = Lives(identity.node, identity.birth)
         self._peers: dict[NodeId, Peer] = {}
         self._wanted: dict[NodeId, tuple[str, ...]] = {}
         self._seekers: dict[str, tuple[Dialler, asyncio.Task[None]]] = {}

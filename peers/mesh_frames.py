@@ -29,7 +29,6 @@ PING: Final = 0x89
 PONG: Final = 0x8A
 _SMALL: Final = frozenset((TEXT, CLOSE, PING, PONG))
 SMALL_BYTES_MAX: Final = 125  # of a frame that is no message of the owner
-HEADER_BYTES_MAX: Final = 14
 
 _MASKED: Final = 0x80
 _MEDIUM: Final = struct.Struct("!BBH")

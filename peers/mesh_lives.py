@@ -1,8 +1,8 @@
 """Which processes have been met: copies of a state directory are told from nodes that came back.
 
 Pure. Every start of a node raises its incarnation, which is on disk before anything leaves the
-process. So two processes of one birth and incarnation, known apart by what each has drawn at its
-start, run on copies of one directory: whichever comes second is refused.
+process. So a process with an earlier one than is known, or with the same and something else drawn
+at its start, runs on a copy of a directory: it is refused.
 
 Invariant: what is remembered is bounded; the oldest is forgotten first.
 """
@@ -26,10 +26,10 @@ class Life(NamedTuple):
 
 
 class Lives:
-    """The newest life of each birth that was met, the own one among them."""
+    """The newest life of each birth that was met."""
 
-    def __init__(self, node: str, birth: str, life: Life) -> None:
-        self._node, self._birth, self._own = node, birth, life
+    def __init__(self, node: str, birth: str) -> None:
+        self._node, self._birth = node, birth
         self._met: dict[str, Life] = {}
         self._copies: dict[str, str] = {}  # the nonce of the last copy of each birth
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from peers.errors import LinkError
 from peers.mesh_ends import Close
-from peers.mesh_lives import LIVES_MAX, Life, Lives
+from peers.mesh_lives import LIVES_MAX, Lives
 from peers.mesh_pulse import RECENT, Pulse, ping, pong, read_pong
 from peers.mesh_settings import MeshSettings, is_loopback, join_address, split_address
 from peers.mesh_status import COMPLAINT_EVERY_S, COMPLAINTS_MAX, Complaints
@@ -132,7 +132,7 @@ def test_any_bytes_are_a_ping_or_an_error(text: bytes) -> None:
 
 
 def lives() -> Lives:
-    return Lives("a", "birth of a", Life(3, "mine"))
+    return Lives("a", "birth of a")
 
 
 def test_a_later_start_is_welcome_and_an_earlier_one_is_not() -> None:

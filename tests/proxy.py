@@ -11,6 +11,8 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from tests.running import end
+
 CHUNK_BYTES = 1 << 16  # and no more than about that waits in the kernel unread
 
 
@@ -98,11 +100,7 @@ class Proxy:
 
     async def stop(self) -> None:
         """End everything."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end(self._tasks)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 import msgpack
@@ -41,13 +41,22 @@ async def a_node(**options: Any) -> AsyncIterator[Node]:
         yield node
 
 
-async def until(holds: Callable[[], bool]) -> None:
+async def until(holds: Callable[[], object], within_s: float = PATIENCE_S) -> None:
     """Look again and again, until what a node does by itself has been done."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(within_s):
         for _ in itertools.count():
             if holds():
                 return
             await asyncio.sleep(0.01)
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel what still runs, and wait until it has ended."""
+    running = list(tasks)
+    for task in running:
+        task.cancel()
+    if running:
+        await asyncio.wait(running)
 
 
 class Talker:

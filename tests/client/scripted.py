@@ -215,11 +215,7 @@ class Scripted:
 
     async def stop(self) -> None:
         """Cut what is still there."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await running.end(self._tasks)
 
 
 @asynccontextmanager

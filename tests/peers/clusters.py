@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import functools
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,9 +14,10 @@ from peers.core.membership import Member, Role
 from peers.core.timing import Bounds, Timing
 from peers.mesh_settings import MeshSettings, MeshTiming
 from peers.ordered_log import NodeStatus
+from tests import running
 from tests.peers.notebook import Notebook
 
-LOOK_S, LOOKS_MAX = 0.005, 8_000
+until = functools.partial(running.until, within_s=40)
 TIMING = Timing(
     heartbeat_ms=50, election_timeout_ms=600, step_ms=80, settle_ms=1_500, cold_start_wait_ms=1_500
 )
@@ -90,10 +91,10 @@ class Cluster:
 
     async def start(self, plan: ClusterPlan, notebook: Notebook | None = None) -> Running:
         """Start a node, and know it by its name."""
-        running = Running(ClusterLog(plan), notebook or Notebook(), plan)
-        await running.log.start(running.notebook)
-        self.nodes[plan.member.id] = running
-        return running
+        node = Running(ClusterLog(plan), notebook or Notebook(), plan)
+        await node.log.start(node.notebook)
+        self.nodes[plan.member.id] = node
+        return node
 
     async def found(self, *ids: str) -> list[Running]:
         """Nodes that found a cluster together, the first with the highest priority."""
@@ -152,17 +153,3 @@ async def cluster(
     finally:
         for id in list(made.nodes):
             await made.stop(id)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until something is so that nobody tells."""
-    for _ in range(LOOKS_MAX):
-        if condition():
-            return
-        await asyncio.sleep(LOOK_S)
-    raise AssertionError("what was waited for did not come about")
-
-
-def ids(nodes: Sequence[Running]) -> list[str]:
-    """Their names."""
-    return [node.log.id for node in nodes]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import itertools
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -18,9 +17,10 @@ from peers.mesh_greeting import Greeting, Side
 from peers.mesh_settings import Identity, Lineage, MeshSettings, MeshTiming
 from peers.mesh_status import PeerState, PeerStatus
 from peers.mesh_upgrade import Upgrade
+from tests.running import PATIENCE_S
+from tests.running import until as until
 
 SECRET = b"the secret of this cluster"
-PATIENCE_S = 20.0
 # Short where a test waits for it, long where a slow machine must not be taken for a fault.
 QUICK = MeshTiming(
     ping_s=0.05,
@@ -135,15 +135,6 @@ async def all_linked(*meshes: Noted) -> None:
 def half_open(one: Noted) -> int:
     """How many connections have not proved themselves."""
     return 0 if one._door is None else one._door.half_open
-
-
-async def until(holds: Callable[[], Any]) -> None:
-    """Look again and again, until something is so that nobody tells."""
-    async with asyncio.timeout(PATIENCE_S):
-        for _ in itertools.count():
-            if holds():
-                return
-            await asyncio.sleep(0.002)
 
 
 def run(

@@ -24,7 +24,6 @@ from tests.peers.disk_story import BLANK, DATA, EPOCH, FOUNDERS, STATE, batches_
 from tests.peers.forgetful_files import ForgetfulFiles
 
 PROMISE = replace(BLANK, epoch=EPOCH, incarnation=4, term=3, vote=Origin("b", "b1"))
-NAMES = {"log": ".log", "snapshot": "snapshot-"}
 
 
 def new_files() -> ForgetfulFiles:

@@ -11,7 +11,6 @@ import pytest
 
 from peers.mesh_status import PeerState
 from tests.peers.meshes import (
-    PATIENCE_S,
     SECRET,
     Noted,
     all_linked,
@@ -23,6 +22,7 @@ from tests.peers.meshes import (
     until,
 )
 from tests.proxy import Proxy, proxy
+from tests.running import PATIENCE_S
 
 
 def numbered(count: int, size: int = 8) -> list[bytes]:

@@ -86,14 +86,20 @@ def power_cut(world: World) -> None:
         node.disk.damaged = True
 
 
-def a_full_power_cut() -> World:
-    """Nobody knows whether it has all that it promised, so nobody can vote. When all of them are
-    there, and only then, they go on from the newest log, in an epoch of its own."""
+def without_power() -> World:
+    """A cluster that had an x, and stands still."""
     world = stage(3)
     told = write(world, "a", "x")
     assert world.run(1_000, told.answered)
     world.run(500)
     power_cut(world)
+    return world
+
+
+def a_full_power_cut() -> World:
+    """Nobody knows whether it has all that it promised, so nobody can vote. When all of them are
+    there, and only then, they go on from the newest log, in an epoch of its own."""
+    world = without_power()
     for id in "bc":
         world.restart(id)
     world.run(3 * WAIT_MS)
@@ -111,11 +117,7 @@ def a_full_power_cut() -> World:
 def a_cold_start_that_one_does_not_accept() -> World:
     """All are there, and one never hears the proposal. It may have good reasons to refuse it: there
     is no new epoch without it."""
-    world = stage(3)
-    told = write(world, "a", "x")
-    assert world.run(1_000, told.answered)
-    world.run(500)
-    power_cut(world)
+    world = without_power()
     world.hold = lambda envelope: (
         FOREVER_MS if isinstance(envelope.message, EpochPropose) and envelope.to == "c" else 0
     )
@@ -157,11 +159,7 @@ def an_epoch_whose_opener_fails_at_once() -> World:
 
     Found by a random run: three who were in it waited for a fourth, and that for a leader's word.
     """
-    world = stage(3)
-    told = write(world, "a", "x")
-    assert world.run(1_000, told.answered)
-    world.run(500)
-    power_cut(world)
+    world = without_power()
     world.hold = lambda envelope: (
         FOREVER_MS if envelope.to == "c" and not isinstance(envelope.message, OPENING) else 0
     )
@@ -186,11 +184,7 @@ def an_epoch_that_is_entered_by_a_greeting() -> World:
     probes, in a term that the others do not know yet.
 
     Found by a random run: each answer to a probe was of no term that the leader cared for."""
-    world = stage(3)
-    told = write(world, "a", "x")
-    assert world.run(1_000, told.answered)
-    world.run(500)
-    power_cut(world)
+    world = without_power()
     world.hold = lambda envelope: (
         FOREVER_MS
         if envelope.epoch.number == 2 and isinstance(envelope.message, Append | Probe)

@@ -45,6 +45,15 @@ def raise_level(world: World, by: str) -> None:
     world.nodes[by].change(lambda changing: changing.raise_level(2, now), world.now)
 
 
+def upgrade(world: World, ids: str) -> None:
+    """These get, one after another, a release that can apply feature level 2."""
+    for id in ids:
+        world.nodes[id].level = 2
+        world.crash(id)
+        world.restart(id)
+        world.run(3_000)
+
+
 def settle(world: World, *voters: str) -> World:
     """No more harm: these are the voters, they serve, and the others know that they are out."""
     world.network.heal()
@@ -241,12 +250,7 @@ def a_level_that_one_cannot_apply() -> World:
     """A feature level is put in force once every member can apply it. One that is started with an
     older release then stops before it, and serves nothing; a newcomer with one is refused."""
     world = stage(3)
-    for id in "ab":
-        world.nodes[id].level = 2
-    for id in "ba":
-        world.crash(id)
-        world.restart(id)
-        world.run(3_000)
+    upgrade(world, "ba")
     assert world.run(10_000, lambda: all_active(world) and world.leader() is not None)
     leader = world.leader()
     assert leader is not None
@@ -276,14 +280,10 @@ def a_level_that_one_cannot_apply() -> World:
 def a_level_that_is_raised_by_itself() -> World:
     """Where that is wished, once all have been able to apply it for so long, and not before."""
     world = World(1, 3, timing=replace(STAGED, finalize_after_ms=3_000), bounds=SINGLE)
-    for id in "abc":
-        world.nodes[id].level = 2
-    for id in "ba":
-        world.crash(id)
-        world.restart(id)
-        world.run(3_000)
+    upgrade(world, "ba")
     world.run(6_000)
     assert world.membership.level == 1, "c cannot apply it"
+    world.nodes["c"].level = 2
     world.crash("c")
     world.restart("c")
     assert world.run(5_000, lambda: all_active(world))

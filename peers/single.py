@@ -23,6 +23,7 @@ from pathlib import Path
 from peers.clocks import boot_ms, wall_ms
 from peers.core.clock import ClusterClock, resume_from
 from peers.core.entry import Dot, Entry, Epoch, Origin
+from peers.disk.storage import Mark, State, StateDirectory, next_life
 from peers.errors import OutdatedError, RefusedError, StorageError
 from peers.ordered_log import (
     Ack,
@@ -34,7 +35,6 @@ from peers.ordered_log import (
     put_together,
 )
 from peers.snapshots import SnapshotKeeper
-from peers.storage import Mark, State, StateDirectory, next_life
 
 logger = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from peers.disk.storage import Mark, StateDirectory
 from peers.errors import StorageError
 from peers.ordered_log import Application
-from peers.storage import Mark, StateDirectory
 
 logger = logging.getLogger(__name__)
 

@@ -300,10 +300,10 @@ def test_the_log_can_be_used_without_the_cache() -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("peers.mesh", "import tlru.engine.machine"),
-        ("peers.mesh", "from tlru import errors"),
+        ("peers.mesh.mesh", "import tlru.engine.machine"),
+        ("peers.mesh.mesh", "from tlru import errors"),
         ("peers.core.replica", "import asyncio"),
-        ("peers.core.replica", "from peers.storage import State"),
+        ("peers.core.replica", "from peers.disk.storage import State"),
         ("peers.core.replica", "from .. import storage"),
         ("peers.core.replica", "import os.path"),
         ("peers.core.replica", "def f():\n    import time"),
@@ -342,7 +342,7 @@ def test_an_offending_module_is_found(module: str, source: str) -> None:
     ("module", "source"),
     [
         ("peers.core.replica", "from .entry import Dot\nfrom collections import deque"),
-        ("peers.mesh", "import asyncio\nfrom .core import entry"),
+        ("peers.mesh.mesh", "import asyncio\nfrom ..core import entry"),
         ("tlru.engine.feeds", "import msgpack\nfrom peers.core.vector import Vector"),
         ("tlru.engine.feeds", "from tlru.engine.digest import record_hash\nrecord_hash(1)"),
         ("tlru.client.client", "import asyncio\nfrom peers.resilience import Backoff"),

@@ -20,8 +20,8 @@ from pathlib import Path
 from peers.core.entry import NO_EPOCH, Batch, Dot, Entry, Epoch, Origin
 from peers.core.membership import Member, Membership
 from peers.core.output import Entrance, Promise
-from peers.disk import Disk
-from peers.store import Found, Fsync, Store
+from peers.disk.disk import Disk
+from peers.disk.store import Found, Fsync, Store
 from peers.wire import pack_batch
 
 ME = Origin("node-a", "0123456789abcdef")

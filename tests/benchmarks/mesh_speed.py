@@ -23,10 +23,10 @@ from typing import Any
 import uvloop
 
 from peers.core.entry import NO_EPOCH
-from peers.mesh import Mesh
-from peers.mesh_frames import FrameWriter
-from peers.mesh_greeting import Greeting
-from peers.mesh_settings import Identity, Lineage, MeshSettings
+from peers.mesh.frames import FrameWriter
+from peers.mesh.greeting import Greeting
+from peers.mesh.mesh import Mesh
+from peers.mesh.settings import Identity, Lineage, MeshSettings
 
 FAR_CORE, NEAR_CORE = 0, 1
 SECRET = b"a secret for measuring"

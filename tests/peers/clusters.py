@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from peers.cluster import ClusterLog
-from peers.cluster_plan import ClusterPlan, Keeping
+from peers.cluster.cluster import ClusterLog
+from peers.cluster.plan import ClusterPlan, Keeping
 from peers.core.membership import Member, Role
 from peers.core.timing import Bounds, Timing
-from peers.mesh_settings import MeshSettings, MeshTiming
+from peers.mesh.settings import MeshSettings, MeshTiming
 from peers.ordered_log import NodeStatus
 from tests import running
 from tests.peers.notebook import Notebook

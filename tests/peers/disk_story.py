@@ -15,7 +15,7 @@ from peers.core.entry import NO_EPOCH, Batch, Dot, Entry, Epoch, Origin
 from peers.core.log import Log
 from peers.core.membership import Member, Membership
 from peers.core.output import Committed, Promise
-from peers.store import Found, Fsync, Store
+from peers.disk.store import Found, Fsync, Store
 from peers.wire import pack_batch
 from tests.peers.forgetful_files import CrashError, ForgetfulFiles
 

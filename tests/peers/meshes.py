@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from peers.core.entry import Epoch
-from peers.mesh import Mesh
-from peers.mesh_frames import Frame, FrameReader, FrameWriter
-from peers.mesh_greeting import Greeting, Side
-from peers.mesh_settings import Identity, Lineage, MeshSettings, MeshTiming
-from peers.mesh_status import PeerState, PeerStatus
-from peers.mesh_upgrade import Upgrade
+from peers.mesh.frames import Frame, FrameReader, FrameWriter
+from peers.mesh.greeting import Greeting, Side
+from peers.mesh.mesh import Mesh
+from peers.mesh.settings import Identity, Lineage, MeshSettings, MeshTiming
+from peers.mesh.status import PeerState, PeerStatus
+from peers.mesh.upgrade import Upgrade
 from tests.running import PATIENCE_S
 from tests.running import until as until
 

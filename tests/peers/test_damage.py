@@ -10,16 +10,16 @@ from random import Random
 
 import pytest
 
-from peers.cluster_file import ClusterFile, Listed
 from peers.core.base import BEGINNING, Base
 from peers.core.entry import Batch, Epoch, Origin
 from peers.core.log import Log
 from peers.core.membership import NOBODY, Member, Membership, Role
 from peers.core.output import Committed, Promise
-from peers.disk_records import Promised
+from peers.disk.cluster_file import ClusterFile, Listed
+from peers.disk.promises import Life, LifeFile, PromiseFile
+from peers.disk.records import Promised
+from peers.disk.store import Found, Store
 from peers.errors import DamagedError
-from peers.promises import Life, LifeFile, PromiseFile
-from peers.store import Found, Store
 from tests.peers.disk_story import BLANK, DATA, EPOCH, FOUNDERS, STATE, batches_of, make_batch
 from tests.peers.forgetful_files import ForgetfulFiles
 
@@ -236,7 +236,7 @@ def test_a_promise_comes_back_with_all_that_is_in_it() -> None:
 def test_the_last_promise_counts_and_the_file_is_begun_anew_when_it_has_grown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("peers.promises.GROWN_BYTES", 500)
+    monkeypatch.setattr("peers.disk.promises.GROWN_BYTES", 500)
     files = new_files()
     file = PromiseFile(files, STATE)
     sizes = []

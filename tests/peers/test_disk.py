@@ -19,15 +19,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peers import disk_writer
 from peers.core.base import Base
 from peers.core.entry import NO_EPOCH, Epoch
 from peers.core.log import Log
 from peers.core.output import Committed, Entrance, Install, Promise
-from peers.disk import Disk
+from peers.disk import writer
+from peers.disk.disk import Disk
+from peers.disk.files import OS_FILES, Files
+from peers.disk.store import Found, Fsync
 from peers.errors import StorageError
-from peers.files import OS_FILES, Files
-from peers.store import Found, Fsync
 from tests.peers.disk_story import FOUNDERS, ME, batches_of, make_batch
 from tests.peers.forgetful_files import ForgetfulFiles
 
@@ -47,7 +47,7 @@ def run(test: Coroutine[Any, Any, None]) -> None:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk_writer, "RETRY_S", 0.002)
+    monkeypatch.setattr(writer, "RETRY_S", 0.002)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from peers.mesh_status import PeerState
+from peers.mesh.status import PeerState
 from tests.peers.meshes import Noted, all_linked, introduce, mesh, run, started, timing, until
 from tests.proxy import Proxy, proxy
 

@@ -11,8 +11,8 @@ from websockets import frames as theirs
 from websockets.streams import StreamReader
 
 from peers.errors import LinkError
-from peers.mesh_ends import Close, reason, shown
-from peers.mesh_frames import BINARY, CLOSE, PING, PONG, TEXT, Frame, FrameReader, FrameWriter
+from peers.mesh.ends import Close, reason, shown
+from peers.mesh.frames import BINARY, CLOSE, PING, PONG, TEXT, Frame, FrameReader, FrameWriter
 
 MOST = 200_000
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from peers.core.entry import Epoch
 from peers.errors import LinkError, WireError
-from peers.mesh_ends import Close, End
-from peers.mesh_greeting import (
+from peers.mesh.ends import Close, End
+from peers.mesh.greeting import (
     ADDRESSES_MAX,
     CHALLENGE_BYTES,
     MARKER,

@@ -7,19 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from peers import (
-    mesh,
-    mesh_dialler,
-    mesh_greeting,
-    mesh_link,
-    mesh_lives,
-    mesh_settings,
-    mesh_status,
-    wire,
-)
-from peers.mesh_ends import REFUSALS, Close
-from peers.mesh_greeting import Greeting
-from peers.mesh_settings import MeshTiming
+from peers import wire
+from peers.mesh import dialler, greeting, link, lives, mesh, settings, status
+from peers.mesh.ends import REFUSALS, Close
+from peers.mesh.greeting import Greeting
+from peers.mesh.settings import MeshTiming
 
 PAGE = (Path(__file__).parents[2] / "docs" / "mesh.md").read_text()
 ROWS = [
@@ -29,12 +21,12 @@ ROWS = [
 ]
 MODULES = (
     mesh,
-    mesh_dialler,
-    mesh_greeting,
-    mesh_link,
-    mesh_lives,
-    mesh_settings,
-    mesh_status,
+    dialler,
+    greeting,
+    link,
+    lives,
+    settings,
+    status,
     wire,
 )
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20}

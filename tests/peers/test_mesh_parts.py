@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peers.errors import LinkError
-from peers.mesh_ends import Close
-from peers.mesh_lives import LIVES_MAX, Lives
-from peers.mesh_pulse import RECENT, Pulse, ping, pong, read_pong
-from peers.mesh_settings import MeshSettings, is_loopback, join_address, split_address
-from peers.mesh_status import COMPLAINT_EVERY_S, COMPLAINTS_MAX, Complaints
+from peers.mesh.ends import Close
+from peers.mesh.lives import LIVES_MAX, Lives
+from peers.mesh.pulse import RECENT, Pulse, ping, pong, read_pong
+from peers.mesh.settings import MeshSettings, is_loopback, join_address, split_address
+from peers.mesh.status import COMPLAINT_EVERY_S, COMPLAINTS_MAX, Complaints
 from tests.peers.meshes import SECRET, a_greeting
 
 

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from peers import mesh_status
 from peers.errors import LinkError
-from peers.mesh_ends import Close
-from peers.mesh_frames import BINARY, TEXT
-from peers.mesh_greeting import GREETING_BYTES_MAX, Handshake, Side, pack_greeting
-from peers.mesh_link import HALF_OPEN_BYTES_MAX
-from peers.mesh_status import PeerState
+from peers.mesh import status as mesh_status
+from peers.mesh.ends import Close
+from peers.mesh.frames import BINARY, TEXT
+from peers.mesh.greeting import GREETING_BYTES_MAX, Handshake, Side, pack_greeting
+from peers.mesh.link import HALF_OPEN_BYTES_MAX
+from peers.mesh.status import PeerState
 from tests.peers.meshes import (
     SECRET,
     Noted,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from peers.mesh_status import PeerState
+from peers.mesh.status import PeerState
 from tests.peers.meshes import (
     SECRET,
     Noted,

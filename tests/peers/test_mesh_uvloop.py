@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from peers.mesh_frames import BINARY
+from peers.mesh.frames import BINARY
 from tests.peers.meshes import (
     SECRET,
     all_linked,

@@ -16,10 +16,10 @@ import pytest
 
 from peers import single
 from peers.core.entry import Dot, Entry, Epoch, Origin
+from peers.disk.storage import Mark, State, StateDirectory
 from peers.errors import RefusedError, StorageError
 from peers.ordered_log import Ack, NodeStatus, Settled
 from peers.single import SingleLog
-from peers.storage import Mark, State, StateDirectory
 from tests.peers.notebook import Arriving, Notebook
 from tlru.engine.machine import Machine
 from tlru.engine.operations import Set, encode

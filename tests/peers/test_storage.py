@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from peers import storage
-from peers.chunk_files import FRAME
 from peers.core.entry import Epoch
+from peers.disk import storage
+from peers.disk.chunk_files import FRAME
+from peers.disk.storage import Mark, State, StateDirectory, next_life
 from peers.errors import StorageError
-from peers.storage import Mark, State, StateDirectory, next_life
 
 MARK = Mark(Epoch(2, "beef", "cafe"), 7, 1_000, 2_000)
 STATE = State("birth", 3, Epoch(2, "beef"), True, 7, 1_000, 2_000)

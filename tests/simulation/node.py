@@ -1,6 +1,7 @@
 """One simulated node: a replica, the cache machine above it, and the disk under it.
 
-It is a shell like `peers/cluster.py`: it carries out outputs in their order and decides nothing.
+It is a shell like `peers/cluster/cluster.py`: it carries out outputs in their order, and decides
+nothing.
 """
 
 from __future__ import annotations

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from peers.cluster_plan import ClusterPlan, Keeping
+from peers.cluster.plan import ClusterPlan, Keeping
 from peers.core.membership import Member, Role
 from peers.core.timing import Timing
-from peers.mesh_settings import MeshSettings
-from peers.store import Fsync
+from peers.disk.store import Fsync
+from peers.mesh.settings import MeshSettings
 from tlru.config import Config
 
 URL: Final = "url"

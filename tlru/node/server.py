@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from peers.awake import Awake
-from peers.cluster import ClusterLog
+from peers.cluster.cluster import ClusterLog
 from peers.errors import StorageError
 from peers.single import SingleLog
 from tlru import errors

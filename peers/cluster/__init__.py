@@ -1,0 +1,1 @@
+"""The log that several nodes share: `ClusterLog` in `cluster.py`, and what it is made of."""

@@ -1,0 +1,489 @@
+"""`ClusterLog`: the ordered log that several nodes share.
+
+The asyncio shell around one replica: it hands in messages, ticks and operations, and carries out
+what comes of them, in its order (`effects.py`). It decides nothing about the log; it decides when
+the core is called, how a life of the replica begins and ends, and what is told of it.
+
+Invariant: outputs are carried out one after another, whatever the application does meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from peers import wire
+from peers.clocks import boot_ms, wall_ms
+from peers.cluster.effects import Effects
+from peers.cluster.links import Links
+from peers.cluster.met import Met
+from peers.cluster.plan import ADDRESS_SEPARATOR, MESH, ClusterPlan, mesh_addresses
+from peers.cluster.snapshots import Kept
+from peers.cluster.status import standing, unknown
+from peers.core.changes import Changing
+from peers.core.clock import resume_from
+from peers.core.entry import NO_EPOCH, Dot, Epoch
+from peers.core.log import Log
+from peers.core.membership import NodeId
+from peers.core.messages import AskBarrier, HandOver, Local, Stored
+from peers.core.output import NOTHING, Barrier, Entrance, Output, Promise
+from peers.core.replica import Replica
+from peers.disk.disk import Disk
+from peers.disk.store import Found
+from peers.errors import RefusedError, StorageError
+from peers.mesh.mesh import Mesh
+from peers.mesh.settings import Identity
+from peers.ordered_log import Ack, Application, LogStatus, NodeStatus, put_together
+from peers.wire_fields import OPERATION_BYTES_MAX
+
+logger = logging.getLogger(__name__)
+
+TICK_S: Final = 0.02  # so often the core is asked what is due, if nothing else happens
+NOTE_CLOCK_S: Final = 0.5  # so often the time is noted, for when the whole cluster was down
+NOTE_AGE_MS: Final = 5_000  # a note may be so old, on a disk that is slow
+BIRTH_BYTES: Final = 8
+
+
+class ClusterLog:
+    """An `OrderedLog` of this node and its peers."""
+
+    def __init__(self, plan: ClusterPlan) -> None:
+        self.plan = plan  # what is told of the member may change until the start
+        self.replica: Replica | None = None
+        self.met = Met(plan)
+        self._started = self._stopping = False
+        self._broken = ""  # why this process cannot take part any more
+        self._outputs: list[Output] = []
+        self._driving = False
+        self._ticking = False  # a tick at the end of this turn is on its way
+        self._barriers: dict[int, asyncio.Future[Barrier]] = {}
+        self._barrier = 0
+        self._looked_ms = -1
+        self._looked = NodeStatus.STARTING
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._temporary: Path | None = None
+        self._led_by_another = asyncio.Event()  # while this node stops
+
+    # -- coming up and going down
+
+    async def start(self, application: Application) -> None:
+        """Take up what is kept, and find the others. It serves when `node_status` says so."""
+        if self._started:
+            raise RefusedError(str(self.node_status), "a log is started once; make another one")
+        self._application = application
+        self._loop = asyncio.get_running_loop()
+        async with contextlib.AsyncExitStack() as undo:
+            found = await self._open_disk(undo)
+            promise = self._next_life(found.promise)
+            for sentence in (*found.damage, *found.lost):
+                logger.error("node %s: %s", self.id, sentence)
+            found = await self._restore(found, promise)
+            self._disk.write_promise(promise)
+            identity = Identity(self.id, promise.birth, promise.incarnation)
+            self.promise = promise
+            self.links = Links(self, self.met)
+            self.mesh = Mesh(identity, self.plan.mesh, self.links)
+            await self.mesh.start()
+            undo.push_async_callback(self.mesh.stop)
+            self._effects = Effects(self._disk, self.mesh, application, self)
+            cluster_ms, wall = found.clock
+            resumed = resume_from(cluster_ms, wall, wall_ms(), NOTE_AGE_MS) if wall else 0
+            self._begin(promise, found.log, commit=found.commit, resumed=resumed)
+            undo.pop_all()
+        self._started = True
+        own = {self.mesh.address, *self.plan.mesh.advertise}
+        self.mesh.seek([address for address in self.plan.join if address not in own])
+        self._note_clock()
+        self._tick_often()
+        if self._disk.keeps:
+            interval_s = self.plan.keeping.snapshot_interval_s
+            self.kept = Kept(self._disk, application, interval_s, self._here)
+            self._later(self.kept.run())
+
+    def _here(self) -> tuple[Log, int] | None:
+        """The log, and how far the application has come in it, if its state may be kept."""
+        replica = self.replica
+        if replica is None or not replica.state.intact:
+            return None
+        return replica.state.log, self._effects.applied
+
+    async def _open_disk(self, undo: contextlib.AsyncExitStack) -> Found:
+        keeping = self.plan.keeping
+        state = keeping.state
+        if state is None:
+            state = self._temporary = Path(tempfile.mkdtemp(prefix="tlru-"))
+            undo.callback(shutil.rmtree, state, ignore_errors=True)
+        self._disk = Disk(
+            state,
+            keeping.data,
+            stored=lambda term, index: self.hear(Stored(term, index)),
+            fsync=keeping.fsync,
+            fsync_interval_ms=keeping.fsync_interval_ms,
+        )
+        found = await self._disk.open()
+        undo.push_async_callback(self._disk.close, clean=False)
+        return found
+
+    def _next_life(self, promise: Promise | None) -> Promise:
+        if promise is None:
+            return Promise(NO_EPOCH, secrets.token_hex(BIRTH_BYTES), 1, 0, None)
+        return replace(promise, incarnation=promise.incarnation + 1)
+
+    async def _restore(self, found: Found, promise: Promise) -> Found:
+        """Hand the kept snapshot to the application. One that it refuses is of no use, and neither
+        is the log behind it."""
+        if found.snapshot is None:
+            return found
+        try:
+            arriving, _ = put_together(self._application, found.snapshot.chunks())
+        except Exception as exc:
+            logger.exception("node %s: the snapshot cannot be taken up", self.id)
+            return await self._disk.refuse_snapshot(found.snapshot, promise, str(exc))
+        arriving.install()
+        return found
+
+    def _begin(
+        self,
+        promise: Promise,
+        log: Log,
+        *,
+        commit: int = 0,
+        resumed: int = 0,
+        leads: bool = False,
+    ) -> None:
+        """A life of the replica begins."""
+        self.promise = promise
+        self._effects.begin(commit)
+        member = replace(self.plan.member, birth=promise.birth)
+        addresses = self.plan.mesh.advertise or (self.mesh.address,)
+        details = {**dict(member.details), MESH: ADDRESS_SEPARATOR.join(addresses)}
+        member = replace(member, details=tuple(sorted(details.items())))
+        self.replica = Replica(
+            self.id,
+            promise,
+            log,
+            wire.pack_batch,
+            now=boot_ms(),
+            chance=random.SystemRandom().random,
+            commit=commit,
+            resumed=resumed,
+            member=member,
+            contacts=self.met.contacts,
+            founders=self.met.founders,
+            leads=leads,
+            level=self.plan.level,
+            timing=self.plan.timing,
+            bounds=self.plan.bounds,
+        )
+        self._application.begin(promise.epoch)
+        self.links.reach(self.mesh, self.replica, anew=True)
+        self._touch()
+
+    async def stop(self) -> None:
+        """Let another lead, finish what is in flight, keep what is to be kept."""
+        if self._stopping or not self._started:
+            return
+        self._stopping = True
+        self._looked_ms = -1
+        await self._hand_over()
+        self._ticker.cancel()
+        self._noter.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.replica is not None:
+            self.leave()
+        await self.mesh.stop()
+        try:
+            await self._disk.close(clean=not self._broken)
+        finally:
+            if self._temporary is not None:
+                shutil.rmtree(self._temporary, ignore_errors=True)
+
+    async def _hand_over(self) -> None:
+        """Whoever comes next stands at once: nobody waits for a leader that is gone."""
+        if not self._leads_others():
+            return
+        self.hear(HandOver(None))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.plan.timing.election_timeout_ms / 1000):
+                await self._led_by_another.wait()
+
+    def _leads_others(self) -> bool:
+        replica = self.replica
+        return replica is not None and replica.leads and len(replica.state.membership.voters) > 1
+
+    # -- driving the core
+
+    def hear(self, local: Local) -> None:
+        """This node itself knows something."""
+        if self.replica is not None:
+            self.drive(self.replica.hear(local, boot_ms()))
+
+    def drive(self, output: Output) -> None:
+        """Carry it out, when all before it is carried out; and let the core do what is due once
+        this turn of the loop is over."""
+        self._touch()
+        if output is NOTHING:
+            return
+        self._outputs.append(output)
+        if self._driving:
+            return
+        self._driving = True
+        try:
+            while self._outputs:
+                self._carry_out(self._outputs.pop(0))
+        finally:
+            self._driving = False
+
+    def _carry_out(self, output: Output) -> None:
+        self._looked_ms = -1
+        if self._broken:
+            return
+        try:
+            self._effects.carry_out(output, self.promise)
+        except StorageError as exc:
+            self._break(str(exc))
+            return
+        if output.promise is not None:
+            self.promise = output.promise
+        for barrier in output.barriers:
+            waiting = self._barriers.pop(barrier.number, None)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(barrier)
+        if output.enter is not None:
+            self._later(self._enter(output.enter, self.leave()))
+        if output.copied:
+            self.is_a_copy()
+
+    def _break(self, why: str) -> None:
+        """What follows would rely on what is not kept: this process takes no more part."""
+        self._broken = why
+        logger.critical("node %s takes no more part, and has to be restarted: %s", self.id, why)
+        if self.replica is not None:
+            self.leave()
+
+    def _touch(self) -> None:
+        if not self._ticking:
+            self._ticking = True
+            self._loop.call_soon(self.end_turn)
+
+    def end_turn(self) -> None:
+        """Let the core do what is due now that a turn of the loop, or of a peer's, is over."""
+        self._ticking = False
+        replica = self.replica
+        if replica is None:
+            return
+        output = replica.tick(boot_ms())
+        if output is not NOTHING:
+            self.drive(output)
+        if self.replica is not None:
+            self.links.reach(self.mesh, self.replica)
+        if self._stopping and not self._leads_others():
+            self._led_by_another.set()
+
+    def _tick_often(self) -> None:
+        self._ticker = self._loop.call_later(TICK_S, self._tick_often)
+        self._touch()
+
+    def _note_clock(self) -> None:
+        self._noter = self._loop.call_later(NOTE_CLOCK_S, self._note_clock)
+        replica = self.replica
+        if replica is not None and self._temporary is None and replica.state.clock.runs:
+            self._disk.note_clock(replica.state.clock.read(boot_ms()), wall_ms())
+
+    # -- another life
+
+    def _later(self, act: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(act)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def leave(self) -> Replica:
+        """This life of the replica is over: what was in flight is unknown."""
+        replica, self.replica = self.replica, None
+        assert replica is not None
+        self._looked_ms = -1
+        self._outputs.clear()
+        self._effects.give_up(replica)
+        self._refuse_barriers()
+        return replica
+
+    async def _enter(self, entrance: Entrance, before: Replica) -> None:
+        """Go on in another epoch."""
+        log = before.state.log
+        commit = self._effects.applied if entrance.leads else 0
+        logger.warning("node %s goes on in epoch %s", self.id, entrance.promise.epoch)
+        promise = replace(entrance.promise, incarnation=self.promise.incarnation + 1)
+        try:
+            await self._disk.enter(replace(entrance, promise=promise))
+        except StorageError as exc:
+            self._break(str(exc))
+            return
+        if not entrance.leads:
+            log = Log()
+            self._application.arriving().install()
+        if not log.last.index:
+            log = Log(replace(log.base, membership=entrance.membership))
+        self._begin(promise, log, commit=commit, resumed=entrance.time, leads=entrance.leads)
+
+    def is_a_copy(self) -> None:
+        """Another process lives with our state directory."""
+        if self.replica is not None:
+            self._later(self._start_over(self.leave()))
+
+    async def _start_over(self, before: Replica) -> None:
+        """The state directory is a copy of one that lived on: come as somebody new."""
+        logger.error(
+            "node %s: its state directory is a copy of one that has lived on elsewhere; it joins "
+            "anew, as another under its name",
+            self.id,
+        )
+        promise = self._next_life(None)
+        try:
+            await self._disk.start_over(promise)
+        except StorageError as exc:
+            self._break(str(exc))
+            return
+        self._application.arriving().install()
+        await self.mesh.stop()
+        identity = Identity(self.id, promise.birth, promise.incarnation)
+        self.mesh = Mesh(identity, self.plan.mesh, self.links)
+        await self.mesh.start()
+        members = [m for m in before.state.membership.members if m.id != self.id]
+        self.met.come_back_to(members)
+        known = [address for member in members for address in mesh_addresses(member)]
+        self.mesh.seek((*self.plan.join, *known))
+        self._effects = Effects(self._disk, self.mesh, self._application, self)
+        self._begin(promise, Log())
+
+    # -- the ordered log
+
+    @property
+    def id(self) -> NodeId:
+        """The node's name."""
+        return self.plan.member.id
+
+    @property
+    def epoch(self) -> Epoch:
+        """The life of the log that positions belong to."""
+        return self.promise.epoch
+
+    @property
+    def node_status(self) -> NodeStatus:
+        """Which status this node has; looked up once a millisecond, and after whatever happens."""
+        now = boot_ms()
+        if now != self._looked_ms:
+            self._looked_ms = now
+            self._looked = self._look(now)
+        return self._looked
+
+    def _look(self, now: int) -> NodeStatus:
+        if self._stopping:
+            return NodeStatus.DRAINING
+        if self._broken:
+            return NodeStatus.RECOVERING
+        return NodeStatus.STARTING if self.replica is None else self.replica.status(now)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this node leads, and serves."""
+        replica = self.replica
+        return replica is not None and replica.leads and self.node_status is NodeStatus.ACTIVE
+
+    def propose(self, operation: bytes, ack: Ack = Ack.QUORUM, until: int | None = None) -> Dot:
+        """Put an operation in order, at the end of this turn."""
+        replica = self._active()
+        if len(operation) > OPERATION_BYTES_MAX:
+            raise RefusedError(
+                "too_large", f"{len(operation)} bytes, where {OPERATION_BYTES_MAX} are the most"
+            )
+        if (trouble := self._disk.trouble) is not None:
+            raise RefusedError("overloaded", trouble)
+        (dot,), output = replica.propose(((operation, until, ack),), boot_ms())
+        self.drive(output)
+        return dot
+
+    def flush(self) -> None:
+        """The caller has proposed all that it has: it leaves now."""
+        if self._ticking and not self._driving:
+            self.end_turn()
+
+    async def read_barrier(self) -> int:
+        """Ask the leader, or a majority where we lead, as of when one may read."""
+        self._active()
+        self._barrier += 1
+        waiting: asyncio.Future[Barrier] = self._loop.create_future()
+        self._barriers[self._barrier] = waiting
+        self.hear(AskBarrier(self._barrier))
+        barrier = await waiting
+        if barrier.index is None:
+            raise RefusedError("isolated", "nobody could say what is committed; try again")
+        if self.replica is not None:
+            self.replica.state.clock.at_least(barrier.time)
+        return barrier.index
+
+    def _active(self) -> Replica:
+        """The replica, where this node serves. RefusedError else."""
+        status = self.node_status
+        if self.replica is None or status is not NodeStatus.ACTIVE:
+            raise RefusedError(str(status), f"node {self.id} is {status}")
+        return self.replica
+
+    def _refuse_barriers(self) -> None:
+        waiting, self._barriers = self._barriers, {}
+        for number, future in waiting.items():
+            if not future.done():
+                future.set_result(Barrier(number, None, 0))
+
+    def agreed(self) -> tuple[int, int] | None:
+        """The newest digest that a majority found."""
+        noted = None if self.replica is None else self.replica.agreed()
+        return None if noted is None else (noted.index, int.from_bytes(noted.digest))
+
+    def now(self) -> int:
+        """Cluster time in milliseconds."""
+        return 0 if self.replica is None else self.replica.state.clock.read(boot_ms())
+
+    # -- what people want
+
+    def change(self, wish: Callable[[Changing, int], None]) -> None:
+        """Have the members changed, where this node leads. RefusedError else."""
+        now = boot_ms()
+        self.drive(self._serving().change(lambda changing: wish(changing, now), now))
+
+    def hand_over(self, to: NodeId | None = None) -> None:
+        """Let another lead, where this node does."""
+        if not self._serving().leads:
+            raise RefusedError("not_leader", f"{self._serving().state.leader or 'nobody'} leads")
+        self.hear(HandOver(to))
+
+    def revive(self, members: tuple[NodeId, ...]) -> None:
+        """Go on with these members alone, by a person's word."""
+        self.drive(self._serving().revive(members, boot_ms()))
+
+    def _serving(self) -> Replica:
+        if self.replica is None:
+            raise RefusedError(str(self.node_status), self._broken or f"node {self.id} is not up")
+        return self.replica
+
+    def alarms(self) -> tuple[str, ...]:
+        """What a person has to look at."""
+        found = () if self.replica is None else self.replica.alarms(boot_ms())
+        own = [self._broken, self._disk.trouble or ""]
+        return (*found, *(each for each in own if each))
+
+    def status(self) -> LogStatus:
+        """Where this node stands."""
+        if self.replica is None:
+            return unknown(self.node_status)
+        return standing(self.id, self.replica, self.node_status, self._effects.applied)

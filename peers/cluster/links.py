@@ -1,0 +1,115 @@
+"""The owner of a cluster node's mesh: who is let in, what is heard, whom to reach.
+
+It decides with whom there may be links at all. What is said over them is decided by the core.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from peers import wire
+from peers.clocks import boot_ms
+from peers.cluster.met import Met
+from peers.cluster.plan import mesh_addresses
+from peers.core.epochs import have_common_descent
+from peers.core.membership import Membership, NodeId
+from peers.core.output import Output, Promise
+from peers.core.replica import Replica
+from peers.errors import WireError
+from peers.mesh.greeting import Greeting
+from peers.mesh.mesh import Mesh
+from peers.mesh.settings import Lineage
+
+logger = logging.getLogger(__name__)
+
+
+class Driver(Protocol):
+    """Who drives the core."""
+
+    replica: Replica | None
+    promise: Promise
+
+    @property
+    def id(self) -> NodeId:
+        """Which node it is."""
+
+    def drive(self, output: Output) -> None:
+        """Carry out what comes of a message."""
+
+    def end_turn(self) -> None:
+        """Let the core do what is due."""
+
+    def is_a_copy(self) -> None:
+        """Another process lives with our state directory."""
+
+
+class Links:
+    """What one node's mesh asks and tells."""
+
+    def __init__(self, driver: Driver, met: Met) -> None:
+        self._driver, self._met = driver, met
+        self._reached: Membership | None = None
+
+    def lineage(self) -> Lineage:
+        """Where our log belongs."""
+        promise = self._driver.promise
+        return Lineage(promise.epoch, promise.ancestors)
+
+    def accept(self, greeting: Greeting) -> str | None:
+        """Whether there may be a link: not with another cluster."""
+        promise = self._driver.promise
+        mine, theirs = promise.epoch, greeting.epoch
+        if have_common_descent(mine, promise.ancestors, theirs, greeting.ancestors):
+            return None
+        return (
+            f"{greeting.node} belongs to another cluster (epoch {theirs}, and {self._driver.id} to "
+            f"{mine}); if it is to come to this one, start it with an empty state directory"
+        )
+
+    def on_message(self, sender: NodeId, data: bytes) -> None:
+        """A peer says something."""
+        driver = self._driver
+        if driver.replica is None:
+            return  # it will be said again
+        try:
+            envelope = wire.decode(data)
+        except wire.UnknownKindError:
+            return  # of a later release, which knows that we may not know it
+        except WireError as exc:
+            logger.error("node %s: %s sent %s", driver.id, sender, exc)
+            return
+        if envelope.sender.id == sender and envelope.to == driver.id:
+            driver.drive(driver.replica.receive(envelope, boot_ms()))
+
+    def on_turn_end(self) -> None:
+        """What one peer had to say has been heard: see to it at once, not a turn later."""
+        self._driver.end_turn()
+
+    def on_up(self, node: NodeId) -> None:
+        """There is a link."""
+        replica = self._driver.replica
+        if self._met.meet(node) and replica is not None:
+            for contact in self._met.contacts:
+                replica.joining.may_ask(contact)
+            replica.epochs.found_with(self._met.founders)
+
+    def on_down(self, node: NodeId) -> None:
+        """There is none any more: the core finds out by silence."""
+
+    def on_copy(self, node: NodeId) -> None:
+        """Somebody runs on a copy of another's state directory."""
+        logger.error("two processes run with the state directory of node %s", node)
+
+    def on_being_a_copy(self) -> None:
+        """It is us."""
+        self._driver.is_a_copy()
+
+    def reach(self, mesh: Mesh, replica: Replica, *, anew: bool = False) -> None:
+        """Have links with whoever belongs, as far as is known."""
+        membership = replica.state.membership
+        if not membership.members:
+            membership = replica.joining.told
+        if anew or membership is not self._reached:
+            self._reached = membership
+            mesh.reach({m.id: mesh_addresses(m) for m in membership.members})

@@ -37,6 +37,7 @@ from peers.core.messages import (
     PreVoteAnswer,
     Probe,
     ProbeAnswer,
+    Progress,
     Recover,
     RecoverAnswer,
     Removed,
@@ -57,6 +58,7 @@ from peers.wire_fields import (
     Codec,
     Codecs,
     pack_plain,
+    remembering,
     take_int,
     take_text,
     unpack_plain,
@@ -113,6 +115,7 @@ CODES: Final[dict[type[Any], int]] = {
     EpochAccept: 27,
     EpochAsk: 28,
     EpochAnswer: 29,
+    Progress: 30,
 }
 
 
@@ -132,14 +135,14 @@ CODECS: Final = Codecs(
 )
 _KINDS: Final = {kind: (code, CODECS.of(kind).pack) for kind, code in CODES.items()}
 _READERS: Final = {code: CODECS.of(kind).unpack for kind, code in CODES.items()}
-_take_origin: Final = CODECS.of(Origin).unpack
-_take_epoch: Final = CODECS.of(Epoch).unpack
+_take_origin: Final = remembering(CODECS.of(Origin).unpack)
+_take_epoch: Final = remembering(CODECS.of(Epoch).unpack)
 
 
 def encode(envelope: Envelope) -> bytes:
     """The bytes of an envelope. WireError where it is larger than a frame may be."""
     code, pack = _KINDS[type(envelope.message)]
-    assert pack is not None
+    message = envelope.message if pack is None else pack(envelope.message)
     data = pack_plain(
         (
             VERSION,
@@ -150,7 +153,7 @@ def encode(envelope: Envelope) -> bytes:
             envelope.to,
             envelope.birth,
             envelope.life,
-            pack(envelope.message),
+            message,
         )
     )
     if len(data) > FRAME_BYTES_MAX:

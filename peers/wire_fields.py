@@ -35,6 +35,7 @@ DETAIL_CHARS_MAX: Final = 1024  # addresses and labels of members
 INT_MAX: Final = (1 << 63) - 1
 # All arrays of a message together, so that no nesting multiplies what each of them may hold.
 ELEMENTS_MAX: Final = 1 << 16
+REMEMBERED_MAX: Final = 256  # values that were checked before
 _ARRAY_MAX: Final = max(BATCH_ENTRIES_MAX, BATCHES_MAX, OPERATIONS_MAX, ORIGINS_MAX)
 _TEXT_BYTES_MAX: Final = 4 * DETAIL_CHARS_MAX
 
@@ -53,20 +54,12 @@ def pack_plain(plain: Any) -> bytes:
 
 def unpack_plain(data: bytes | memoryview) -> Any:
     """The one value in `data`, of tuples, texts, bytes and numbers; there are no maps."""
-    left = ELEMENTS_MAX
-
-    def spend(array: tuple[Any, ...]) -> tuple[Any, ...]:
-        nonlocal left
-        left -= len(array) + 1
-        if left < 0:
-            raise WireError(f"more than {ELEMENTS_MAX} values in one message")
-        return array
-
     try:
         return msgpack.unpackb(
             data,
             use_list=False,
-            list_hook=spend,
+            # Each value takes a byte at least: few bytes hold few values, and need no count.
+            list_hook=_counter() if len(data) > ELEMENTS_MAX else None,
             object_pairs_hook=_refuse_map,  # an empty one is a single byte, and takes 64
             max_array_len=min(_ARRAY_MAX, len(data)),
             max_str_len=_TEXT_BYTES_MAX,
@@ -79,6 +72,20 @@ def unpack_plain(data: bytes | memoryview) -> Any:
         raise WireError(f"{len(data)} bytes are not what nodes say: {exc}") from exc
     except (MemoryError, RecursionError) as exc:
         raise WireError(f"{len(data)} bytes are too much to be read") from exc
+
+
+def _counter() -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """What is given every array of a message, and refuses the one that is too much."""
+    left = ELEMENTS_MAX
+
+    def spend(array: tuple[Any, ...]) -> tuple[Any, ...]:
+        nonlocal left
+        left -= len(array) + 1
+        if left < 0:
+            raise WireError(f"more than {ELEMENTS_MAX} values in one message")
+        return array
+
+    return spend
 
 
 def _refuse_map(_: object) -> NoReturn:
@@ -119,6 +126,26 @@ def take_bytes(found: Any) -> bytes:
     if type(found) is bytes and len(found) <= OPERATION_BYTES_MAX:
         return found
     raise _unlike(f"at most {OPERATION_BYTES_MAX} bytes", found)
+
+
+def remembering(take: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same, for named tuples that are nearly always one of a few: who sends, of which epoch.
+    Only the first of their fields may be a number."""
+    known: dict[Any, Any] = {}
+
+    def remembered(found: Any) -> Any:
+        try:
+            value = known.get(found)
+        except TypeError as exc:
+            raise _unlike("texts and numbers", found) from exc
+        if value is None or type(value[0]) is not type(found[0]):  # True is equal to 1
+            value = take(found)
+            if len(known) >= REMEMBERED_MAX:
+                known.clear()
+            known[found] = value
+        return value
+
+    return remembered
 
 
 def text_taker(chars_max: int) -> Callable[[Any], str]:

@@ -23,6 +23,7 @@ from typing import Final
 
 from peers import wire
 from peers.clocks import boot_ms, wall_ms
+from peers.cluster.barriers import Barriers
 from peers.cluster.effects import Effects
 from peers.cluster.links import Links
 from peers.cluster.met import Met
@@ -35,8 +36,9 @@ from peers.core.entry import NO_EPOCH, Dot, Epoch
 from peers.core.log import Log
 from peers.core.membership import NodeId
 from peers.core.messages import AskBarrier, HandOver, Local, Stored
-from peers.core.output import NOTHING, Barrier, Entrance, Output, Promise
+from peers.core.output import NOTHING, Entrance, Output, Promise
 from peers.core.replica import Replica
+from peers.core.timing import GATHER_MS
 from peers.disk.disk import Disk
 from peers.disk.store import Found
 from peers.errors import RefusedError, StorageError
@@ -64,9 +66,9 @@ class ClusterLog:
         self._broken = ""  # why this process cannot take part any more
         self._outputs: list[Output] = []
         self._driving = False
-        self._ticking = False  # a tick at the end of this turn is on its way
-        self._barriers: dict[int, asyncio.Future[Barrier]] = {}
-        self._barrier = 0
+        self._ticking = False  # a tick is owed at the end of this turn
+        self._admitted = False  # it was checked in this turn that operations may be taken
+        self._barriers = Barriers()
         self._looked_ms = -1
         self._looked = NodeStatus.STARTING
         self._tasks: set[asyncio.Task[None]] = set()
@@ -181,6 +183,7 @@ class ClusterLog:
             founders=self.met.founders,
             leads=leads,
             level=self.plan.level,
+            volatile=not self._disk.keeps,
             timing=self.plan.timing,
             bounds=self.plan.bounds,
         )
@@ -193,7 +196,7 @@ class ClusterLog:
         if self._stopping or not self._started:
             return
         self._stopping = True
-        self._looked_ms = -1
+        self._looked_ms, self._admitted = -1, False
         await self._hand_over()
         self._ticker.cancel()
         self._noter.cancel()
@@ -233,6 +236,7 @@ class ClusterLog:
         """Carry it out, when all before it is carried out; and let the core do what is due once
         this turn of the loop is over."""
         self._touch()
+        self._admitted = False
         if output is NOTHING:
             return
         self._outputs.append(output)
@@ -256,10 +260,7 @@ class ClusterLog:
             return
         if output.promise is not None:
             self.promise = output.promise
-        for barrier in output.barriers:
-            waiting = self._barriers.pop(barrier.number, None)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(barrier)
+        self._barriers.answer(output.barriers)
         if output.enter is not None:
             self._later(self._enter(output.enter, self.leave()))
         if output.copied:
@@ -275,11 +276,15 @@ class ClusterLog:
     def _touch(self) -> None:
         if not self._ticking:
             self._ticking = True
-            self._loop.call_soon(self.end_turn)
+            self._loop.call_soon(self._end_loop_turn)
+
+    def _end_loop_turn(self) -> None:
+        if self._ticking:  # nobody has seen to it meanwhile
+            self.end_turn()
 
     def end_turn(self) -> None:
         """Let the core do what is due now that a turn of the loop, or of a peer's, is over."""
-        self._ticking = False
+        self._ticking = self._admitted = False
         replica = self.replica
         if replica is None:
             return
@@ -288,6 +293,8 @@ class ClusterLog:
             self.drive(output)
         if self.replica is not None:
             self.links.reach(self.mesh, self.replica)
+            if self.replica.gathers:
+                self._loop.call_later(GATHER_MS / 1000, self._touch)
         if self._stopping and not self._leads_others():
             self._led_by_another.set()
 
@@ -312,10 +319,10 @@ class ClusterLog:
         """This life of the replica is over: what was in flight is unknown."""
         replica, self.replica = self.replica, None
         assert replica is not None
-        self._looked_ms = -1
+        self._looked_ms, self._admitted = -1, False
         self._outputs.clear()
         self._effects.give_up(replica)
-        self._refuse_barriers()
+        self._barriers.refuse()
         return replica
 
     async def _enter(self, entrance: Entrance, before: Replica) -> None:
@@ -402,16 +409,24 @@ class ClusterLog:
 
     def propose(self, operation: bytes, ack: Ack = Ack.QUORUM, until: int | None = None) -> Dot:
         """Put an operation in order, at the end of this turn."""
-        replica = self._active()
         if len(operation) > OPERATION_BYTES_MAX:
             raise RefusedError(
                 "too_large", f"{len(operation)} bytes, where {OPERATION_BYTES_MAX} are the most"
             )
+        replica = self.replica
+        if replica is None or not self._admitted or replica.forwarding.is_full:
+            replica = self._admit()
+        return replica.take(operation, until, ack)
+
+    def _admit(self) -> Replica:
+        """See whether operations may be taken in this turn. RefusedError else."""
+        replica = self._active()
         if (trouble := self._disk.trouble) is not None:
             raise RefusedError("overloaded", trouble)
-        (dot,), output = replica.propose(((operation, until, ack),), boot_ms())
-        self.drive(output)
-        return dot
+        replica.check_may_propose(boot_ms())
+        self._touch()
+        self._admitted = True
+        return replica
 
     def flush(self) -> None:
         """The caller has proposed all that it has: it leaves now."""
@@ -421,11 +436,9 @@ class ClusterLog:
     async def read_barrier(self) -> int:
         """Ask the leader, or a majority where we lead, as of when one may read."""
         self._active()
-        self._barrier += 1
-        waiting: asyncio.Future[Barrier] = self._loop.create_future()
-        self._barriers[self._barrier] = waiting
-        self.hear(AskBarrier(self._barrier))
-        barrier = await waiting
+        number, answer = self._barriers.new()
+        self.hear(AskBarrier(number))
+        barrier = await answer
         if barrier.index is None:
             raise RefusedError("isolated", "nobody could say what is committed; try again")
         if self.replica is not None:
@@ -438,12 +451,6 @@ class ClusterLog:
         if self.replica is None or status is not NodeStatus.ACTIVE:
             raise RefusedError(str(status), f"node {self.id} is {status}")
         return self.replica
-
-    def _refuse_barriers(self) -> None:
-        waiting, self._barriers = self._barriers, {}
-        for number, future in waiting.items():
-            if not future.done():
-                future.set_result(Barrier(number, None, 0))
 
     def agreed(self) -> tuple[int, int] | None:
         """The newest digest that a majority found."""

@@ -8,7 +8,6 @@ A `Dot` names one operation for ever: no two operations share one, in whatever o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from peers.core.membership import Membership
@@ -83,31 +82,30 @@ Places = tuple[tuple[Origin, int, int], ...]
 """A vector as data: (origin, incarnation, sequence), in the order of the origins."""
 
 
-@dataclass(frozen=True, slots=True)
 class Batch:
-    """Entries that travel, are stored, acknowledged and cut together.
+    """Entries that travel, are stored, acknowledged and cut together. Never changed.
 
     `vector` is that of the log before the first of them, so a log that is cut knows its vector
     again. `packed` is what the leader made of it, once: the same bytes go to every peer and disk.
-    A membership stands alone in its batch.
+    `first` is the index of the first entry, `last` the position of the last; `membership` says who
+    belongs from here on, where that changes, and stands alone in its batch.
     """
 
-    entries: tuple[Entry, ...]
-    vector: Places
-    packed: bytes
+    __slots__ = ("entries", "first", "last", "membership", "packed", "vector")
 
-    @property
-    def first(self) -> int:
-        """The index of the first entry."""
-        return self.entries[0].index
+    def __init__(self, entries: tuple[Entry, ...], vector: Places, packed: bytes) -> None:
+        self.entries, self.vector, self.packed = entries, vector, packed
+        head, tail = entries[0], entries[-1]
+        self.first = head.index
+        self.last = Position(tail.term, tail.index)
+        self.membership = head.membership
 
-    @property
-    def membership(self) -> Membership | None:
-        """Who belongs from here on, where that changes."""
-        return self.entries[0].membership
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Batch) and (
+            (self.packed, self.entries, self.vector) == (other.packed, other.entries, other.vector)
+        )
 
-    @property
-    def last(self) -> Position:
-        """The position of the last entry."""
-        entry = self.entries[-1]
-        return Position(entry.term, entry.index)
+    __hash__ = None  # type: ignore[assignment]  # equal by content, which may be large
+
+    def __repr__(self) -> str:
+        return f"Batch({self.entries!r}, {self.vector!r}, {self.packed!r})"

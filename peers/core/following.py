@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from peers.core.entry import Batch, Position
 from peers.core.membership import NodeId
-from peers.core.messages import Append, AppendAnswer, Probe, ProbeAnswer
+from peers.core.messages import Append, AppendAnswer, Probe, ProbeAnswer, Progress
 from peers.core.state import Part, State
 from peers.core.syncing import Taking
 from peers.core.timing import stamped_at
@@ -149,8 +149,14 @@ class Following:
             return  # it is here already
         if log.last.index >= batch.first:
             state.cut(batch.first - 1)
-        log.append(batch)
-        state.draft.append.append(batch)
+        state.append(batch)
+
+    def on_progress(self, leader: NodeId, progress: Progress) -> None:
+        """More of what we have from this leader is committed."""
+        state = self.state
+        if progress.term == state.term and state.leader == leader:
+            self.everywhere = max(self.everywhere, min(progress.everywhere, state.agreed))
+            state.commit_to(min(progress.commit, state.agreed))
 
     def on_stored(self, now: int) -> None:
         """The disk has more of the log: the leader may count on it."""

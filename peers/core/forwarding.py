@@ -20,6 +20,7 @@ from peers.core.membership import NodeId
 from peers.core.messages import Forward, ForwardAnswer
 from peers.core.outcomes import Ack, Settled
 from peers.core.state import State
+from peers.core.timing import GATHER_MS
 
 
 @dataclass(slots=True)
@@ -41,7 +42,9 @@ class Forwarding:
         self._waiting: deque[Waiting] = deque()
         self._sent = 0  # to the present leader, up to this sequence
         self._appended = 0  # it has said so
-        self._again_at = 0
+        self._again_at = self._sent_at = 0
+        self._early = 0  # so many that wait want to hear of it when they are appended
+        self._soonest: int | None = None  # nothing that waits is overdue before
         self._for_all: deque[tuple[int, Dot]] = deque()  # (index, dot): applied, not everywhere yet
 
     @property
@@ -61,6 +64,10 @@ class Forwarding:
         dot = Dot(self.state.origin, self.state.incarnation, self.sequence)
         proposal = Proposal(dot, operation, until)
         self._waiting.append(Waiting(proposal, ack))
+        if ack is Ack.LEADER:
+            self._early += 1
+        if until is not None and (self._soonest is None or until < self._soonest):
+            self._soonest = until
         self.bytes += len(operation)
         return proposal
 
@@ -81,11 +88,19 @@ class Forwarding:
             if self._appended < self._sent:
                 self._sent = self._appended
             self._again_at = now + self.state.timing.election_timeout_ms // 2
+        if self._appended < self._sent and now - self._sent_at < GATHER_MS:
+            return  # few large messages where there is much; a lone operation waits for nobody
         while self._sent < self.sequence:
             part = self._next_part()
             self.state.draft.tell(leader, Forward(part))
             self._sent = part[-1].dot.sequence
             self._again_at = now + self.state.timing.election_timeout_ms // 2
+            self._sent_at = now
+
+    @property
+    def gathers(self) -> bool:
+        """Whether something waits to be sent."""
+        return self._sent < self.sequence
 
     def _next_part(self) -> tuple[Proposal, ...]:
         part: list[Proposal] = []
@@ -107,11 +122,14 @@ class Forwarding:
     def _note_appended(self, through: int) -> None:
         self._appended = max(self._appended, min(through, self.sequence))
         self._sent = max(self._sent, self._appended)
+        if not self._early:
+            return
         for waiting in self._waiting:
             if waiting.proposal.dot.sequence > self._appended:
                 return
             if waiting.ack is Ack.LEADER and not waiting.told:
                 waiting.told = True
+                self._early -= 1
                 self.state.draft.settle.append((waiting.proposal.dot, Settled.APPENDED))
 
     def all_waiting(self) -> Sequence[Proposal]:
@@ -126,9 +144,17 @@ class Forwarding:
 
     def void_overdue(self, cluster_ms: int) -> None:
         """Of what may not be applied any more only the dot is still needed."""
+        if self._soonest is None or self._soonest >= cluster_ms:
+            return
+        self._soonest = None
         for number, waiting in enumerate(self._waiting):
             proposal = waiting.proposal
-            if proposal.until is None or proposal.until >= cluster_ms or not proposal.operation:
+            until = proposal.until
+            if until is None or not proposal.operation:
+                continue
+            if until >= cluster_ms:
+                if self._soonest is None or until < self._soonest:
+                    self._soonest = until
                 continue
             self.bytes -= len(proposal.operation)
             void = Proposal(proposal.dot, b"", None)
@@ -145,9 +171,8 @@ class Forwarding:
                 continue
             if dot.sequence < self._first():
                 continue  # once more, to a state that was replaced
-            waiting = self._waiting.popleft()
+            waiting = self._done_with_first()
             assert waiting.proposal.dot == dot, f"{dot} came before {waiting.proposal.dot}"
-            self.bytes -= len(waiting.proposal.operation)
             self._sent = max(self._sent, dot.sequence)
             self._appended = max(self._appended, dot.sequence)
             if waiting.ack is Ack.ALL:
@@ -165,8 +190,7 @@ class Forwarding:
             0,
         )
         while self._waiting and self._waiting[0].proposal.dot.sequence <= through:
-            waiting = self._waiting.popleft()
-            self.bytes -= len(waiting.proposal.operation)
+            waiting = self._done_with_first()
             self.state.draft.settle.append((waiting.proposal.dot, Settled.UNKNOWN))
         self._sent = max(self._sent, through)
         self._appended = max(self._appended, through)
@@ -174,9 +198,16 @@ class Forwarding:
     def give_up(self) -> None:
         """This node belongs no more: whether its operations were done it will not hear."""
         while self._waiting:
-            waiting = self._waiting.popleft()
+            waiting = self._done_with_first()
             self.state.draft.settle.append((waiting.proposal.dot, Settled.UNKNOWN))
-        self.bytes = 0
+
+    def _done_with_first(self) -> Waiting:
+        """The log has spoken of it, or will never speak to us again."""
+        waiting = self._waiting.popleft()
+        self.bytes -= len(waiting.proposal.operation)
+        if waiting.ack is Ack.LEADER and not waiting.told:
+            self._early -= 1
+        return waiting
 
     def on_everywhere(self, index: int) -> None:
         """Every voter holds the log up to here."""

@@ -128,6 +128,8 @@ class Log:
         """Where more is held than that, let go of the oldest batches, none that ends behind
         `through`; whether anything went."""
         last, size, count = self.last.index, self.bytes, 0
+        if size <= bytes_max and last - self.base.position.index <= entries_max:
+            return False
         if last - self.base.position.index > entries_max:
             count = bisect_left(self._ends, last - entries_max + entries_max // SLACK) + 1
         if size > bytes_max:

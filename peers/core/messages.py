@@ -85,8 +85,7 @@ class Noted(NamedTuple):
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(NamedTuple):
     """The leader's: entries behind `previous`, how far they are committed, and what time it is.
 
     `sent` is a stamp of the leader's, which the answer brings back: each is greater than the one
@@ -106,8 +105,17 @@ class Append:
     echo: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class AppendAnswer:
+class Progress(NamedTuple):
+    """The leader's: how far is committed by now, and what every voter holds. It is sent at once,
+    where no entries are to be sent that would say so; nobody answers it, and if it is lost the next
+    heartbeat says the same."""
+
+    term: int
+    commit: int
+    everywhere: int
+
+
+class AppendAnswer(NamedTuple):
     """How far the follower's log is the leader's and on its disk; None where `previous` is not in
     it, and then `last` says where it may be.
 
@@ -323,6 +331,7 @@ Message = (
     | NewerLog
     | Append
     | AppendAnswer
+    | Progress
     | Probe
     | ProbeAnswer
     | Forward
@@ -365,8 +374,11 @@ FROM_MEMBERS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+# What is said with every write: it changes nothing but the log.
+USUAL = (Append, AppendAnswer, Progress, Forward, ForwardAnswer)
+
+
+class Envelope(NamedTuple):
     """A message on its way.
 
     `birth` and `life` are the receiver's birth and incarnation, as far as the sender knows them;

@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from peers.core.changes import Changing
 from peers.core.election import Election
+from peers.core.entry import Origin
 from peers.core.forwarding import Admission, Forwarding
 from peers.core.membership import NodeId
-from peers.core.messages import ForwardAnswer
+from peers.core.messages import (
+    BarrierAnswer,
+    BarrierAsk,
+    ForwardAnswer,
+    HandOver,
+    JoinAnswer,
+    JoinAsk,
+)
 from peers.core.replication import Leading, PackBatch
 from peers.core.state import Part, State
 
@@ -85,18 +93,25 @@ class Office:
         """Seal, send, and tell origins how far their operations have got."""
         if self.leading is None:
             return
-        if self.changing is not None:
-            self.changing.tick(now)
         self.leading.tick(now)
         self._answer_origins()
+
+    def see_to(self, now: int) -> None:
+        """What is due by the time alone."""
+        if self.leading is None:
+            return
+        if self.changing is not None:
+            self.changing.tick(now)
+        self.leading.watch_transfer(now)
         if self.leading.is_suspended(now):
             self.leading.give_up_questions(now)
 
     def _answer_origins(self) -> None:
         state, admission = self.state, self.admission
         assert admission is not None
-        if self.leading is not None and not self.leading.has_gathered:
-            admission.sealed()
+        if self.leading is not None and self.leading.has_gathered:
+            return  # they hear of it when it is in the log
+        admission.sealed()
         self._forwarding.appended_here(admission.through(state.origin, state.incarnation))
         for node, incarnation in sorted(self.forwarded):
             member = state.membership.get(node)
@@ -104,3 +119,31 @@ class Office:
                 through = admission.through(member.origin, incarnation)
                 state.draft.tell(node, ForwardAnswer(state.term, through))
         self.forwarded.clear()
+
+    # -- what is asked of whoever leads
+
+    def on_barrier_ask(self, sender: NodeId, ask: BarrierAsk, now: int) -> None:
+        """A member wants to read as of now."""
+        if self.leading is not None:
+            self.leading.ask(sender, ask.number, now)
+        else:
+            self.state.draft.tell(sender, BarrierAnswer(ask.number, None, 0))
+
+    def on_join_ask(self, sender: Origin, ask: JoinAsk, now: int) -> None:
+        """Somebody wants to belong; who does not lead says who does."""
+        state = self.state
+        if self.changing is not None:
+            answer = self.changing.on_join(sender, ask, now)
+        else:
+            answer = JoinAnswer(state.epoch, state.leader, 0, "", state.membership)
+        if not state.epoch.is_none:
+            state.draft.tell_origin(sender, answer)
+
+    def hand_over(self, request: HandOver, now: int) -> None:
+        """Let the one who is named lead, or whoever comes next."""
+        if self.leading is None:
+            return
+        if request.to is None:
+            self.leading.hand_over_to_next(now)
+        else:
+            self.leading.hand_over(request.to, now)

@@ -108,8 +108,7 @@ class Close:
 Serve = Capture | Read | Close
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """What is owed, in this order:
 
     1. `promise`, where there is one, is put on the disk and synced;

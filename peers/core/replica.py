@@ -16,17 +16,19 @@ from typing import assert_never
 
 from peers.core.changes import Changing
 from peers.core.election import Election
-from peers.core.entry import Dot, Origin
+from peers.core.entry import Dot
 from peers.core.epochs import Epochs
 from peers.core.following import Following
 from peers.core.forwarding import Forwarding
 from peers.core.greeting import Greeting
 from peers.core.joining import Joining
+from peers.core.lives import Lives
 from peers.core.log import Log
 from peers.core.membership import Member, NodeId
 from peers.core.messages import (
     BEFORE_BELONGING,
     FROM_MEMBERS,
+    USUAL,
     Append,
     AppendAnswer,
     AskBarrier,
@@ -54,6 +56,7 @@ from peers.core.messages import (
     PreVoteAnswer,
     Probe,
     ProbeAnswer,
+    Progress,
     Recover,
     RecoverAnswer,
     Removed,
@@ -69,7 +72,7 @@ from peers.core.messages import (
 )
 from peers.core.office import Office
 from peers.core.outcomes import Ack, NodeStatus
-from peers.core.output import UNKNOWN, Life, Output, Promise
+from peers.core.output import Life, Output, Promise
 from peers.core.reading import Reading
 from peers.core.recovery import Recovery
 from peers.core.repair import Repair
@@ -82,6 +85,9 @@ from peers.errors import RefusedError
 
 Operation = tuple[bytes, int | None, Ack]
 """What a client wants done: its bytes, until when it may be, and when it is to be answered."""
+
+
+SEE_TO_MS = 5  # so often, among many writes, it is looked what is due by the time alone
 
 
 class Replica:
@@ -103,6 +109,7 @@ class Replica:
         founders: Sequence[NodeId] = (),
         leads: bool = False,
         level: int = 1,
+        volatile: bool = False,
         timing: Timing | None = None,
         bounds: Bounds | None = None,
     ) -> None:
@@ -112,7 +119,8 @@ class Replica:
 
         A node that belongs to no cluster yet says what `member` it would be, and whom it can ask
         to let it in, or with which `founders` it would begin one. `leads`: the epoch has just been
-        opened by all, for this node to lead it.
+        opened by all, for this node to lead it. `volatile`: nothing of the log is kept on a disk,
+        so that what is appended counts at once, and no `Stored` is waited for.
         """
         self.state = State(
             node,
@@ -125,7 +133,9 @@ class Replica:
             timing=timing or Timing(),
             bounds=bounds or Bounds(),
             level=level,
+            volatile=volatile,
         )
+        self.lives = Lives(self.state)
         self.taking = Taking(self.state)
         self.giving = Giving(self.state)
         self.election = Election(self.state, self.taking)
@@ -145,6 +155,8 @@ class Replica:
         self.office = Office(self.state, self.election, self.forwarding, pack)
         self._led_at = now
         self._leader_was: tuple[int, NodeId | None] = (0, None)
+        self._calm = False  # nothing has happened, since it was seen to, but reading and writing
+        self._seen_to = -1  # at which moment
         self.election.won = leads
 
     # -- the door
@@ -152,16 +164,19 @@ class Replica:
     def receive(self, envelope: Envelope, now: int) -> Output:
         """Advance on one message of another node."""
         state, message, sender = self.state, envelope.message, envelope.sender
+        if not isinstance(message, USUAL):
+            self._calm = False
         of_another = envelope.epoch != state.epoch and not isinstance(message, BEFORE_BELONGING)
         if state.removed:
             return state.take_output()
         if envelope.birth == state.birth and envelope.life > state.incarnation:
             state.draft.copied = True
             return state.take_output()
-        if self._is_over(envelope):
+        if self.lives.is_over(envelope):
             self.greeting.greet((sender.id,), now)  # a copy of what lived on hears it by that
             return state.take_output()
         if of_another:
+            self._calm = False
             led = self._in_touch(now)
             # A leader that probes has no majority: nobody is led by it, but it may be ours.
             if isinstance(message, Append) or (isinstance(message, Probe) and not led):
@@ -175,8 +190,8 @@ class Replica:
             return state.take_output()  # it was said to another one of our name
         is_member = state.membership.has(sender)
         if is_member or state.membership.get(sender.id) is None:
-            state.lives[sender.id] = Life(sender.birth, envelope.incarnation)
-        if not isinstance(message, BEFORE_BELONGING) and self._is_for_another(envelope):
+            self.lives.note(envelope)
+        if not isinstance(message, BEFORE_BELONGING) and self.lives.is_for_another(envelope):
             self.greeting.greet((sender.id,), now)  # so that it knows of this life
             return state.take_output()
         if is_member:
@@ -187,31 +202,17 @@ class Replica:
             self._take(envelope, message, now)
         return self._finish(now)
 
-    def _is_over(self, envelope: Envelope) -> bool:
-        """Whether its sender has begun another life since: as we have heard, or by the log."""
-        state, sender = self.state, envelope.sender
-        if sender.id not in state.lives:
-            incarnation, _ = state.log.vector.of(sender)
-            if envelope.incarnation < incarnation:
-                state.lives[sender.id] = Life(sender.birth, incarnation)
-        birth, newest = state.lives.get(sender.id, UNKNOWN)
-        return birth == sender.birth and envelope.incarnation < newest
-
-    def _is_for_another(self, envelope: Envelope) -> bool:
-        """Whether it was meant for a life of ours that is over, or for one who had our name: it
-        would answer what we have not asked in this one."""
-        state = self.state
-        return envelope.birth not in ("", state.birth) or 0 < envelope.life < state.incarnation
-
     def hear(self, local: Local, now: int) -> Output:
         """Advance on what this node's own shell knows."""
+        if not isinstance(local, Stored):
+            self._calm = False
         match local:
             case Stored():
                 self._on_stored(local, now)
             case AskBarrier():
                 self._ask_barrier(local, now)
             case HandOver():
-                self._hand_over(local, now)
+                self.office.hand_over(local, now)
             case Checked():
                 self.repair.on_checked(local)
             case Piece():
@@ -227,17 +228,42 @@ class Replica:
 
         Raises `RefusedError` if that cannot be, before anything has a dot.
         """
-        self._check_may_propose(now)
-        proposals = [self.forwarding.take(*operation) for operation in operations]
+        self.check_may_propose(now)
+        return [self.take(*operation) for operation in operations], self._finish(now)
+
+    def check_may_propose(self, now: int) -> None:
+        """RefusedError where this node takes no operations now. What was checked holds until the
+        end of the turn, if nothing but `take` is called."""
+        standing = self.status(now)
+        if standing is not NodeStatus.ACTIVE:
+            raise RefusedError(str(standing), f"this node is {standing}")
+        if self.forwarding.is_full or self._is_busy():
+            raise RefusedError("overloaded", "too many writes wait to be committed")
+
+    def take(self, operation: bytes, until: int | None, ack: Ack) -> Dot:
+        """Give an operation its dot, where it was checked that this may be; the next `tick` puts it
+        in order."""
+        proposal = self.forwarding.take(operation, until, ack)
         if self.office.admission is not None:
-            self.office.admission.let_in(self.state.origin, proposals)
-        return [proposal.dot for proposal in proposals], self._finish(now)
+            self.office.admission.let_in(self.state.origin, (proposal,))
+        return proposal.dot
 
     def tick(self, now: int) -> Output:
         """Do what is due."""
         state = self.state
         if state.removed:
             return state.take_output()
+        if not self._calm or now - self._seen_to >= SEE_TO_MS:
+            self._see_to(now)
+        self.office.tick(now)
+        if self.leading is None and self.following.in_touch(now):
+            self.forwarding.tick(now, state.leader)
+        return self._finish(now)
+
+    def _see_to(self, now: int) -> None:
+        """All that is due by the time alone, or because of what seldom happens."""
+        state = self.state
+        self._seen_to, self._calm = now, True
         if self._in_touch(now):
             self._led_at = now
         self.joining.tick(now)
@@ -248,14 +274,11 @@ class Replica:
         self.recovery.tick(now)
         if state.clock.runs:
             self.forwarding.void_overdue(state.clock.running(now))
-        self.office.tick(now)
-        if self.leading is None and self.following.in_touch(now):
-            self.forwarding.tick(now, state.leader)
+        self.office.see_to(now)
         self.reading.tick(now)
         self.giving.tick(now)
         self.repair.tick(self.leading, now)
         self.taking.tick(now)
-        return self._finish(now)
 
     def change(self, wish: Callable[[Changing], None], now: int) -> Output:
         """Change who belongs, as `wish` says to the one who can. RefusedError where that may not be
@@ -294,6 +317,11 @@ class Replica:
         """Whether this node leads, for all that it knows."""
         return self.leading is not None
 
+    @property
+    def gathers(self) -> bool:
+        """Whether operations wait for more, or for a leader: a tick is due within `GATHER_MS`."""
+        return self.forwarding.gathers if self.leading is None else self.leading.has_gathered
+
     def agreed(self) -> Noted | None:
         """The newest digest that a majority noted at one checkpoint, as far as this node, where it
         leads, has heard. The next checkpoint is to say so."""
@@ -309,6 +337,9 @@ class Replica:
             case AppendAnswer():
                 if self._still_leads(message.term, now) and self.leading is not None:
                     self.leading.on_answer(sender, envelope.incarnation, message, now)
+            case Progress():
+                self.following.on_progress(sender, message)
+                self.recovery.look()
             case Forward():
                 self._on_forward(envelope, message)
             case ForwardAnswer():
@@ -329,7 +360,7 @@ class Replica:
                 led = self._in_touch(now)
                 self.epochs.on_answer(envelope.sender, envelope.epoch, message, now, led)
             case JoinAsk():
-                self._on_join_ask(envelope.sender, message, now)
+                self.office.on_join_ask(envelope.sender, message, now)
             case JoinAnswer():
                 self.joining.on_answer(sender, message, now)
             case Removed():
@@ -355,7 +386,7 @@ class Replica:
             case TransferLead():
                 election.on_transfer(message, now)
             case BarrierAsk():
-                self._on_barrier_ask(sender, message, now)
+                self.office.on_barrier_ask(sender, message, now)
             case BarrierAnswer():
                 self.reading.on_answer(message)
             case Recover():
@@ -410,13 +441,6 @@ class Replica:
 
     # -- operations
 
-    def _check_may_propose(self, now: int) -> None:
-        standing = self.status(now)
-        if standing is not NodeStatus.ACTIVE:
-            raise RefusedError(str(standing), f"this node is {standing}")
-        if self.forwarding.is_full or self._is_busy():
-            raise RefusedError("overloaded", "too many writes wait to be committed")
-
     def _is_busy(self) -> bool:
         """Whether this node leads, and has as much to keep as may be."""
         return self.leading is not None and (self.leading.is_busy or self.giving.is_much)
@@ -428,7 +452,7 @@ class Replica:
             self.office.admission.let_in(envelope.sender, forward.operations)
         self.office.forwarded.add((envelope.sender.id, envelope.incarnation))
 
-    # -- reading as of now
+    # -- the rest
 
     def _ask_barrier(self, ask: AskBarrier, now: int) -> None:
         if self.leading is not None:
@@ -437,25 +461,6 @@ class Replica:
             self.reading.ask(ask, now)
         else:
             self.reading.refuse(ask)
-
-    def _on_barrier_ask(self, sender: NodeId, ask: BarrierAsk, now: int) -> None:
-        if self.leading is not None:
-            self.leading.ask(sender, ask.number, now)
-        else:
-            self.state.draft.tell(sender, BarrierAnswer(ask.number, None, 0))
-
-    # -- who belongs
-
-    def _on_join_ask(self, sender: Origin, ask: JoinAsk, now: int) -> None:
-        state = self.state
-        if self.office.changing is not None:
-            answer = self.office.changing.on_join(sender, ask, now)
-        else:
-            answer = JoinAnswer(state.epoch, state.leader, 0, "", state.membership)
-        if not state.epoch.is_none:
-            state.draft.tell_origin(sender, answer)
-
-    # -- the rest
 
     def _on_stored(self, stored: Stored, now: int) -> None:
         state = self.state
@@ -468,25 +473,21 @@ class Replica:
             self.following.on_stored(now)
         self.recovery.look()
 
-    def _hand_over(self, request: HandOver, now: int) -> None:
-        if self.leading is None:
-            return
-        if request.to is None:
-            self.leading.hand_over_to_next(now)
-        else:
-            self.leading.hand_over(request.to, now)
-
     def _finish(self, now: int) -> Output:
         state = self.state
-        if state.draft.membership is not None:
+        draft = state.draft
+        if draft.membership is not None:
+            self._calm = False
             self.joining.look()
             self.office.resign_if_out(now)
         self.office.leave_if_over(now)
-        if self._leader_was != (state.term, state.leader):
+        term, leader = self._leader_was
+        if term != state.term or leader != state.leader:
+            self._calm = False
             self._leader_was = (state.term, state.leader)
             self.forwarding.begin_again()
-        if state.draft.apply:
-            self.forwarding.on_committed(state.draft.apply)
+        if draft.apply:
+            self.forwarding.on_committed(draft.apply)
         state.let_go(self.giving.pinned)
         side = self.following if self.leading is None else self.leading
         self.forwarding.on_everywhere(side.everywhere)

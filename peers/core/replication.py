@@ -14,11 +14,11 @@ commit: in its term nobody but itself could have.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from peers.core.entry import Batch, Dot, Entry, Places, Position, Proposal
+from peers.core.follower import Follower, Question
 from peers.core.membership import Membership, NodeId, Role
 from peers.core.messages import (
     Append,
@@ -27,45 +27,15 @@ from peers.core.messages import (
     Noted,
     Probe,
     ProbeAnswer,
+    Progress,
     TransferLead,
 )
 from peers.core.output import Barrier
 from peers.core.state import Part, State
+from peers.core.timing import GATHER_MS
 
 PackBatch = Callable[[Sequence[Entry], Places], Batch]
 """Makes a batch of entries, encoding them once and for all."""
-
-
-@dataclass(slots=True)
-class Follower:
-    """What the leader knows of one other member."""
-
-    next: Position  # what is sent next follows this
-    heard: int  # when it answered last
-    steady_since: int
-    birth: str
-    incarnation: int = 0  # the life that all below is of
-    match: int = 0  # it holds the log up to here
-    counts: bool = True
-    able: bool = True  # to lead
-    behind: bool = False  # what it lacks is no longer kept: it has to take a snapshot
-    ahead: bool = False  # it says that our clock is wrong
-    noted: Noted | None = None  # its digest at its last checkpoint
-    echo: int = 0  # the highest stamp that it has answered
-    sent: int | None = None  # the stamp of its last answer
-    reset: int = 0  # answers to what was sent before this stamp tell nothing new
-    in_flight: deque[tuple[int, int]] = field(default_factory=deque)  # (end, bytes)
-    in_flight_bytes: int = 0
-    reaches: frozenset[NodeId] = frozenset()
-
-
-@dataclass(slots=True)
-class Question:
-    """A reader that wants to know as of when it may read. None asks on this very node."""
-
-    asker: NodeId | None
-    number: int
-    stamp: int  # only a heartbeat after this one counts
 
 
 class Leading:
@@ -77,12 +47,14 @@ class Leading:
         self._gathered: list[Proposal] = []
         self._questions: list[Question] = []
         self._beat_at = now
+        self._sealed_at = now
         self.transfer_to: NodeId | None = None
         self._transfer_until = 0
         self._told = False
         self.everywhere = 0  # every voter holds the log up to here
         last = state.log.last
         self.followers: dict[NodeId, Follower] = {}
+        self._suspended: tuple[int, bool] = (-1, False)  # at which moment, and whether
         self._follow_membership(now)
         # Until an entry of its own term is committed, a leader commits nothing of its predecessors.
         self.first = last.index + 1
@@ -112,6 +84,7 @@ class Leading:
         """Put all that was gathered in order, unless the lead is being handed over."""
         if not self._gathered or self.transfer_to is not None:
             return
+        self._sealed_at = now
         gathered, self._gathered = self._gathered, []
         part: list[tuple[Dot | None, int | None, bytes]] = []
         size = 0
@@ -124,6 +97,12 @@ class Leading:
             part.append((proposal.dot, proposal.until, proposal.operation))
             size += len(proposal.operation)
         self._append(part, now)
+
+    def _gathers(self, now: int) -> bool:
+        """Whether more is to be gathered first: one batch is under way, and has only just left. So
+        there are few large ones where there is much, and a lone operation waits for nobody."""
+        under_way = self.state.log.last.index > self.state.commit
+        return under_way and now - self._sealed_at < GATHER_MS
 
     def _append(self, rows: Sequence[tuple[Dot | None, int | None, bytes]], now: int) -> None:
         state = self.state
@@ -145,16 +124,19 @@ class Leading:
 
     def _add(self, batch: Batch) -> None:
         state = self.state
-        state.log.append(batch)
+        state.append(batch)
         state.agreed = batch.last.index
-        state.draft.append.append(batch)
+        if state.volatile:
+            self._commit()
 
     # -- sending
 
     def tick(self, now: int) -> None:
         """Seal, send what is new, and be heard every so often."""
-        self._watch_transfer(now)
-        self.seal(now)
+        if self.transfer_to is not None:
+            self.watch_transfer(now)
+        if not self._gathers(now):
+            self.seal(now)
         beats = now >= self._beat_at
         if beats:
             self._beat_at = now + self.state.timing.heartbeat_ms
@@ -166,7 +148,9 @@ class Leading:
                     stamp = self.state.stamps.next(now)
                     self.state.draft.tell(node, Probe(self.state.term, stamp))
             else:
-                self._send(node, follower, now, anyway=beats)
+                self._send(node, follower, now, anyway=beats or follower.owed)
+                if follower.told < self.state.commit:
+                    self._tell(node, follower)
 
     def _follow_membership(self, now: int) -> None:
         """Who is new is taken to hold everything, and says what it does; of who is in the place of
@@ -178,6 +162,13 @@ class Leading:
                 self.followers[member.id] = Follower(state.log.last, now, now, member.birth)
         for node in [node for node in self.followers if state.membership.get(node) is None]:
             del self.followers[node]
+        self._look_again()
+
+    def _tell(self, node: NodeId, follower: Follower) -> None:
+        """Say how far is committed, now that nothing else says so."""
+        state = self.state
+        follower.told = state.commit
+        state.draft.tell(node, Progress(state.term, state.commit, self.everywhere))
 
     def beat_soon(self) -> None:
         """Somebody waits for the next heartbeat's answers: send it with the next turn."""
@@ -210,6 +201,7 @@ class Leading:
                 follower.sent,
             )
             state.draft.tell(node, append)
+            follower.told, follower.owed = state.commit, False
             if batches:
                 size = sum(len(batch.packed) for batch in batches)
                 follower.next = batches[-1].last
@@ -226,6 +218,8 @@ class Leading:
         if incarnation != follower.incarnation:
             self._begin_life(follower, incarnation, now)
         self._hear(node, follower, answer.echo, now)
+        if follower.sent is None:
+            follower.owed = True
         follower.sent = max(answer.sent, follower.sent or 0)
         follower.counts = answer.counts
         follower.able = answer.counts and answer.able
@@ -274,7 +268,13 @@ class Leading:
             follower.steady_since = now
         follower.heard = now
         follower.echo = max(follower.echo, echo)
+        if self._suspended[1]:
+            self._look_again()
         self._answer_questions(now)
+
+    def _look_again(self) -> None:
+        """Who is heard has changed, or who counts."""
+        self._suspended = (-1, False)
 
     def _look_further_back(self, follower: Follower, hint: Position, now: int) -> None:
         """It lacks what we took it to have: begin where its log may be ours."""
@@ -333,7 +333,8 @@ class Leading:
         index = held[state.membership.majority - 1]
         if index > state.commit and state.log.term_at(index) == state.term:
             state.commit_to(index)
-            self.beat_soon()
+            if self._questions:
+                self.beat_soon()  # the first of this term: only now can they be answered
         self.everywhere = min(held[-1], state.commit)
 
     def resign(self, now: int) -> None:
@@ -387,7 +388,11 @@ class Leading:
 
     def is_suspended(self, now: int) -> bool:
         """Whether no majority is heard. It may be that another leads already."""
-        return not self.state.membership.is_majority(self.heard(now))
+        moment, suspended = self._suspended
+        if moment != now:
+            suspended = not self.state.membership.is_majority(self.heard(now))
+            self._suspended = (now, suspended)
+        return suspended
 
     # -- reading as of now
 
@@ -439,7 +444,8 @@ class Leading:
         if to is not None:
             self.hand_over(to, now)
 
-    def _watch_transfer(self, now: int) -> None:
+    def watch_transfer(self, now: int) -> None:
+        """Give the lead to whom it is being given to, once that can be; or to who is better."""
         node = self.transfer_to
         if node is None:
             if self.state.timing.hand_back and (better := self._better(now)) is not None:

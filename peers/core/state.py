@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from peers.core.base import Base
 from peers.core.clock import FollowedClock
-from peers.core.entry import Epoch, Origin, Position
+from peers.core.entry import Batch, Epoch, Origin, Position
 from peers.core.log import Log
 from peers.core.membership import Membership, NodeId
 from peers.core.messages import Noted
@@ -47,6 +47,7 @@ class State:
         timing: Timing,
         bounds: Bounds,
         level: int,
+        volatile: bool,
     ) -> None:
         self.id = node
         self.origin = Origin(node, promise.birth)
@@ -60,6 +61,7 @@ class State:
         self.applied = commit  # what the application was given, or will be at the end of this step
         self.intact = True  # the application's state is what the majority's is
         self.noted: Noted | None = None  # its digest at the last checkpoint
+        self.volatile = volatile  # nothing of the log is kept on a disk
         self.stored = log.last.index  # what was read from the disk is on it
         self.agreed = commit  # how far the log is the present leader's
         self.counts = promise.whole  # False while something promised is missing
@@ -144,6 +146,13 @@ class State:
         term = self.log.term_at(self.commit)
         assert term is not None, "commits end with batches"
         return Position(term, self.commit)
+
+    def append(self, batch: Batch) -> None:
+        """Put a batch at the end of the log, and see that it is kept."""
+        self.log.append(batch)
+        self.draft.append.append(batch)
+        if self.volatile:
+            self.stored = batch.last.index  # there is nothing to wait for
 
     def commit_to(self, index: int) -> None:
         """What is up to `index` can never be undone any more: it is to be applied."""

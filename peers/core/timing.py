@@ -40,6 +40,10 @@ class Bounds:
     pending: int = 65_536
 
 
+# Operations are gathered for so long at most, while others are under way. Where there is much to do
+# that makes few large batches of it; one that comes alone waits for nobody.
+GATHER_MS: Final = 2
+
 STAMPS_A_MS: Final = 1_024
 
 

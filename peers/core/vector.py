@@ -21,13 +21,14 @@ class GapError(Exception):
 class Vector:
     """For each origin, the incarnation and the highest sequence that was let in."""
 
-    __slots__ = ("_places",)
+    __slots__ = ("_order", "_places")
 
     def __init__(self, places: Iterable[tuple[Origin, int, int]] = ()) -> None:
         # [incarnation, sequence] of each; changed in place, since every entry advances one.
         self._places: dict[Origin, list[int]] = {
             Origin(*origin): [incarnation, sequence] for origin, incarnation, sequence in places
         }
+        self._order: list[Origin] | None = None  # of the origins, while none comes or goes
 
     def admit(self, dot: Dot) -> bool:
         """Let `dot` in if it is the next of its origin; False if it, or its life, is past."""
@@ -44,6 +45,7 @@ class Vector:
             raise GapError(f"{dot} follows sequence {last}: one in between is missing")
         if place is None:
             self._places[origin] = [incarnation, sequence]
+            self._order = None
         else:
             place[:] = incarnation, sequence
         return True
@@ -57,10 +59,13 @@ class Vector:
         """Drop the places of members that were removed for good."""
         for origin in [each for each in self._places if each not in origins]:
             del self._places[origin]
+            self._order = None
 
     def places(self) -> Iterator[tuple[Origin, int, int]]:
         """Every place, in the order of the origins, so that equal vectors read the same."""
-        for origin in sorted(self._places):
+        if self._order is None:
+            self._order = sorted(self._places)
+        for origin in self._order:
             incarnation, sequence = self._places[origin]
             yield origin, incarnation, sequence
 

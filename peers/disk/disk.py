@@ -2,7 +2,7 @@
 
 But for promises: they are on the disk, synced, when `write_promise` returns, since what follows
 relies on them. The log is written in the order of the calls; `stored` is called for what is kept.
-Without a data directory that is at once, and the next start finds no log.
+Without a data directory nothing is written and nobody is called, and the next start finds no log.
 
 This module decides what may wait, and how much; `writer.py` when it is kept, `store.py` how.
 
@@ -167,10 +167,9 @@ class Disk:
         assert batches[0].first == self._last + 1, f"{batches[0].first} behind {self._last}"
         last = batches[-1].last
         self._last = last.index
-        self._number += 1
         if not self.keeps:
-            self._loop.call_soon(self._note_kept, Kept([(self._number, last)]))
             return
+        self._number += 1
         self.queued_bytes += size
         self._put(Append(self._number, tuple(batches), size))
         if self._store.fsync is Fsync.INTERVAL and self._timer is None:

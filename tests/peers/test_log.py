@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations_with_replacement
 from typing import Any
 
@@ -460,14 +459,8 @@ def test_a_log_is_not_cut_inside_a_batch() -> None:
     "batch",
     [
         operation(1, ((B, 1, 1),), Dot(A, 1, 1)),
-        replace(
-            operation(1, (), Dot(A, 1, 1)),
-            entries=(Entry(1, 2, 1, None, None, b""), Entry(2, 1, 1, None, None, b"")),
-        ),
-        replace(
-            operation(1, (), Dot(A, 1, 1)),
-            entries=(Entry(1, 1, 1, None, None, b""), Entry(3, 1, 1, None, None, b"")),
-        ),
+        Batch((Entry(1, 2, 1, None, None, b""), Entry(2, 1, 1, None, None, b"")), (), b"packed"),
+        Batch((Entry(1, 1, 1, None, None, b""), Entry(3, 1, 1, None, None, b"")), (), b"packed"),
     ],
     ids=["vector", "term", "index"],
 )

@@ -109,6 +109,7 @@ def test_a_code_never_changes() -> None:
         "EpochAccept": 27,
         "EpochAsk": 28,
         "EpochAnswer": 29,
+        "Progress": 30,
     }
 
 

@@ -13,7 +13,7 @@ import msgpack
 import xxhash
 from hypothesis import strategies as st
 
-from peers.core.entry import Batch, Dot, Entry, Epoch, Origin, Proposal
+from peers.core.entry import Batch, Dot, Entry, Epoch, Origin, Places, Proposal
 from peers.core.membership import Member, Membership, Role
 from peers.core.messages import Envelope, Message
 from peers.errors import WireError
@@ -88,6 +88,9 @@ def conforms(value: Any, hint: Any) -> bool:
         return any(conforms(value, arg) for arg in args)
     if type(value) is not hint:
         return False
+    if hint is Batch:
+        content = (value.entries, value.vector, value.packed)
+        return conforms(content, tuple[tuple[Entry, ...], Places, bytes])
     if hint is int:
         return bool(0 <= value <= INT_MAX)
     if hint in (bool, bytes, types.NoneType, Role):
@@ -151,9 +154,9 @@ def outcome(data: bytes) -> Envelope | None:
     except WireError:
         return None
     hints = typing.get_type_hints(Envelope)
-    for field in fields(Envelope):
-        hint = type(envelope.message) if field.name == "message" else hints[field.name]
-        assert conforms(getattr(envelope, field.name), hint), (field.name, envelope)
+    for name, value in zip(Envelope._fields, envelope, strict=True):
+        hint = type(envelope.message) if name == "message" else hints[name]
+        assert conforms(value, hint), (name, envelope)
     assert type(envelope.message) in CODES
     assert decode(encode(envelope)) == envelope
     return envelope

@@ -114,6 +114,7 @@ class Node:
         self.level = FIRST_LEVEL  # the highest feature level that its release can apply
         self.stated_level = 0  # the highest that this birth ever said
         self.fsync_ms: int | None = None  # None: with every write; else so often
+        self.volatile = False  # what is appended counts at once
         self.founders: list[str] = []  # with whom it would begin a cluster
         self._snapshot_every = snapshot_every  # so many entries; None: never
         self._birth = birth  # a new one, for a state directory of this node
@@ -164,6 +165,7 @@ class Node:
             contacts=self.contacts,
             founders=self.founders,
             level=self.level,
+            volatile=self.volatile,
             leads=leads,
             # Who enters an epoch has not stopped: its note is as old as it is.
             resumed=max(self._resumed(now, 0 if time else NOTE_AGE_MS), time),
@@ -374,6 +376,9 @@ class Node:
             self.disk.append(batch)
         if output.append:
             last = output.append[-1].last
+            if self.volatile:
+                self.disk.sync(last)
+                return
 
             def synced() -> None:
                 if self.disk.sync(last):

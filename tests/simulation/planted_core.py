@@ -12,7 +12,7 @@ from peers.core.election import Election
 from peers.core.entry import Origin, Position
 from peers.core.following import Following
 from peers.core.forwarding import Admission, Forwarding
-from peers.core.messages import Append, Envelope, Vote
+from peers.core.messages import Append, Envelope, Progress, Vote
 from peers.core.output import NOTHING, Output
 from peers.core.recovery import Recovery
 from peers.core.replica import Replica
@@ -45,7 +45,7 @@ def vote_not_kept() -> Iterator[None]:
 
     def carry_out(self: Node, output: Output) -> None:
         if output.promise is not None and output is not NOTHING:
-            output = replace(output, promise=replace(output.promise, vote=None))
+            output = output._replace(promise=replace(output.promise, vote=None))
         honest(self, output)
 
     with patch.object(Node, "_carry_out", carry_out):
@@ -78,7 +78,7 @@ def obeys_an_old_leader() -> Iterator[None]:
 
     def on_append(self: Following, leader: str, append: Append, now: int) -> None:
         if append.term < self.state.term and self.state.leader not in (None, self.state.id):
-            append = replace(append, term=self.state.term)
+            append = append._replace(term=self.state.term)
         honest(self, leader, append, now)
 
     with patch.object(Following, "on_append", on_append):
@@ -86,6 +86,15 @@ def obeys_an_old_leader() -> Iterator[None]:
 
 
 # -- replication
+
+
+@planted("a word of how far is committed is taken from the leader of an earlier term", "partition")
+def believes_a_former_leader() -> Iterator[None]:
+    def on_progress(self: Following, leader: str, progress: Progress) -> None:
+        self.state.commit_to(min(progress.commit, self.state.log.last.index))
+
+    with patch.object(Following, "on_progress", on_progress):
+        yield
 
 
 @planted("a follower acknowledges before its disk has it", "crash", "slow_disk")
@@ -322,7 +331,7 @@ def counts_an_earlier_life() -> Iterator[None]:
     honest = Leading.on_answer
 
     def on_answer(self: Leading, node: str, incarnation: int, answer: Any, now: int) -> None:
-        honest(self, node, 1, replace(answer, counts=True), now)
+        honest(self, node, 1, answer._replace(counts=True), now)
 
     with patch.object(Leading, "on_answer", on_answer):
         yield

@@ -140,7 +140,7 @@ def copies_are_not_told() -> Iterator[None]:
     honest = Replica.receive
 
     def receive(self: Replica, envelope: Envelope, now: int) -> Output:
-        return honest(self, replace(envelope, life=min(envelope.life, self.state.incarnation)), now)
+        return honest(self, envelope._replace(life=min(envelope.life, self.state.incarnation)), now)
 
     with patch.object(Replica, "receive", receive):
         yield

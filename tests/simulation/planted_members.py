@@ -89,7 +89,7 @@ def hears_what_was_said_to_another() -> Iterator[None]:
 
     def receive(self: Replica, envelope: Envelope, now: int) -> Output:
         if isinstance(envelope.message, Removed):
-            envelope = replace(envelope, birth=self.state.birth)
+            envelope = envelope._replace(birth=self.state.birth)
         return honest(self, envelope, now)
 
     with patch.object(Replica, "receive", receive):

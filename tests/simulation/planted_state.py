@@ -75,7 +75,7 @@ def is_off_by_one_at_the_edge() -> Iterator[None]:
     honest = Following._disagree
 
     def disagree(self: Following, leader: str, append: Append, now: int) -> None:
-        honest(self, leader, replace(append, since=append.since - 1), now)
+        honest(self, leader, append._replace(since=append.since - 1), now)
 
     with patch.object(Following, "_disagree", disagree):
         yield

@@ -66,6 +66,7 @@ class Run:
             forming=seed % 4 == 2,
             snapshot_every=self.random.choice([None, 10, 60]),
             fsync_ms=FSYNC_MS[seed % 2] if (seed + seed // 4) % 4 == 0 else None,
+            volatile=(seed + seed // 4) % 4 == 1,
             levels=Random(f"levels {seed}").choice([(1,), (1, 2), (2,)]),
             trace=trace,
         )

@@ -45,6 +45,7 @@ class World:
         snapshot_every: int | None = None,
         forming: bool = False,
         fsync_ms: int | None = None,
+        volatile: bool = False,
         levels: Sequence[int] = (FIRST_LEVEL,),
         trace: Callable[[str], None] | None = None,
     ) -> None:
@@ -58,6 +59,7 @@ class World:
         self._on_the_wire = on_the_wire  # as bytes, which takes most of a run's time
         self._snapshot_every = snapshot_every
         self.fsync_ms = fsync_ms  # so often, if not with every write
+        self._volatile = volatile
         self.levels = levels  # the feature levels of the releases that nodes come with
         self._releases = Random(f"releases {seed}")
         self._calendar: list[tuple[int, int, Callable[[int], None]]] = []
@@ -104,6 +106,7 @@ class World:
             observer=self.invariants,
         )
         node.fsync_ms = self.fsync_ms
+        node.volatile = self._volatile
         node.level = self._releases.choice(self.levels)
         return node
 

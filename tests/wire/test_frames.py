@@ -38,13 +38,17 @@ def test_what_is_written_is_read_back_by_websockets(
     assert frames.between_frames(protocol)
 
 
-@given(payload=st.binary(max_size=70_000), opcode=OPCODES, masked=st.booleans())
-def test_a_whole_frame_is_taken_apart_or_left_to_the_general_way(
-    payload: bytes, opcode: Opcode, masked: bool
+@given(
+    payloads=st.lists(st.binary(max_size=70_000), min_size=1, max_size=3),
+    opcode=OPCODES,
+    masked=st.booleans(),
+)
+def test_whole_frames_are_taken_apart_or_left_to_the_general_way(
+    payloads: list[bytes], opcode: Opcode, masked: bool
 ) -> None:
-    data = Frame(opcode, payload).serialize(mask=masked)
+    data = b"".join(Frame(opcode, payload).serialize(mask=masked) for payload in payloads)
     found = frames.whole(data, FIRST[opcode], masked)
-    assert found == (payload if len(payload) < 65_536 else None)
+    assert found == (payloads if max(map(len, payloads)) < 65_536 else None)
 
 
 @given(payload=PAYLOADS, masked=st.booleans(), cut=st.integers(0, 400))

@@ -64,9 +64,10 @@ class Framing:
         """The maps that are complete with these bytes."""
         replies: list[Reply] = []
         if self.upgraded and self.end is None and frames.between_frames(self._frames):
-            message = frames.whole(data, frames.BINARY, masked=False)
-            if message is not None and len(message) <= self._message_bytes_max:
-                self._on_message(message, replies)
+            messages = frames.whole(data, frames.BINARY, masked=False)
+            if messages and max(map(len, messages)) <= self._message_bytes_max:
+                for message in messages:
+                    self._on_message(message, replies)
                 return replies
         self._frames.receive_data(data)
         for event in self._frames.events_received():

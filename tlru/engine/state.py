@@ -68,9 +68,9 @@ class State:
     def over_budget(self) -> tuple[int, int]:
         """By how many entries and bytes the budget is exceeded; (0, 0) where it is kept."""
         max_entries, max_bytes = self.settings["max_entries"], self.settings["max_bytes"]
-        entries = 0 if max_entries is None else max(0, self.items.count - max_entries)
-        size = 0 if max_bytes is None else max(0, self.items.bytes - max_bytes)
-        return entries, size
+        entries = 0 if max_entries is None else self.items.count - max_entries
+        size = 0 if max_bytes is None else self.items.bytes - max_bytes
+        return (entries if entries > 0 else 0), (size if size > 0 else 0)
 
     def victims(self) -> list[tuple[str, int]]:
         """The least recently used items that would have to go to keep the budget, each with the

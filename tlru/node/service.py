@@ -131,18 +131,18 @@ class CacheService:
     def _write(self, name: str, args: Args, asker: Asker, request: int | None) -> None:
         operation = writes.operation(name, args)
         ack = writes.ack(name, args)
-        timeout = args.get("timeout", TIMEOUT_MS)
+        timeout: int = args.get("timeout", TIMEOUT_MS)
         waits = name == "lock" and args.get("wait", 0) > 0
         if waits:
             may_wait(asker, self.limits)
             timeout += args["wait"]
-        dot = self._propose(operation, ack, timeout, args.get("once"))
+        deadline = self.log.now() + timeout
+        dot = self._propose(operation, ack, deadline, args.get("once"))
         if ack is Ack.NONE:
             asker.reply(request, {})
             return
         if waits:
             asker.waiting[dot] = args["name"]
-        deadline = self.log.now() + timeout
         self._writes.add(dot, Write(asker, request, ack, deadline, writes.FINISH.get(name)))
 
     def write_own(self, operation: Operation, asker: Asker) -> None:
@@ -166,20 +166,17 @@ class CacheService:
 
     def _touching_get(self, args: Args, asker: Asker, request: int | None) -> None:
         key, ttl = args["key"], args["touch"]
-        timeout = args.get("timeout", TIMEOUT_MS)
+        deadline = self.log.now() + args.get("timeout", TIMEOUT_MS)
         dot = self._propose(
-            writes.operation("touch", {"key": key, "ttl": ttl}), Ack.QUORUM, timeout
+            writes.operation("touch", {"key": key, "ttl": ttl}), Ack.QUORUM, deadline
         )
 
         def read_now(_: Result) -> Result:
             return self.reads.fields_of_get(key, self.machine.at)
 
-        deadline = self.log.now() + timeout
         self._writes.add(dot, Write(asker, request, Ack.QUORUM, deadline, read_now))
 
-    def _propose(
-        self, operation: Operation, ack: Ack, timeout: int, once: Once | None = None
-    ) -> Dot:
+    def _propose(self, operation: Operation, ack: Ack, until: int, once: Once | None = None) -> Dot:
         size = writes.size_of(operation)
         budget = self.machine.settings["max_bytes"]
         if budget is not None and size + ITEM_OVERHEAD_BYTES > budget:
@@ -189,7 +186,7 @@ class CacheService:
                 "the cache is over its budget and evictions are on their way", after=0.1
             )
         try:
-            return self.log.propose(encode(operation, once), ack, self.log.now() + timeout)
+            return self.log.propose(encode(operation, once), ack, until)
         except RefusedError as exc:
             raise _unavailable(exc) from exc
 
@@ -227,13 +224,13 @@ class CacheService:
         if applied.diverged:
             logger.error("cache %s: this node's state is not the majority's", self.name)
         for dot, result in applied.replies:
-            write = self._writes.get(dot)
+            write = self._writes.take(dot)
             if write is None:
                 continue
             if write.ack is Ack.ALL and "error" not in result:
                 write.result = result
+                self._writes.add(dot, write)
             else:
-                self._writes.take(dot)
                 self._answer(dot, write, result)
         if applied.events:
             for listener in self._on_events:

@@ -84,9 +84,9 @@ class Session:
 
     # -- from the client
 
-    def feed(self, data: bytes) -> None:
-        """Take the payload of one WebSocket message."""
-        self._frames.append(data)
+    def feed(self, payloads: list[bytes]) -> None:
+        """Take the payloads of WebSocket messages that have come together."""
+        self._frames.extend(payloads)
         self.pump()
 
     def pump(self) -> None:

@@ -78,10 +78,10 @@ class WebSocketConnection(asyncio.Protocol):
             self._set_reading()
             self._loop.call_soon(self._next_turn)
         if self.session is not None and frames.between_frames(self._protocol):
-            payload = frames.whole(data, self._first, masked=True)
-            if payload is not None and len(payload) <= self._node.limits.message_bytes:
+            payloads = frames.whole(data, self._first, masked=True)
+            if payloads and max(map(len, payloads)) <= self._node.limits.message_bytes:
                 self._node.awake.came()
-                self.session.feed(payload)
+                self.session.feed(payloads)
                 self._node.awake.expect()
                 return
         self._protocol.receive_data(data)
@@ -201,7 +201,7 @@ class WebSocketConnection(asyncio.Protocol):
         if self._fragments:
             data = bytes(self._fragments) + data
             self._fragments.clear()
-        session.feed(data)
+        session.feed([data])
 
     # -- what the session asks for
 

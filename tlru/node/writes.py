@@ -36,7 +36,9 @@ _NEEDED = frozenset(("incr", "lock", "unlock", "renew"))
 
 def ack(name: str, args: Args) -> Ack:
     """How far a write must have got before it is answered."""
-    asked = Ack(args.get("ack", Ack.QUORUM))
+    if "ack" not in args:
+        return Ack.QUORUM
+    asked = Ack(args["ack"])
     if asked in (Ack.NONE, Ack.LEADER) and _needs_result(name, args):
         return Ack.QUORUM
     return asked
@@ -112,15 +114,11 @@ def _clearable(prefix: str) -> str:
 
 def size_of(operation: Operation) -> int:
     """What an operation would at the most add to the cache: bytes of keys and values."""
-    match operation:
-        case Set(key, value):
-            return len(key) + len(value)
-        case SetMany(items):
-            return sum(len(row[0]) + len(row[1]) for row in items)
-        case Incr(key):
-            return len(key)
-        case _:
-            return 0
+    if isinstance(operation, Set):
+        return len(operation.key) + len(operation.value)
+    if isinstance(operation, SetMany):
+        return sum(len(row[0]) + len(row[1]) for row in operation.items)
+    return len(operation.key) if isinstance(operation, Incr) else 0
 
 
 def _lock_result(result: Result) -> Result:

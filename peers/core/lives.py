@@ -1,0 +1,41 @@
+"""Which life of its sender, and of this node, a message belongs to.
+
+Pure. A member begins another life with every start, and another birth with every state directory.
+What comes late from a life that is over counts for nothing, and what was meant for an earlier one
+of ours answers questions that this one has not asked.
+"""
+
+from __future__ import annotations
+
+from peers.core.messages import Envelope
+from peers.core.output import UNKNOWN, Life
+from peers.core.state import State
+
+
+class Lives:
+    """What one node knows of the lives of the others."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def note(self, envelope: Envelope) -> None:
+        """This is the life of its sender that we talk to."""
+        sender, lives = envelope.sender, self.state.lives
+        if lives.get(sender.id) != (sender.birth, envelope.incarnation):
+            lives[sender.id] = Life(sender.birth, envelope.incarnation)
+
+    def is_over(self, envelope: Envelope) -> bool:
+        """Whether its sender has begun another life since: as we have heard, or by the log."""
+        state, sender = self.state, envelope.sender
+        if sender.id not in state.lives:
+            incarnation, _ = state.log.vector.of(sender)
+            if envelope.incarnation < incarnation:
+                state.lives[sender.id] = Life(sender.birth, incarnation)
+        birth, newest = state.lives.get(sender.id, UNKNOWN)
+        return birth == sender.birth and envelope.incarnation < newest
+
+    def is_for_another(self, envelope: Envelope) -> bool:
+        """Whether it was meant for a life of ours that is over, or for one who had our name: it
+        would answer what we have not asked in this one."""
+        state = self.state
+        return envelope.birth not in ("", state.birth) or 0 < envelope.life < state.incarnation

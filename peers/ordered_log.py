@@ -157,5 +157,9 @@ class OrderedLog(Protocol):
     def now(self) -> int:
         """Cluster time in milliseconds."""
 
+    def behind_ms(self) -> int | None:
+        """For how long at the most this node may lack what others have; None where it was never
+        known to have it all. Of one that serves it is nothing to speak of."""
+
     def status(self) -> LogStatus:
         """Where this node stands."""

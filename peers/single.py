@@ -202,6 +202,10 @@ class SingleLog:
         """Cluster time in milliseconds."""
         return self._clock.read(boot_ms())
 
+    def behind_ms(self) -> int | None:
+        """There is nobody else who could have more."""
+        return 0
+
     async def read_barrier(self) -> int:
         """A lone leader's word needs no majority but its own: what was applied is all there is."""
         self._refuse_unless_active()

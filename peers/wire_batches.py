@@ -72,9 +72,7 @@ def pack_batch(entries: Sequence[Entry], vector: Places) -> Batch:
     # The vector needs no origins of its own: they are the first of the list.
     named = _pack_named(dots, untils, operations, known)
     content = (FORM, first, incarnations, sequences, _squeezed(terms), _squeezed(ats), *named)
-    if None in dots:
-        # What the leader itself enters. Operations were looked at where they came in.
-        _read_content(content)
+    _read_content(content)  # so that what is refused is refused here, and not by every follower
     plain = pack_plain(content)
     packed = _HEAD.pack(_HEAD_MARK, xxhash.xxh3_64_intdigest(plain)) + plain
     if len(packed) > BATCH_BYTES_MAX:

@@ -71,6 +71,7 @@ class ClusterLog:
         self._barriers = Barriers()
         self._looked_ms = -1
         self._looked = NodeStatus.STARTING
+        self._served_ms: int | None = None  # when this life served last
         self._tasks: set[asyncio.Task[None]] = set()
         self._temporary: Path | None = None
         self._led_by_another = asyncio.Event()  # while this node stops
@@ -163,7 +164,7 @@ class ClusterLog:
         leads: bool = False,
     ) -> None:
         """A life of the replica begins."""
-        self.promise = promise
+        self.promise, self._served_ms = promise, None
         self._effects.begin(commit)
         member = replace(self.plan.member, birth=promise.birth)
         addresses = self.plan.mesh.advertise or (self.mesh.address,)
@@ -392,7 +393,16 @@ class ClusterLog:
         if now != self._looked_ms:
             self._looked_ms = now
             self._looked = self._look(now)
+            if self._looked is NodeStatus.ACTIVE:
+                self._served_ms = now
         return self._looked
+
+    def behind_ms(self) -> int | None:
+        """Who serves has heard within an election timeout what there is."""
+        if self.node_status is NodeStatus.ACTIVE:
+            return 0
+        served, timeout = self._served_ms, self.plan.timing.election_timeout_ms
+        return None if served is None else boot_ms() - served + timeout
 
     def _look(self, now: int) -> NodeStatus:
         if self._stopping:

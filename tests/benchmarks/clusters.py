@@ -23,7 +23,7 @@ from tests.benchmarks.processes import free_ports, installed, running, until_rea
 NODES = 3
 KEYS = 1_000
 VALUE = b"x" * 100
-PATIENCE_S = 30
+PATIENCE_S = 120
 LOOK_S = 0.05
 IN_MEMORY = "/dev/shm"
 

@@ -113,6 +113,7 @@ SAMPLES: dict[str, Any] = {
     "hand_back": False,
     "settle": 7.0,
     "cold_start": "majority",
+    "stale_reads": True,
     "heartbeat": 0.2,
     "election_timeout": 2.0,
     "finalize_after": 60.0,

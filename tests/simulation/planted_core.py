@@ -12,6 +12,7 @@ from peers.core.election import Election
 from peers.core.entry import Origin, Position
 from peers.core.following import Following
 from peers.core.forwarding import Admission, Forwarding
+from peers.core.lives import Lives
 from peers.core.messages import Append, Envelope, Progress, Vote
 from peers.core.output import NOTHING, Output
 from peers.core.recovery import Recovery
@@ -291,7 +292,7 @@ def votes_while_it_recovers() -> Iterator[None]:
 
 @planted("what answers an earlier life is taken", scenario="an_answer_to_an_earlier_life")
 def takes_answers_to_an_earlier_life() -> Iterator[None]:
-    with patch.object(Replica, "_is_for_another", lambda self, envelope: False):
+    with patch.object(Lives, "is_for_another", lambda self, envelope: False):
         yield
 
 

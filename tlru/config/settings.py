@@ -172,6 +172,14 @@ class Config:
         _CLUSTER,
         "How long a node has to be heard without a break to count as steady.",
     )
+    stale_reads: bool = option(
+        Switch(),
+        False,
+        _CLUSTER,
+        "Lets a node that is cut off, or behind, answer reads of which any answer will do (read: "
+        "any); each says how old it may be.",
+        guesses=("read_any", "allow_stale", "stale"),
+    )
     cold_start: str = option(
         Choice("all", "majority"),
         "all",

@@ -60,6 +60,19 @@ class ReadDesk:
         else:
             self._answer_after(minimum, name, args, asker, request)
 
+    def handle_stale(
+        self, name: str, args: Args, asker: Asker, request: int | None, stale_s: float
+    ) -> None:
+        """Answer with what there is, and say how old it may be."""
+        minimum: Min = args.get("min") or Min(0)
+
+        def serve() -> None:
+            now = max(self._log.now(), minimum.time or 0)
+            fields = self._answer(name, args, now, asker)
+            asker.reply(request, {**fields, "stale": stale_s})
+
+        self.after(minimum, args, asker, request, serve)
+
     def _answer_after(
         self, minimum: Min, name: str, args: Args, asker: Asker, request: int | None
     ) -> None:

@@ -75,7 +75,9 @@ class Node:
             "once_ms": round(config.once_s * 1000),
             "tombstone_ms": round(config.tombstone_s * 1000),
         }
-        return CacheService(name, log, self.limits, self.rates, settings)
+        return CacheService(
+            name, log, self.limits, self.rates, settings, stale_reads=config.stale_reads
+        )
 
     def _log(self, name: str) -> SingleLog | ClusterLog:
         config = self.config

@@ -34,6 +34,9 @@ from tlru.wire.requests import TIMEOUT_MS, Op
 
 logger = logging.getLogger(__name__)
 
+# Who is so has what it had, and knows since when.
+STALE = (NodeStatus.ISOLATED, NodeStatus.SYNCING)
+
 Args = dict[str, Any]
 
 
@@ -47,12 +50,15 @@ class CacheService:
         limits: Limits,
         rates: Rates,
         settings: dict[str, Any] | None = None,
+        *,
+        stale_reads: bool = False,
     ) -> None:
         self.name = name
         self.log = log
         self.limits = limits
         self.rates = rates
         self.draining = False
+        self.stale_reads = stale_reads  # a node that is cut off answers who asks for any answer
         self._settings = settings or {}
         self._writes = Writes()
         self.epoch: Epoch | None = None
@@ -115,11 +121,8 @@ class CacheService:
             if self.draining:
                 raise errors.Unavailable("the node is about to stop", code="draining")
             if self.log.node_status is not NodeStatus.ACTIVE:
-                status = str(self.log.node_status)
-                raise errors.Unavailable(
-                    f"this node is {status}", code=status, servers=self.elsewhere()
-                )
-            if op.writes:
+                self.reads.handle_stale(op.name, args, asker, request, self._stale_s(op, args))
+            elif op.writes:
                 self._write(op.name, args, asker, request)
             elif op.name == "get" and "touch" in args:
                 self._get_and_touch(args, asker, request)
@@ -127,6 +130,18 @@ class CacheService:
                 self.reads.handle(op.name, args, asker, request)
         except errors.TlruError as error:
             asker.refuse(request, error)
+
+    def _stale_s(self, op: Op, args: Args) -> float:
+        """How old an answer of this node may be, where it does not serve and may answer all the
+        same. Unavailable else."""
+        status = self.log.node_status
+        any_will_do = self.stale_reads and status in STALE and args.get("read") == "any"
+        behind = self.log.behind_ms() if any_will_do and not op.writes else None
+        if behind is None or "touch" in args:
+            raise errors.Unavailable(
+                f"this node is {status}", code=str(status), servers=self.elsewhere()
+            )
+        return behind / 1000
 
     def _write(self, name: str, args: Args, asker: Asker, request: int | None) -> None:
         operation = writes.operation(name, args)

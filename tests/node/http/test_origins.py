@@ -204,7 +204,7 @@ def test_a_listed_page_may_read_answers_and_the_headers_that_it_needs() -> None:
             found = await get(node, "a", Origin=SHOP)
             assert found.headers["access-control-allow-origin"] == SHOP
             exposed = found.headers["access-control-expose-headers"]
-            assert exposed == "ETag, Retry-After, Tlru-Position"
+            assert exposed == "ETag, Retry-After, Tlru-Position, Tlru-Stale"
             assert "Origin" in found.headers["vary"]
             assert "Tlru-Cache" in found.headers["vary"]
             missing = await visit(node, "GET", "/nonsense", headers={"Origin": SHOP})
@@ -240,7 +240,7 @@ async def _preflight(target: str, origin: str, *listed: str) -> dict[str, str]:
 def test_a_preflight_of_a_listed_page_is_told_what_it_may_send() -> None:
     assert run(_preflight("/v1/keys/a", SHOP, SHOP)) == {
         "access-control-allow-origin": SHOP,
-        "access-control-expose-headers": "ETag, Retry-After, Tlru-Position",
+        "access-control-expose-headers": "ETag, Retry-After, Tlru-Position, Tlru-Stale",
         "access-control-allow-methods": "DELETE, GET, HEAD, OPTIONS, PUT",
         "access-control-allow-headers": (
             "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, "

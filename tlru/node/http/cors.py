@@ -12,7 +12,7 @@ from tlru.node.origins import Origins
 
 PREFLIGHT_S = 600  # how long a browser may remember what it was allowed
 
-EXPOSED = ("ETag", "Retry-After", "Tlru-Position")
+EXPOSED = ("ETag", "Retry-After", "Tlru-Position", "Tlru-Stale")
 TAKEN = (
     "Authorization",
     "Content-Type",

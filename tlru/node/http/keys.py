@@ -35,7 +35,10 @@ _WRITE = ("ack", "timeout")
 def position(service: CacheService, fields: Fields) -> dict[str, str]:
     """The headers of every answer about data: how far this node had come."""
     pos = fields.get("pos", service.machine.index)
-    return {"Tlru-Position": f"{service.log.epoch}-{pos}", "Vary": VARY}
+    headers = {"Tlru-Position": f"{service.log.epoch}-{pos}", "Vary": VARY}
+    if "stale" in fields:
+        headers["Tlru-Stale"] = f"{fields['stale']:.3f}"
+    return headers
 
 
 # -- reading

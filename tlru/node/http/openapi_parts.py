@@ -30,6 +30,10 @@ HEADERS: Mapping[str, Any] = {
         "description": "How far the node had come; send it along to read nothing older.",
         "schema": {"type": "string", "examples": ["1-0a1b2c3d-42"]},
     },
+    "Tlru-Stale": {
+        "description": "From a node that is cut off: as of at most so many seconds ago.",
+        "schema": {"type": "number", "minimum": 0},
+    },
     "Cache-Control": {
         "description": "max-age is the whole seconds of life left; no-cache where it has no end.",
         "schema": TEXT,

@@ -108,9 +108,14 @@ MEMBER = described(
 )
 
 
+_STALE = described(
+    NUMBER, "Of a node that is cut off: the answer is as of at most so many seconds ago."
+)
+
+
 def _at(required: dict[str, Schema], **optional: Schema) -> Schema:
     """A reply about data: it says how far the node was."""
-    return record({**required, "pos": _POS, "time": _TIME}, **optional)
+    return record({**required, "pos": _POS, "time": _TIME}, **optional, stale=_STALE)
 
 
 def _after_write(**fields: Schema) -> Schema:

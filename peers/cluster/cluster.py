@@ -29,7 +29,7 @@ from peers.cluster.links import Links
 from peers.cluster.met import Met
 from peers.cluster.plan import ADDRESS_SEPARATOR, MESH, ClusterPlan, mesh_addresses
 from peers.cluster.snapshots import Kept
-from peers.cluster.status import standing, unknown
+from peers.cluster.status import Look, standing, unknown
 from peers.core.changes import Changing
 from peers.core.clock import resume_from
 from peers.core.entry import NO_EPOCH, Dot, Epoch
@@ -69,9 +69,7 @@ class ClusterLog:
         self._ticking = False  # a tick is owed at the end of this turn
         self._admitted = False  # it was checked in this turn that operations may be taken
         self._barriers = Barriers()
-        self._looked_ms = -1
-        self._looked = NodeStatus.STARTING
-        self._served_ms: int | None = None  # when this life served last
+        self._status = Look(self._look)
         self._tasks: set[asyncio.Task[None]] = set()
         self._temporary: Path | None = None
         self._led_by_another = asyncio.Event()  # while this node stops
@@ -164,7 +162,8 @@ class ClusterLog:
         leads: bool = False,
     ) -> None:
         """A life of the replica begins."""
-        self.promise, self._served_ms = promise, None
+        self.promise = promise
+        self._status.begin()
         self._effects.begin(commit)
         member = replace(self.plan.member, birth=promise.birth)
         addresses = self.plan.mesh.advertise or (self.mesh.address,)
@@ -197,7 +196,8 @@ class ClusterLog:
         if self._stopping or not self._started:
             return
         self._stopping = True
-        self._looked_ms, self._admitted = -1, False
+        self._status.look_again()
+        self._admitted = False
         await self._hand_over()
         self._ticker.cancel()
         self._noter.cancel()
@@ -251,7 +251,7 @@ class ClusterLog:
             self._driving = False
 
     def _carry_out(self, output: Output) -> None:
-        self._looked_ms = -1
+        self._status.look_again()
         if self._broken:
             return
         try:
@@ -320,7 +320,8 @@ class ClusterLog:
         """This life of the replica is over: what was in flight is unknown."""
         replica, self.replica = self.replica, None
         assert replica is not None
-        self._looked_ms, self._admitted = -1, False
+        self._status.look_again()
+        self._admitted = False
         self._outputs.clear()
         self._effects.give_up(replica)
         self._barriers.refuse()
@@ -389,20 +390,11 @@ class ClusterLog:
     @property
     def node_status(self) -> NodeStatus:
         """Which status this node has; looked up once a millisecond, and after whatever happens."""
-        now = boot_ms()
-        if now != self._looked_ms:
-            self._looked_ms = now
-            self._looked = self._look(now)
-            if self._looked is NodeStatus.ACTIVE:
-                self._served_ms = now
-        return self._looked
+        return self._status.now()
 
     def behind_ms(self) -> int | None:
         """Who serves has heard within an election timeout what there is."""
-        if self.node_status is NodeStatus.ACTIVE:
-            return 0
-        served, timeout = self._served_ms, self.plan.timing.election_timeout_ms
-        return None if served is None else boot_ms() - served + timeout
+        return self._status.behind_ms(self.plan.timing.election_timeout_ms)
 
     def _look(self, now: int) -> NodeStatus:
         if self._stopping:

@@ -2,12 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from peers.clocks import boot_ms
 from peers.core.entry import NO_EPOCH
 from peers.core.membership import NodeId
 from peers.core.outcomes import NodeStatus
 from peers.core.replica import Replica
 from peers.ordered_log import LogStatus
+
+
+class Look:
+    """Which status the node has: looked up once a millisecond, and after whatever happens."""
+
+    def __init__(self, look: Callable[[int], NodeStatus]) -> None:
+        self._look = look
+        self.look_again()
+        self.begin()
+
+    def begin(self) -> None:
+        """A life begins, which has served nobody yet."""
+        self._served_ms: int | None = None
+
+    def look_again(self) -> None:
+        """It may be another by now."""
+        self._looked_ms = -1
+
+    def now(self) -> NodeStatus:
+        """Which it is."""
+        now = boot_ms()
+        if now != self._looked_ms:
+            self._looked_ms, self._found = now, self._look(now)
+            if self._found is NodeStatus.ACTIVE:
+                self._served_ms = now
+        return self._found
+
+    def behind_ms(self, timeout_ms: int) -> int | None:
+        """For how long it may lack what others have. Who served had heard within `timeout_ms` what
+        there was."""
+        if self.now() is NodeStatus.ACTIVE:
+            return 0
+        return None if self._served_ms is None else boot_ms() - self._served_ms + timeout_ms
 
 
 def unknown(status: NodeStatus) -> LogStatus:

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import logging
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from tlru._version import __version__
 from tlru.cli import say
+from tlru.cli.collector import Collector
 from tlru.cli.exits import CannotStartError, Exit
 from tlru.config import Config
 from tlru.errors import TlruError
@@ -27,7 +27,6 @@ from tlru.node import Node
 
 # A node that has not stopped this long after its grace is ended without further waiting.
 STOP_MARGIN_S = 5.0
-GC_THRESHOLD: Final = (50_000, 20, 20)  # objects, then young and middle collections
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -65,7 +64,7 @@ async def _serve(config: Config, announce: Announce) -> Exit:
         node = Node(config)
         if not await _start(node, signals):
             return Exit.OK
-        _calm_the_collector()
+        _calm_the_collector(node)
         logger.info("ready", extra={"node": config.id, "url": node.url, "release": __version__})
         try:
             announce(node)
@@ -76,11 +75,9 @@ async def _serve(config: Config, announce: Announce) -> Exit:
         signals.forget()
 
 
-def _calm_the_collector() -> None:
-    """Python looks for cyclic garbage after every 700 objects more, and a cache is made of objects
-    that are no garbage. Less often, a write costs less, and the long looks become rare."""
-    gc.freeze()  # what the start has made stays anyway
-    gc.set_threshold(*GC_THRESHOLD)
+def _calm_the_collector(node: Node) -> None:
+    """For as long as the process lives."""
+    Collector(lambda: node.connections_total - len(node.connections)).start()
 
 
 async def _start(node: Node, signals: _Signals) -> bool:

@@ -105,6 +105,8 @@ class WebSocketConnection(asyncio.Protocol):
         self.gone.set_result(None)
         if self.session is not None:
             self.session.end()
+            self.session = None  # else each would keep the other for the collector to find
+        self._protocol.parser.close()  # it holds on to the protocol likewise
 
     def pause_writing(self) -> None:
         """The client does not read: take no more of its requests."""

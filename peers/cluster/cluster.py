@@ -26,14 +26,14 @@ from peers.clocks import boot_ms, wall_ms
 from peers.cluster.effects import Effects
 from peers.cluster.links import Links
 from peers.cluster.met import Met
-from peers.cluster.plan import ADDRESS_SEPARATOR, MESH, ClusterPlan, mesh_addresses
+from peers.cluster.plan import ClusterPlan, mesh_addresses, seat_at
 from peers.cluster.snapshots import Kept
 from peers.cluster.status import standing, unknown
 from peers.core.changes import Changing
 from peers.core.clock import resume_from
 from peers.core.entry import NO_EPOCH, Dot, Epoch
 from peers.core.log import Log
-from peers.core.membership import NodeId
+from peers.core.membership import Member, NodeId
 from peers.core.messages import AskBarrier, HandOver, Local, Stored
 from peers.core.output import NOTHING, Barrier, Entrance, Output, Promise
 from peers.core.replica import Replica
@@ -72,6 +72,7 @@ class ClusterLog:
         self._tasks: set[asyncio.Task[None]] = set()
         self._temporary: Path | None = None
         self._led_by_another = asyncio.Event()  # while this node stops
+        self.kept: Kept | None = None  # the snapshots of its own, where it keeps any
 
     # -- coming up and going down
 
@@ -163,10 +164,6 @@ class ClusterLog:
         """A life of the replica begins."""
         self.promise = promise
         self._effects.begin(commit)
-        member = replace(self.plan.member, birth=promise.birth)
-        addresses = self.plan.mesh.advertise or (self.mesh.address,)
-        details = {**dict(member.details), MESH: ADDRESS_SEPARATOR.join(addresses)}
-        member = replace(member, details=tuple(sorted(details.items())))
         self.replica = Replica(
             self.id,
             promise,
@@ -176,7 +173,7 @@ class ClusterLog:
             chance=random.SystemRandom().random,
             commit=commit,
             resumed=resumed,
-            member=member,
+            member=self.seat,
             contacts=self.met.contacts,
             founders=self.met.founders,
             leads=leads,
@@ -372,6 +369,12 @@ class ClusterLog:
     def id(self) -> NodeId:
         """The node's name."""
         return self.plan.member.id
+
+    @property
+    def seat(self) -> Member:
+        """The seat that this node is told to have, once it listens. The log may say otherwise."""
+        addresses = self.plan.mesh.advertise or (self.mesh.address,)
+        return seat_at(self.plan.member, self.promise.birth, addresses)
 
     @property
     def epoch(self) -> Epoch:

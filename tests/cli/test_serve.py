@@ -175,7 +175,7 @@ def test_a_stop_that_does_not_end_is_ended() -> None:
         "import asyncio, os, signal\n"
         "from tlru.cli import serving\n"
         "from tlru.config import Config\n"
-        "async def stop(self, grace=None):\n"
+        "async def stop(self, **how):\n"
         "    await asyncio.Event().wait()\n"
         "serving.Node.stop = stop\n"
         "serving.STOP_MARGIN_S = 0.05\n"

@@ -67,7 +67,7 @@ def command(session: Session, /, port: int, as_json: bool) -> Exit:
     logs.setup("warning", "text")
     config = Config(id="demo", listen=f"127.0.0.1:{port}", mesh="127.0.0.1:0", grace=GRACE_S)
     # Imported here: the server brings aiohttp along, which --help need not wait for.
-    from tlru.cli.serving import run_node
+    from tlru.cli.serving import Terms, run_node
 
     def announce(node: Node) -> None:
         if as_json:
@@ -75,7 +75,7 @@ def command(session: Session, /, port: int, as_json: bool) -> Exit:
         else:
             print(_page(node), end="", flush=True)
 
-    return run_node(config, announce, listen_flag="--port")
+    return run_node(config, announce, Terms(listen_flag="--port"))
 
 
 def _page(node: Node) -> str:

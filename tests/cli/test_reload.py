@@ -34,7 +34,7 @@ from tlru.cli.exits import Exit
 class Serving:
     """`tlru serve` by a file, whose log is read as it comes."""
 
-    def __init__(self, folder: Path, text: str, *command: str) -> None:
+    def __init__(self, folder: Path, text: str, *command: str, **env: str) -> None:
         self.file = folder / "node.toml"
         self.write(text)
         self.log = folder / "log"
@@ -44,7 +44,7 @@ class Serving:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=environment(),
+                env=environment(**env),
             )
 
     def write(self, text: str) -> None:
@@ -82,9 +82,9 @@ class Serving:
 
 
 @contextmanager
-def by_file(folder: Path, text: str, *command: str) -> Iterator[Serving]:
+def by_file(folder: Path, text: str, *command: str, **env: str) -> Iterator[Serving]:
     """A node that is told by a file, and gone afterwards."""
-    serving = Serving(folder, text, *command)
+    serving = Serving(folder, text, *command, **env)
     try:
         yield serving
     finally:
@@ -301,6 +301,18 @@ def test_a_signal_that_comes_while_it_begins_anew_still_stops_it(tmp_path: Path)
         node.process.send_signal(signal.SIGTERM)
         assert node.process.wait(PATIENCE_S) == Exit.OK
         assert "Traceback" not in node.log.read_text()
+
+
+def test_a_node_that_does_not_stop_begins_anew_all_the_same(tmp_path: Path) -> None:
+    """Nobody would start it again; what it has open, and holds locked, the system closes."""
+    command = (sys.executable, "-m", "tests.cli.beginning_anew", "serve")
+    text = f'listen = "127.0.0.1:0"\ngrace = 0\ndata_dir = "{tmp_path / "data"}"'
+    with by_file(tmp_path, text, *command, NEVER_STOPS="yes") as node:
+        ready = node.said()
+        node.process.send_signal(signal.SIGUSR1)
+        node.said()
+        assert node.said() == ready
+        assert "had not stopped 0.1 s after its grace; beginning anew" in node.log.read_text()
 
 
 def test_a_node_stops_when_stdin_ends_if_it_is_told_so() -> None:

@@ -169,6 +169,10 @@ def test_what_founders_are_told_of_budgets_holds_and_any_node_may_change_it() ->
             process.wanted = replace(node.config, max_bytes=6 << 20, max_entries=9)
             assert (await node.reload())["changed"] == ["max_bytes", "max_entries"]
             await until(lambda: {settings_of(node) for node, _ in both} == {(6 << 20, 9)})
+            other, process = both[0]
+            process.wanted = replace(other.config, max_bytes=7 << 20)
+            assert (await other.reload())["changed"] == ["max_bytes"]
+            await until(lambda: {settings_of(node) for node, _ in both} == {(7 << 20, 9)})
 
     run(scenario())
 

@@ -185,7 +185,12 @@ async def _stop(node: Node, signals: _Signals) -> Exit | Node:
         async with asyncio.timeout(grace + STOP_MARGIN_S):
             await node.stop(grace=grace, leave_open=not signals.first.done())
     except TimeoutError:
-        say.word(f"the node had not stopped {STOP_MARGIN_S:g} s after its grace; ending it")
+        late = f"the node had not stopped {STOP_MARGIN_S:g} s after its grace"
+        if not signals.first.done():
+            say.word(f"{late}; beginning anew without waiting")
+            anew.hold_signals()
+            _begin_anew(node)  # from here: the loop might wait for what does not end, too
+        say.word(f"{late}; ending it")
         _end(signal.SIGTERM)
     if not signals.first.done():  # it may have come while the node stopped to begin anew
         anew.hold_signals()
@@ -196,7 +201,7 @@ async def _stop(node: Node, signals: _Signals) -> Exit | Node:
 
 class _Signals:
     """The signals that stop a node: the first is told, the second ends the process. SIGHUP is for
-    the node; before it serves it is of no use, since the file has only just been read."""
+    the node: one that comes earlier waits until it serves."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()

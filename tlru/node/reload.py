@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -29,8 +30,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# What the caches of all nodes agree on, so that it is changed by an entry of the log.
-SETTINGS: Final = frozenset(("max_bytes", "max_entries", "once_s", "tombstone_s"))
+# What the caches of all nodes agree on, so that it is changed by an entry of the log: its option,
+# its name there, and for a time what its seconds are multiplied by.
+SETTINGS: Final[Mapping[str, tuple[str, int | None]]] = {
+    "max_bytes": ("max_bytes", None),
+    "max_entries": ("max_entries", None),
+    "once_s": ("once_ms", 1_000),
+    "tombstone_s": ("tombstone_ms", 1_000),
+}
+STOPS: Final = "the node is about to stop"
 _TLS: Final = ("mesh_cert", "mesh_key", "mesh_ca")
 
 
@@ -45,6 +53,16 @@ class Process(Protocol):
 
     def begin_anew(self) -> None:
         """Have the node stop in order, and this process begin anew, soon."""
+
+
+def settings_of(config: Config, options: Iterable[str] = SETTINGS) -> dict[str, Any]:
+    """What these options set the cluster to."""
+    settings = {}
+    for option in options:
+        name, factor = SETTINGS[option]
+        value = _of(config, option)
+        settings[name] = value if factor is None else round(value * factor)
+    return settings
 
 
 class NotNow(Exception):
@@ -92,7 +110,7 @@ class Reloading:
             if process is None:
                 raise NotNow("the program that runs this node has configured it: it has no sources")
             if self._node.draining:
-                raise NotNow("the node is about to stop")
+                raise NotNow(STOPS)
             found = _difference(self._node.config, process.resolve())
             if for_restart:
                 _look_at_directories(found.wanted)
@@ -108,18 +126,20 @@ class Reloading:
         tls = mesh_tls(config)
         if tls != self._tls and not any(name in found.changed for name in _TLS):
             found.changed.append("mesh_cert")  # its files are other ones, under the same names
-        if SETTINGS.intersection(found.changed):
+        settings = settings_of(config, [name for name in found.changed if name in SETTINGS])
+        if settings:
             self._look_whether_settings_can_change()
         async with contextlib.AsyncExitStack() as undo:
             moves = "listen" in found.changed
             listener = await node.listen_beside(config, undo) if moves else None
             await self._tell_logs(config, node.port if listener is None else listener.port)
+            if node.draining:
+                raise NotNow(STOPS)
             undo.pop_all()
         self._tls = tls
         node.go_by(config, listener)
-        if SETTINGS.intersection(found.changed):
-            for service in node.services.values():
-                service.want(node.settings())
+        for service in node.services.values():
+            service.want(settings)
         process.taken_up(config)
 
     def _look_whether_settings_can_change(self) -> None:

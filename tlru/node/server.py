@@ -28,7 +28,7 @@ from tlru.node.http import HttpSide
 from tlru.node.listener import Listener
 from tlru.node.origins import Origins
 from tlru.node.rates import Rates
-from tlru.node.reload import Process, Reloading, cannot_listen
+from tlru.node.reload import Process, Reloading, cannot_listen, settings_of
 from tlru.node.seats import alone, plan_of
 from tlru.node.service import CacheService
 from tlru.node.session import NodeOp, Session
@@ -83,17 +83,8 @@ class Node:
         self._told_servers: dict[str, list[dict[str, Any]]] = {}
 
     def _service(self, name: str) -> CacheService:
-        return CacheService(name, self._log(name), self.limits, self.rates, self.settings())
-
-    def settings(self) -> dict[str, Any]:
-        """What the cluster is to be set to, as far as this node is told."""
-        config = self.config
-        return {
-            "max_bytes": config.max_bytes,
-            "max_entries": config.max_entries,
-            "once_ms": round(config.once_s * 1000),
-            "tombstone_ms": round(config.tombstone_s * 1000),
-        }
+        settings = settings_of(self.config)
+        return CacheService(name, self._log(name), self.limits, self.rates, settings)
 
     def _log(self, name: str) -> SingleLog | ClusterLog:
         config = self.config

@@ -20,6 +20,7 @@ from tests.running import run, talking, until
 from tlru.config import OPTIONS, Config
 from tlru.errors import TlruError
 from tlru.node import Node
+from tlru.node.reload import AWAY
 
 
 class Told:
@@ -125,7 +126,7 @@ def test_a_node_without_sources_says_so_and_a_node_that_stops_does_not_reload() 
             assert (refused["restarting"], refused["mistakes"]) == (False, [mistake])
         async with told() as (node, process):
             await node.stop()
-            assert (await node.restart())["mistakes"] == ["the node is about to stop"]
+            assert (await node.restart())["mistakes"] == [AWAY]
             assert process.begun == 0
 
     run(scenario())

@@ -221,7 +221,10 @@ class _Signals:
     async def _reload(self, node: Node) -> None:
         while await self._hung_up.wait():
             self._hung_up.clear()
-            await node.reload()
+            try:
+                await node.reload()
+            except Exception:  # the node goes on, and so do later hangups
+                logger.exception("a reload failed in a way that nobody foresaw")
 
     def _hangup(self) -> None:
         """A person asks for a reload; or the terminal is gone that the node was started in."""

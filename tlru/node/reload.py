@@ -38,7 +38,7 @@ SETTINGS: Final[Mapping[str, tuple[str, int | None]]] = {
     "once_s": ("once_ms", 1_000),
     "tombstone_s": ("tombstone_ms", 1_000),
 }
-STOPS: Final = "the node is about to stop"
+AWAY: Final = "the node does not serve: it has yet to start, or is about to stop"
 _TLS: Final = ("mesh_cert", "mesh_key", "mesh_ca")
 
 
@@ -109,8 +109,8 @@ class Reloading:
         try:
             if process is None:
                 raise NotNow("the program that runs this node has configured it: it has no sources")
-            if self._node.draining:
-                raise NotNow(STOPS)
+            if not self._node.serves:
+                raise NotNow(AWAY)
             found = _difference(self._node.config, process.resolve())
             if for_restart:
                 _look_at_directories(found.wanted)
@@ -133,8 +133,8 @@ class Reloading:
             moves = "listen" in found.changed
             listener = await node.listen_beside(config, undo) if moves else None
             await self._tell_logs(config, node.port if listener is None else listener.port)
-            if node.draining:
-                raise NotNow(STOPS)
+            if not node.serves:
+                raise NotNow(AWAY)
             undo.pop_all()
         self._tls = tls
         node.go_by(config, listener)

@@ -207,6 +207,11 @@ class Node:
         return f"[{host}]" if ":" in host else host
 
     @property
+    def serves(self) -> bool:
+        """Whether clients are let in."""
+        return self._listener is not None
+
+    @property
     def status(self) -> str:
         """The status of the node: that of its caches, or draining."""
         if self.draining:

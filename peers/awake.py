@@ -66,16 +66,16 @@ class Awake:
     ) -> None:
         self.bets = Bets()
         self._loop = loop
-        self._stay_s = stay_s
+        self.stay_s = stay_s
         self._clock = clock
         self._until = 0.0  # of the present bet; 0 where there is none
         self._turning = False
 
     def expect(self) -> None:
         """Something is about to come: stay awake for it, where that has been of use."""
-        if not self._stay_s or not (self._until or self.bets.make()):
+        if not self.stay_s or not (self._until or self.bets.make()):
             return
-        self._until = self._clock() + self._stay_s
+        self._until = self._clock() + self.stay_s
         if not self._turning:
             self._turning = True
             self._loop.call_soon(self._turn)

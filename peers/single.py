@@ -177,6 +177,11 @@ class SingleLog:
             0 if snapshots.kept is None else snapshots.kept.index,
         )
 
+    def keep_every(self, interval_s: float) -> None:
+        """Keep a snapshot so often from now on."""
+        if self._snapshots is not None:
+            self._snapshots.every(interval_s)
+
     # -- the ordered log
 
     @property

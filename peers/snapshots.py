@@ -51,8 +51,14 @@ class SnapshotKeeper:
         self._here = here  # where the log stands at this moment
         self._may_keep = may_keep
         self.kept = kept  # the snapshot that is on the disk
-        self._stopping = asyncio.Event()
+        self._stopping = False
+        self._woken = asyncio.Event()  # to stop, or to wait anew
         self._task: asyncio.Task[None] | None = None
+
+    def every(self, interval_s: float) -> None:
+        """Keep one so often from now on."""
+        self._interval_s = interval_s
+        self._woken.set()
 
     def start(self) -> None:
         """Keep one every so often from now on."""
@@ -60,7 +66,8 @@ class SnapshotKeeper:
 
     async def stop(self) -> None:
         """Keep no more; one that is being written is dropped."""
-        self._stopping.set()
+        self._stopping = True
+        self._woken.set()
         if self._task is not None:
             await self._task
 
@@ -75,17 +82,19 @@ class SnapshotKeeper:
         return kept is not None and (kept.epoch, kept.index) == (here.epoch, here.index)
 
     async def _run(self) -> None:
-        while not await self._stop_within(self._interval_s):
-            if self._wanted() and not self._is_kept():
+        while not self._stopping:
+            if await self._woken_within(self._interval_s):
+                self._woken.clear()
+            elif self._wanted() and not self._is_kept():
                 await self._try_to_keep(self._wanted)
 
     def _wanted(self) -> bool:
-        return self._may_keep() and not self._stopping.is_set()
+        return self._may_keep() and not self._stopping
 
-    async def _stop_within(self, seconds: float) -> bool:
+    async def _woken_within(self, seconds: float) -> bool:
         try:
             async with asyncio.timeout(seconds):
-                return await self._stopping.wait()
+                return await self._woken.wait()
         except TimeoutError:
             return False
 

@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Coroutine
@@ -27,14 +26,15 @@ from peers.cluster.barriers import Barriers
 from peers.cluster.effects import Effects
 from peers.cluster.links import Links
 from peers.cluster.met import Met
-from peers.cluster.plan import ADDRESS_SEPARATOR, MESH, ClusterPlan, mesh_addresses
+from peers.cluster.opening import next_life, restore
+from peers.cluster.plan import ClusterPlan, mesh_addresses, seat_at
 from peers.cluster.snapshots import Kept
 from peers.cluster.status import Look, standing, unknown
 from peers.core.changes import Changing
 from peers.core.clock import resume_from
-from peers.core.entry import NO_EPOCH, Dot, Epoch
+from peers.core.entry import Dot, Epoch
 from peers.core.log import Log
-from peers.core.membership import NodeId
+from peers.core.membership import Member, NodeId
 from peers.core.messages import AskBarrier, HandOver, Local, Stored
 from peers.core.output import NOTHING, Entrance, Output, Promise
 from peers.core.replica import Replica
@@ -44,7 +44,7 @@ from peers.disk.store import Found
 from peers.errors import RefusedError, StorageError
 from peers.mesh.mesh import Mesh
 from peers.mesh.settings import Identity
-from peers.ordered_log import Ack, Application, LogStatus, NodeStatus, put_together
+from peers.ordered_log import Ack, Application, LogStatus, NodeStatus
 from peers.wire_fields import OPERATION_BYTES_MAX
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,6 @@ logger = logging.getLogger(__name__)
 TICK_S: Final = 0.02  # so often the core is asked what is due, if nothing else happens
 NOTE_CLOCK_S: Final = 0.5  # so often the time is noted, for when the whole cluster was down
 NOTE_AGE_MS: Final = 5_000  # a note may be so old, on a disk that is slow
-BIRTH_BYTES: Final = 8
 
 
 class ClusterLog:
@@ -73,6 +72,7 @@ class ClusterLog:
         self._tasks: set[asyncio.Task[None]] = set()
         self._temporary: Path | None = None
         self._led_by_another = asyncio.Event()  # while this node stops
+        self.kept: Kept | None = None  # the snapshots of its own, where it keeps any
 
     # -- coming up and going down
 
@@ -84,10 +84,10 @@ class ClusterLog:
         self._loop = asyncio.get_running_loop()
         async with contextlib.AsyncExitStack() as undo:
             found = await self._open_disk(undo)
-            promise = self._next_life(found.promise)
+            promise = next_life(found.promise)
             for sentence in (*found.damage, *found.lost):
                 logger.error("node %s: %s", self.id, sentence)
-            found = await self._restore(found, promise)
+            found = await restore(self._disk, found, promise, application)
             self._disk.write_promise(promise)
             identity = Identity(self.id, promise.birth, promise.incarnation)
             self.promise = promise
@@ -134,24 +134,6 @@ class ClusterLog:
         undo.push_async_callback(self._disk.close, clean=False)
         return found
 
-    def _next_life(self, promise: Promise | None) -> Promise:
-        if promise is None:
-            return Promise(NO_EPOCH, secrets.token_hex(BIRTH_BYTES), 1, 0, None)
-        return replace(promise, incarnation=promise.incarnation + 1)
-
-    async def _restore(self, found: Found, promise: Promise) -> Found:
-        """Hand the kept snapshot to the application. One that it refuses is of no use, and neither
-        is the log behind it."""
-        if found.snapshot is None:
-            return found
-        try:
-            arriving, _ = put_together(self._application, found.snapshot.chunks())
-        except Exception as exc:
-            logger.exception("node %s: the snapshot cannot be taken up", self.id)
-            return await self._disk.refuse_snapshot(found.snapshot, promise, str(exc))
-        arriving.install()
-        return found
-
     def _begin(
         self,
         promise: Promise,
@@ -165,10 +147,6 @@ class ClusterLog:
         self.promise = promise
         self._status.begin()
         self._effects.begin(commit)
-        member = replace(self.plan.member, birth=promise.birth)
-        addresses = self.plan.mesh.advertise or (self.mesh.address,)
-        details = {**dict(member.details), MESH: ADDRESS_SEPARATOR.join(addresses)}
-        member = replace(member, details=tuple(sorted(details.items())))
         self.replica = Replica(
             self.id,
             promise,
@@ -178,7 +156,7 @@ class ClusterLog:
             chance=random.SystemRandom().random,
             commit=commit,
             resumed=resumed,
-            member=member,
+            member=self.seat,
             contacts=self.met.contacts,
             founders=self.met.founders,
             leads=leads,
@@ -357,7 +335,7 @@ class ClusterLog:
             "anew, as another under its name",
             self.id,
         )
-        promise = self._next_life(None)
+        promise = next_life(None)
         try:
             await self._disk.start_over(promise)
         except StorageError as exc:
@@ -381,6 +359,12 @@ class ClusterLog:
     def id(self) -> NodeId:
         """The node's name."""
         return self.plan.member.id
+
+    @property
+    def seat(self) -> Member:
+        """The seat that this node is told to have, once it listens. The log may say otherwise."""
+        addresses = self.plan.mesh.advertise or (self.mesh.address,)
+        return seat_at(self.plan.member, self.promise.birth, addresses)
 
     @property
     def epoch(self) -> Epoch:

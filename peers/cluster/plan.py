@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from peers.core.membership import Member, NodeId
@@ -49,6 +50,12 @@ class ClusterPlan:
     def is_alone(self) -> bool:
         """Whether it is told of nobody else."""
         return not (self.join or self.founders or self.expect)
+
+
+def seat_at(member: Member, birth: str, addresses: Iterable[str]) -> Member:
+    """A member of this birth whose mesh is at these addresses."""
+    details = {**dict(member.details), MESH: ADDRESS_SEPARATOR.join(addresses)}
+    return replace(member, birth=birth, details=tuple(sorted(details.items())))
 
 
 def mesh_addresses(member: Member) -> tuple[str, ...]:

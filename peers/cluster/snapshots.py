@@ -8,6 +8,7 @@ application puts it together beside the state that it has.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -135,11 +136,21 @@ class Kept:
         self._disk, self._application = disk, application
         self._interval_s = interval_s
         self._here = here
+        self._changed = asyncio.Event()
+
+    def every(self, interval_s: float) -> None:
+        """Keep them so often from now on."""
+        self._interval_s = interval_s
+        self._changed.set()
 
     async def run(self) -> None:
         """Keep them, until cancelled."""
         while True:
-            await asyncio.sleep(self._interval_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._interval_s):
+                    await self._changed.wait()
+                self._changed.clear()
+                continue  # the wait begins anew
             with failure_is_logged():
                 await self.keep()
 

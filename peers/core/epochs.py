@@ -89,6 +89,11 @@ class Epochs:
         """Those who open the first epoch together have become known."""
         self._founders = tuple(founders)
 
+    def come_as(self, member: Member) -> None:
+        """What it would be has changed; of use until there is an epoch."""
+        if self._member is not None:
+            self._member = member
+
     # -- what is heard
 
     def on_blank(self, sender: NodeId, blank: Blank, now: int) -> None:

@@ -34,6 +34,11 @@ class Joining:
         if node not in self._contacts and node != self.state.id:
             self._contacts.append(node)
 
+    def come_as(self, member: Member) -> None:
+        """What it would be has changed; of use until it is a member."""
+        if self._member is not None:
+            self._member = member
+
     def tick(self, now: int) -> None:
         """Ask, and ask again, now this one and now that one."""
         state = self.state

@@ -15,6 +15,7 @@ import ssl
 from collections.abc import Callable
 from typing import Final
 
+from peers import listening
 from peers.mesh.ends import Close, End
 from peers.mesh.greeting import Side
 from peers.mesh.link import Host, Link
@@ -36,27 +37,21 @@ class Door:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
+        self._socket: socket.socket
 
     @property
     def half_open(self) -> int:
         """How many have not proved themselves."""
         return len(self._half_open)
 
-    async def open(self, host: str, port: int) -> str:
-        """Listen; gives the address. OSError where that is not possible."""
+    async def open(self, host: str, port: int, beside: Door | None = None) -> str:
+        """Listen, if need be `beside` another door of this mesh; gives the address. OSError where
+        that is not possible."""
         found = await self._loop.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        family, kind, protocol, _, place = found[0]
-        self._socket = socket.socket(family, kind, protocol)
-        try:
-            self._socket.setblocking(False)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._socket.bind(place)
-            self._socket.listen(BACKLOG)
-        except OSError:
-            self._socket.close()
-            raise
+        other = None if beside is None else beside._socket
+        self._socket = listening.listen(found[0], BACKLOG, other)
         self._watch()
         return join_address(*self._socket.getsockname()[:2])
 

@@ -110,6 +110,19 @@ class Mesh:
             self.seek(self._sought)
             self._sweep_strangers()
 
+    async def go_by(self, settings: MeshSettings) -> None:
+        """Take these settings for all links to come: those that are there stay. A new door is open
+        before the old one is closed. OSError where it cannot be; then nothing has changed."""
+        async with self._changing:
+            old = self._door
+            if old is None or settings.place == self.settings.place:
+                self.settings = settings
+                return
+            door = Door(self, self.complain)
+            self.address = await door.open(settings.host, settings.port, beside=old)
+            self.settings, self._door = settings, door
+            await old.close()
+
     async def stop(self) -> None:
         """Send what is queued, say goodbye, and leave nothing behind; within `close_s`, doubled."""
         async with self._changing:

@@ -92,6 +92,11 @@ class MeshSettings:
             )
 
     @property
+    def place(self) -> tuple[str, int]:
+        """Where it listens."""
+        return self.host, self.port
+
+    @property
     def strangers_may_enter(self) -> bool:
         """Whether links beyond this machine need no secret."""
         if self.insecure:

@@ -103,7 +103,14 @@ def test_what_a_node_would_run_with_is_shown_with_where_it_comes_from(tmp_path: 
 
 def test_programs_get_plain_values(tmp_path: Path) -> None:
     shown = tlru("config", "show", "--json", "--data-dir", str(tmp_path), "--grace", "1m").json
-    assert shown["grace"] == {"value": 60.0, "shown": "1m", "from": "flag", "where": "--grace"}
+    assert shown["grace"] == {
+        "value": 60.0,
+        "shown": "1m",
+        "from": "flag",
+        "where": "--grace",
+        "change": "reload",
+    }
+    assert shown["id"]["change"] == "restart"
     assert shown["data_dir"]["value"] == str(tmp_path)
     assert shown["caches"]["value"] == ["default"]
     assert shown["max_bytes"] == {
@@ -111,6 +118,7 @@ def test_programs_get_plain_values(tmp_path: Path) -> None:
         "shown": "1GiB",
         "from": "default",
         "where": "default",
+        "change": "reload",
     }
     assert list(shown) == [one.name for one in OPTIONS]
 
@@ -148,3 +156,18 @@ def test_mistakes_are_told_instead_of_a_table() -> None:
     assert [line.split(":")[1] for line in ran.err.splitlines()] == [" --id", " --zone"]
     as_json = tlru("config", "show", "--json", "--id", "a b")
     assert [one["name"] for one in json.loads(as_json.err)["error"]["mistakes"]] == ["--id"]
+
+
+def test_a_secret_is_written_only_for_who_asks(tmp_path: Path) -> None:
+    """What is shown ends up in terminals, logs and tickets."""
+    token = "a secret of enough letters"
+    env = {"TLRU_TOKEN": token}
+    shown, as_json = (tlru("config", "show", form, env=env).out for form in ("--toml", "--json"))
+    assert token not in shown + as_json + tlru("config", "show", env=env).out
+    assert "# token is set, and not shown\n" in shown
+    file = tmp_path / "node.toml"
+    file.write_text(shown)
+    assert Config.from_sources(file, {}).token == ""
+    file.write_text(tlru("config", "show", "--toml", "--with-secrets", env=env).out)
+    assert Config.from_sources(file, {}).token == token
+    assert "# token" not in tlru("config", "show", "--toml").out, "there is none"

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import re
-import shlex
 import signal
 import socket
 import subprocess
@@ -15,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import pytest
 from websockets.sync.client import connect
@@ -175,7 +173,7 @@ def test_a_stop_that_does_not_end_is_ended() -> None:
         "import asyncio, os, signal\n"
         "from tlru.cli import serving\n"
         "from tlru.config import Config\n"
-        "async def stop(self, grace=None):\n"
+        "async def stop(self, **how):\n"
         "    await asyncio.Event().wait()\n"
         "serving.Node.stop = stop\n"
         "serving.STOP_MARGIN_S = 0.05\n"
@@ -249,7 +247,7 @@ def test_a_port_that_is_taken_is_told_in_one_line() -> None:
         port = taken.getsockname()[1]
         ran = tlru("serve", "--listen", f"127.0.0.1:{port}")
         as_json = tlru("serve", "--json", "--listen", f"127.0.0.1:{port}")
-        demo = tlru("demo", "--port", str(port))
+        demo = tlru("demo", "--nodes", "1", "--port", str(port))
     told = (
         f"cannot listen on 127.0.0.1:{port}: another program does; stop it, or choose another port "
         "with --listen (port 0 is any free one)"
@@ -319,52 +317,3 @@ def test_a_node_that_others_can_reach_must_be_told_so() -> None:
     ran = tlru("serve", "--listen", ":0")
     assert (ran.status, ran.out) == (Exit.CONFIG, "")
     assert ran.err.startswith("tlru: --listen: :0 can be reached from other machines, and ")
-
-
-# The demo
-
-
-def test_a_demo_says_what_to_try_and_what_it_says_works() -> None:
-    demo = subprocess.Popen(
-        [*TLRU, "demo", "--port", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    )
-    assert demo.stdout is not None
-    lines = [demo.stdout.readline().rstrip("\n")]
-    while "curl -X POST" not in lines[-1]:
-        lines.append(demo.stdout.readline().rstrip("\n"))
-        assert demo.poll() is None
-    page = "\n".join(lines)
-    server = re.search(r"export TLRU_SERVER=(\S+)", page)
-    assert server
-    ours = [line.split()[1:] for line in lines if line.startswith("  tlru ")]
-    assert [line[0] for line in ours] == ["set", "get", "scan", "status", "bench"]
-    for words in ours:
-        argv = ["0.2" if word == "5" else word for word in words]
-        assert tlru(*argv, env={"TLRU_SERVER": server[1]}).status == Exit.OK
-    for curl in (shlex.split(line) for line in lines if line.startswith("  curl ")):
-        method = "POST" if "POST" in curl else "GET"
-        with urlopen(Request(curl[-1], method=method), timeout=PATIENCE_S) as answer:
-            assert answer.status == 200
-    demo.send_signal(signal.SIGINT)
-    out, err = demo.communicate(timeout=PATIENCE_S)
-    assert (demo.returncode, out, err) == (Exit.OK, "", "")
-
-
-def test_a_demo_speaks_json_too() -> None:
-    demo = subprocess.Popen(
-        [*TLRU, "demo", "--port", "0", "--json"],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    )
-    assert demo.stdout is not None
-    ready = json.loads(demo.stdout.readline())
-    assert ready["ready"] is True
-    assert tlru("get", "--server", ready["http"], "x").status == Exit.ABSENT
-    demo.terminate()
-    demo.communicate(timeout=PATIENCE_S)
-    assert demo.returncode == Exit.OK

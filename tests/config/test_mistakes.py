@@ -296,3 +296,16 @@ def test_no_text_breaks_an_option(option: Any, text: str) -> None:
         assert Config.from_sources(env={}, flags=flags) == config
         told = "one line"
     assert len(told.splitlines()) == 1
+
+
+def test_certificates_come_with_their_key_and_with_who_vouches_for_them() -> None:
+    told = mistakes_of(env={"TLRU_MESH_KEY": "/n1.key", "TLRU_MESH": ":8401"})
+    assert [mistake.partition(": ")[0] for mistake in told] == ["TLRU_MESH_KEY", "TLRU_MESH"]
+    assert told[0] == (
+        "TLRU_MESH_KEY: mesh_key without mesh_cert and mesh_ca: a node shows its certificate, "
+        "proves it with its key, and judges those of the others; give all three, or none"
+    )
+    files = {"mesh_cert": "/n1.pem", "mesh_key": "/n1.key", "mesh_ca": "/ca.pem"}
+    assert resolve(env={}, flags={"mesh": ":8401", **files}).config.token == ""
+    (mistake,) = mistakes_of(flags={"listen": ":8402", **files})
+    assert EXPOSED in mistake, "clients show none"

@@ -43,6 +43,7 @@ class Process:
     flags: list[str]
     log: Path
     process: asyncio.subprocess.Process | None = None
+    module: str = "tlru"
 
     @property
     def url(self) -> str:
@@ -53,7 +54,16 @@ class Process:
         """Start it, and wait until it listens."""
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tlru", "serve", "--json", "--id", self.id, *self.flags),
+                *(
+                    sys.executable,
+                    "-m",
+                    self.module,
+                    "serve",
+                    "--json",
+                    "--id",
+                    self.id,
+                    *self.flags,
+                ),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, "TLRU_TOKEN": TOKEN},
@@ -124,7 +134,9 @@ class Processes:
 
 
 @asynccontextmanager
-async def processes(folder: Path, *ids: str, keeps: bool = False) -> AsyncIterator[Processes]:
+async def processes(
+    folder: Path, *ids: str, keeps: bool = False, module: str = "tlru"
+) -> AsyncIterator[Processes]:
     """Nodes that have founded a cluster; whatever happens, none of them is left."""
     ports = free_ports(2 * len(ids))
     meshes = [f"127.0.0.1:{port}" for port in ports[len(ids) :]]
@@ -134,7 +146,7 @@ async def processes(folder: Path, *ids: str, keeps: bool = False) -> AsyncIterat
         flags += ["--mesh", meshes[number], "--join", ",".join(meshes), "--expect", str(len(ids))]
         if keeps:
             flags += ["--data-dir", str(folder / id)]
-        made.nodes[id] = Process(id, ports[number], flags, folder / f"{id}.log")
+        made.nodes[id] = Process(id, ports[number], flags, folder / f"{id}.log", module=module)
     try:
         await asyncio.gather(*(node.start() for node in made.nodes.values()))
         await made.until_alike()

@@ -150,7 +150,9 @@ def test_a_whole_cluster_goes_on_where_it_was(tmp_path: Path) -> None:
             nodes[1].write("kept")
             await made.until_written("kept")
             epoch = nodes[0].log.epoch
-            assert await nodes[0].log.kept.keep(), "a snapshot of it, too"
+            kept = nodes[0].log.kept
+            assert kept is not None
+            assert await kept.keep(), "a snapshot of it, too"
             plans = [(await made.stop(id)).plan for id in "abc"]
             first = await made.start(plans[0])
             for plan in plans[1:]:

@@ -27,7 +27,7 @@ from tlru.errors import TlruError
 COMMANDS: dict[str, dict[str, str]] = {
     "Run a node": {
         "serve": "Run a node until it is told to stop.",
-        "demo": "Run a node to play with, and say what to try.",
+        "demo": "Run a cluster to play with, and say what to try.",
         "config": "Check a configuration, or show what a node would run with.",
     },
     "Use a cache": {

@@ -29,13 +29,24 @@ HIDDEN = "(hidden)"
     ],
 )
 @click.option("--toml", "as_toml", is_flag=True, help="A TOML file that says the same.")
+@click.option("--with-secrets", is_flag=True, help="Write secrets too, with --toml.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, with where each is from.")
 @node_flags
 @click.pass_obj
-def show(session: Session, /, file: Any, as_toml: bool, as_json: bool, **flags: Any) -> Exit:
+def show(
+    session: Session,
+    /,
+    file: Any,
+    as_toml: bool,
+    with_secrets: bool,
+    as_json: bool,
+    **flags: Any,
+) -> Exit:
     """Show what a node would run with, and where each value comes from.
 
-    Takes the flags of `tlru serve` and reads the same file and variables, but starts nothing.
+    Takes the flags of `tlru serve` and reads the same file and variables, but starts nothing. Of a
+    secret it shows only that there is one: with --toml a comment stands in its place, unless it is
+    asked for.
     """
     session.json = as_json
     resolved = resolve(file, None, given(flags))
@@ -44,7 +55,7 @@ def show(session: Session, /, file: Any, as_toml: bool, as_json: bool, **flags: 
     if as_json:
         say.json_line(_as_object(resolved))
     elif as_toml:
-        say.data(pages.toml(resolved.config).rstrip())
+        say.data(pages.toml(resolved.config, secrets=with_secrets).rstrip())
     else:
         _table(resolved)
     return Exit.OK
@@ -57,6 +68,7 @@ def _as_object(resolved: Resolved) -> dict[str, Any]:
             "shown": _shown(one, getattr(resolved.config, one.name)),
             "from": str(resolved.origins[one.name].kind),
             "where": str(resolved.origins[one.name]),
+            "change": str(one.spec.change),
         }
         for one in OPTIONS
     }

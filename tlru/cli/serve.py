@@ -14,7 +14,7 @@ from tlru.cli.app import Session
 from tlru.cli.commands import Command
 from tlru.cli.exits import Exit
 from tlru.cli.node_flags import given, node_flags
-from tlru.config import resolve
+from tlru.config import Config, Resolved, resolve
 
 logger = logging.getLogger(__name__)
 
@@ -29,13 +29,21 @@ logger = logging.getLogger(__name__)
     ],
 )
 @node_flags
+@click.option(
+    "--until-stdin-ends",
+    is_flag=True,
+    help="Stop, as with SIGTERM, once stdin ends: the node goes when its starter does.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Say in JSON that the node is ready.")
 @click.pass_obj
-def command(session: Session, /, file: Any, as_json: bool, **flags: Any) -> Exit:
+def command(
+    session: Session, /, file: Any, until_stdin_ends: bool, as_json: bool, **flags: Any
+) -> Exit:
     """Run a node until it is told to stop.
 
     Once the node serves, one line on stdout says where; its log goes to stderr. SIGTERM or Ctrl-C
-    stops it within --grace, a second one at once.
+    stops it within --grace, a second one at once. SIGHUP has it read its configuration again, and
+    take up what can change in place.
 
     A SIZE is 512MiB, 1GB or a number of bytes; a DURATION 500ms, 10s, 1h30m or a number of seconds.
     A flag with a list may be repeated, or hold several values with commas between.
@@ -44,20 +52,31 @@ def command(session: Session, /, file: Any, as_json: bool, **flags: Any) -> Exit
     capitals (TLRU_MAX_BYTES). `tlru config show` tells where each value comes from.
     """
     session.json = as_json
+
     resolved = resolve(file, None, given(flags))
-    logs.setup(resolved.config.log_level, resolved.config.log_format)
-    for note in resolved.notes:
-        logger.warning(note)
+    config = resolved.config
+    logs.setup(config.log_level, config.log_format)
+    _tell(resolved)
+
+    def read_again() -> Config:
+        return _tell(resolve(file, None, given(flags)))
+
     # Imported here: the server brings aiohttp along, which a mistake in a flag need not wait for.
-    from tlru.cli.serving import run_node
+    from tlru.cli.serving import Terms, run_node
     from tlru.node import Node
 
     def announce(node: Node) -> None:
         if as_json:
-            ready = {"ready": True, "node": resolved.config.id, "url": node.url}
+            ready = {"ready": True, "node": config.id, "url": node.url}
             say.json_line({**ready, "http": node.http_url, "pid": os.getpid()})
         else:
-            name = resolved.config.id
+            name = config.id
             print(f"tlru: node {name} is ready at {node.url} and {node.http_url}", flush=True)
 
-    return run_node(resolved.config, announce)
+    return run_node(config, announce, Terms(read_again, until_stdin_ends))
+
+
+def _tell(resolved: Resolved) -> Config:
+    for note in resolved.notes:
+        logger.warning(note)
+    return resolved.config

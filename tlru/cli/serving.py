@@ -1,24 +1,28 @@
 """Running a node in this process: start it, say that it is ready, stop it when asked.
 
 Decides what a signal does and how a failed start is told (`CannotStartError`). The first SIGTERM or
-SIGINT lets clients finish for as long as `grace` says; a second one ends the process at once. What
-is said when the node is ready, whoever calls this decides.
+SIGINT lets clients finish for as long as `grace` says; a second one ends the process at once.
+SIGHUP has the node reload. What is said when the node is ready, whoever calls this decides.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
-from typing import NoReturn
+from dataclasses import dataclass
+from typing import Final, NoReturn
 
+from tlru import logs
 from tlru._version import __version__
-from tlru.cli import say
+from tlru.cli import anew, say
 from tlru.cli.collector import Collector
 from tlru.cli.exits import CannotStartError, Exit
 from tlru.config import Config
@@ -35,16 +39,40 @@ logger = logging.getLogger(__name__)
 Announce = Callable[[Node], None]
 
 
-def run_node(config: Config, announce: Announce, *, listen_flag: str = "--listen") -> Exit:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a node is run: `resolve` makes its configuration anew, None where nothing can."""
+
+    resolve: Callable[[], Config] | None = None
+    until_stdin_ends: bool = False
+    listen_flag: str = "--listen"  # how the user of this command says where to listen
+
+
+ALONE: Final = Terms()
+
+
+def run_node(config: Config, announce: Announce, terms: Terms = ALONE) -> Exit:
     """Run a node until it is told to stop; `announce` is called once it serves.
 
-    `listen_flag` is how the user of this command says where to listen. Raises `CannotStartError`.
+    Where it is told to begin anew, this does not return. Raises `CannotStartError`.
     """
     with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
         try:
-            return runner.run(_serve(config, announce))
+            ended = runner.run(_serve(config, announce, terms))
         except _PortError as failed:
-            raise CannotStartError(_port_problem(failed.problem, config, listen_flag)) from failed
+            told = _port_problem(failed.problem, config, terms.listen_flag)
+            raise CannotStartError(told) from failed
+    if not isinstance(ended, Exit):
+        _begin_anew(ended)
+    return ended
+
+
+def _begin_anew(stopped: Node) -> NoReturn:
+    try:
+        anew.begin_anew(stopped.listener_left, stopped.config.listen)
+    except OSError as problem:
+        anew.hear_signals()
+        raise CannotStartError(f"cannot begin anew: {problem}; start the node again") from problem
 
 
 def _loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -58,21 +86,55 @@ def _loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop] | N
     return uvloop.new_event_loop
 
 
-async def _serve(config: Config, announce: Announce) -> Exit:
+async def _serve(config: Config, announce: Announce, terms: Terms) -> Exit | Node:
+    """The exit status; or the node, which has stopped, to begin anew."""
     signals = _Signals()
+    if terms.until_stdin_ends:
+        signals.stop_when_stdin_ends()
     try:
-        node = Node(config)
+        process = _Process(config, terms.resolve)
+        node = _node(config, process)
         if not await _start(node, signals):
             return Exit.OK
         _calm_the_collector(node)
+        signals.hear_hangups(node)
         logger.info("ready", extra={"node": config.id, "url": node.url, "release": __version__})
         try:
             announce(node)
-        except BrokenPipeError:  # a node serves, whether or not somebody reads what it says
+        except OSError:  # a node serves, whether or not somebody reads what it says
             say.abandon_stdout()
-        return await _until_stopped(node, config.grace, signals)
+        return await _until_stopped(node, process, signals)
     finally:
         signals.forget()
+
+
+class _Process:
+    """What the node may ask of this process."""
+
+    def __init__(self, config: Config, resolve: Callable[[], Config] | None) -> None:
+        self._config, self._resolve = config, resolve
+        self.begins_anew = asyncio.Event()
+
+    def resolve(self) -> Config:
+        """What the sources say now; without any, what was said."""
+        return self._config if self._resolve is None else self._resolve()
+
+    def taken_up(self, config: Config) -> None:
+        """The log is this process's, not the node's."""
+        if self._resolve is not None:
+            logs.setup(config.log_level, config.log_format)
+
+    def begin_anew(self) -> None:
+        """Stop the node soon, and run the command line again."""
+        self.begins_anew.set()
+
+
+def _node(config: Config, process: _Process) -> Node:
+    listener = anew.listener_left(config.listen)
+    try:
+        return Node(config, process=process, listener=listener)
+    except TlruError as problem:
+        raise CannotStartError(f"cannot start: {problem}") from problem
 
 
 def _calm_the_collector(node: Node) -> None:
@@ -98,41 +160,95 @@ async def _start(node: Node, signals: _Signals) -> bool:
     return True
 
 
-async def _until_stopped(node: Node, grace: float, signals: _Signals) -> Exit:
+async def _until_stopped(node: Node, process: _Process, signals: _Signals) -> Exit | Node:
     closed = asyncio.ensure_future(node.wait_closed())
-    await asyncio.wait((closed, signals.first), return_when=asyncio.FIRST_COMPLETED)
-    if signals.first.done():
-        closed.cancel()
-        return await _stop(node, grace, signals)
-    closed.result()
-    say.word("the node closed without having been asked to")
-    return Exit.DEFECT
+    anew_asked = asyncio.ensure_future(process.begins_anew.wait())
+    waits = (closed, anew_asked, signals.first)
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    closed_by_itself = closed.done()
+    closed.cancel()
+    anew_asked.cancel()
+    if closed_by_itself:
+        say.word("the node closed without having been asked to")
+        return Exit.DEFECT
+    return await _stop(node, signals)
 
 
-async def _stop(node: Node, grace: float, signals: _Signals) -> Exit:
-    logger.info("stopping", extra={"signal": signals.first.result().name, "grace_s": grace})
+async def _stop(node: Node, signals: _Signals) -> Exit | Node:
+    grace = node.config.grace
+    why = signals.first.result().name if signals.first.done() else "restart"
+    logger.info("stopping", extra={"signal": why, "grace_s": grace})
     try:
         async with asyncio.timeout(grace + STOP_MARGIN_S):
-            await node.stop(grace=grace)
+            await node.stop(grace=grace, leave_open=not signals.first.done())
     except TimeoutError:
-        say.word(f"the node had not stopped {STOP_MARGIN_S:g} s after its grace; ending it")
+        late = f"the node had not stopped {STOP_MARGIN_S:g} s after its grace"
+        if not signals.first.done():
+            say.word(f"{late}; beginning anew without waiting")
+            anew.hold_signals()
+            _begin_anew(node)  # from here: the loop might wait for what does not end, too
+        say.word(f"{late}; ending it")
         _end(signal.SIGTERM)
+    if not signals.first.done():  # it may have come while the node stopped to begin anew
+        anew.hold_signals()
+        return node
     logger.info("stopped")
     return Exit.OK
 
 
 class _Signals:
-    """The signals that stop a node: the first is told, the second ends the process."""
+    """The signals that stop a node: the first is told, the second ends the process. SIGHUP is for
+    the node: one that comes earlier waits until it serves."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.first: asyncio.Future[signal.Signals] = self._loop.create_future()
+        self._hung_up = asyncio.Event()
+        self._reloads: asyncio.Task[None] | None = None
         for each in _STOP_SIGNALS:
             self._loop.add_signal_handler(each, self._came, each)
+        self._at_terminal = os.isatty(0)
+        self._loop.add_signal_handler(signal.SIGHUP, self._hangup)
+        anew.hear_signals()
+
+    def hear_hangups(self, node: Node) -> None:
+        """Have the node reload at each SIGHUP from now on; several at once are one."""
+        self._reloads = self._loop.create_task(self._reload(node))
+
+    async def _reload(self, node: Node) -> None:
+        while await self._hung_up.wait():
+            self._hung_up.clear()
+            try:
+                await node.reload()
+            except Exception:  # the node goes on, and so do later hangups
+                logger.exception("a reload failed in a way that nobody foresaw")
+
+    def _hangup(self) -> None:
+        """A person asks for a reload; or the terminal is gone that the node was started in."""
+        if self._at_terminal and not os.isatty(0):
+            self._came(signal.SIGHUP)
+        else:
+            self._hung_up.set()
+
+    def stop_when_stdin_ends(self) -> None:
+        """Have the end of stdin do what SIGTERM does: whoever holds its other end has gone."""
+        threading.Thread(target=self._read_stdin, name="reads stdin", daemon=True).start()
+
+    def _read_stdin(self) -> None:
+        while os.read(0, 4_096):
+            pass
+        with contextlib.suppress(RuntimeError):  # the loop is closed: it has stopped already
+            self._loop.call_soon_threadsafe(self._stdin_ended)
+
+    def _stdin_ended(self) -> None:
+        if not self.first.done():
+            self.first.set_result(signal.SIGTERM)
 
     def forget(self) -> None:
         """Leave signals to Python again."""
-        for each in _STOP_SIGNALS:
+        if self._reloads is not None:
+            self._reloads.cancel()
+        for each in (*_STOP_SIGNALS, signal.SIGHUP):
             self._loop.remove_signal_handler(each)
 
     def _came(self, number: signal.Signals) -> None:

@@ -15,6 +15,7 @@ from tlru.config.units import show_size
 
 Values = Mapping[str, Any]  # Any: the values of all options, each as its kind keeps it
 Origins = Mapping[str, Origin]
+MESH_TLS = ("mesh_cert", "mesh_key", "mesh_ca")
 Found = tuple[tuple[str, ...], str]  # the options that a mistake is about, and what is wrong
 
 
@@ -81,10 +82,22 @@ def _one_cache_a_cluster(values: Values) -> Iterator[Found]:
         )
 
 
+def _tls_is_whole(values: Values) -> Iterator[Found]:
+    lacking = [name for name in MESH_TLS if values[name] is None]
+    if lacking and len(lacking) < len(MESH_TLS):
+        given = tuple(name for name in MESH_TLS if name not in lacking)
+        yield (
+            given,
+            f"{' and '.join(given)} without {' and '.join(lacking)}: a node shows its certificate, "
+            "proves it with its key, and judges those of the others; give all three, or none",
+        )
+
+
 def _strangers_are_meant(values: Values) -> Iterator[Found]:
     if values["insecure"]:
         return
-    for name in ("listen",) if values["token"] else ("listen", "mesh"):
+    mesh_is_guarded = values["token"] or values["mesh_ca"]
+    for name in ("listen",) if mesh_is_guarded else ("listen", "mesh"):
         if not _address(values[name]).loopback:
             yield (
                 (name,),
@@ -102,7 +115,8 @@ def _address(text: str) -> Address:
 _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Values], Iterator[Found]]], ...] = (
     (("value_bytes", "message_bytes"), _a_value_fits_a_message),
     (("listen", "mesh"), _addresses_differ),
-    (("listen", "mesh", "insecure", "token"), _strangers_are_meant),
+    (MESH_TLS, _tls_is_whole),
+    (("listen", "mesh", "insecure", "token", "mesh_ca"), _strangers_are_meant),
     (("id", "join", "bootstrap", "expect"), _a_cluster_can_be_founded),
     (("join", "bootstrap", "expect", "caches"), _one_cache_a_cluster),
 )

@@ -231,3 +231,10 @@ class Directory(Kind[Path]):
             return value.expanduser()
         except RuntimeError as problem:  # ~somebody, whom nobody knows
             raise self.wrong(str(value), "that home directory is not known") from problem
+
+
+class File(Directory):
+    """A file. Whether it can be read shows when it is."""
+
+    metavar = "FILE"
+    expected = "the path of a file, in printable characters"

@@ -32,6 +32,13 @@ class Section(enum.StrEnum):
     LIMITS = "Limits that clients are told"
 
 
+class Change(enum.StrEnum):
+    """What it takes for a running node to go by another value."""
+
+    LIVE = "reload"
+    RESTART = "restart"
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
     """What the table says of an option beside its name and default."""
@@ -39,6 +46,7 @@ class Spec:
     kind: Kind[Any]  # Any: a table of many types; each field's own type is checked where it stands
     help: str
     section: Section
+    change: Change
     guesses: tuple[str, ...] = ()  # words that people try for it
 
 
@@ -61,6 +69,11 @@ class Option:
         return "--" + self.name.replace("_", "-")
 
     @property
+    def live(self) -> bool:
+        """Whether a running node takes up another value when it reloads."""
+        return self.spec.change is Change.LIVE
+
+    @property
     def kind(self) -> Kind[Any]:
         """The type of its value."""
         return self.spec.kind
@@ -74,12 +87,13 @@ def option(
     kind: Kind[T],
     default: T,
     section: Section,
+    change: Change,
     text: str,
     *,
     guesses: tuple[str, ...] = (),
 ) -> T:
     """A field of `Config`: typed as its value, and carrying its line of the table."""
-    metadata = {"spec": Spec(kind, text, section, guesses)}
+    metadata = {"spec": Spec(kind, text, section, change, guesses)}
     if isinstance(default, Mapping):
         # Sharing the default is safe, since Config keeps a copy; a mapping has no hash to add.
         return dataclasses.field(default_factory=lambda: default, metadata=metadata, hash=False)

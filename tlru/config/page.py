@@ -37,8 +37,9 @@ def filled(page: str) -> str:
     return f"{before}{BEGIN}\n\n{markdown()}\n{END}{after}"
 
 
-def toml(config: Config, *, comments: bool = False) -> str:
-    """A TOML file that reads back as `config`; `comments` explains every option in it."""
+def toml(config: Config, *, comments: bool = False, secrets: bool = True) -> str:
+    """A TOML file that reads back as `config`; `comments` explains every option in it. Without
+    `secrets`, where there is one stands a comment that says so."""
     tables = [one for one in OPTIONS if isinstance(_toml_value(one, config), dict)]
     lines: list[str] = []
     section = None
@@ -46,18 +47,24 @@ def toml(config: Config, *, comments: bool = False) -> str:
         if comments and one not in tables and one.spec.section is not section:
             section = one.spec.section
             lines += ["", f"## {section}"]
-        lines += _toml_lines(one, config, comments=comments)
+        if one.kind.hidden and not secrets and getattr(config, one.name):
+            lines.append(f"# {one.name} is set, and not shown")
+        else:
+            lines += _toml_lines(one, config, comments=comments)
     return "\n".join(lines).strip() + "\n"
 
 
 def _section_table(section: Section) -> str:
     rows = [
         f"| `{one.name}` | {_cell(one.shown_default())} | {_text(one.spec.help)} | "
-        f"{_text(one.kind.takes)} |"
+        f"{_text(one.kind.takes)} | {one.spec.change} |"
         for one in OPTIONS
         if one.spec.section is section
     ]
-    head = ["| option | default | what it does | what it takes |", "| --- | --- | --- | --- |"]
+    head = [
+        "| option | default | what it does | what it takes | changes with a |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     return "\n".join([f"### {section}", "", *head, *rows, ""])
 
 

@@ -16,10 +16,10 @@ from typing import Any
 from peers.awake import STAY_S
 from tlru.config.addresses import Address, parse_address
 from tlru.config.checks import cross_checks
-from tlru.config.kinds import Choice, Directory, ListenAddress, Name, Secret, Switch, Url
+from tlru.config.kinds import Choice, Directory, File, ListenAddress, Name, Secret, Switch, Url
 from tlru.config.mistakes import ConfigError, Kind, Mistake, Origin, WrongValueError
 from tlru.config.numbers import Count, Duration, Size
-from tlru.config.options import Option, Section, option, options_of
+from tlru.config.options import Change, Option, Section, option, options_of
 from tlru.config.several import Labels, ListOf, Maybe
 from tlru.wire.limits import Limits
 
@@ -28,6 +28,7 @@ _HOUR, _DAY = 3_600.0, 86_400.0
 _NODE, _NETWORK, _CACHE = Section.NODE, Section.NETWORK, Section.CACHE
 _CLUSTER = Section.CLUSTER
 _RUNNING, _SAFETY, _LIMITS = Section.RUNNING, Section.SAFETY, Section.LIMITS
+_LIVE, _RESTART = Change.LIVE, Change.RESTART
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,7 @@ class Config:
         Name(),
         "n1",
         _NODE,
+        _RESTART,
         "The node's name, its own among the members of a cluster.",
         guesses=("name", "node", "node_id"),
     )
@@ -49,16 +51,22 @@ class Config:
         Name(empty=True),
         "",
         _NODE,
+        _LIVE,
         "Where the node stands; clients prefer servers of their region.",
     )
-    zone: str = option(Name(empty=True), "", _NODE, "The failure domain within the region.")
+    zone: str = option(Name(empty=True), "", _NODE, _LIVE, "The failure domain within the region.")
     priority: int = option(
-        Count(0, 1_000), 100, _NODE, "The node with the highest priority leads while it is healthy."
+        Count(0, 1_000),
+        100,
+        _NODE,
+        _LIVE,
+        "The node with the highest priority leads while it is healthy.",
     )
     label: Mapping[str, str] = option(
         Labels(),
         {},
         _NODE,
+        _LIVE,
         "Words of your own about the node, shown in its status.",
         guesses=("labels", "tag", "tags"),
     )
@@ -66,6 +74,7 @@ class Config:
         Maybe(Directory()),
         None,
         _NODE,
+        _RESTART,
         "Keeps snapshots and the node's identity here; without it a restart begins empty.",
         guesses=("dir", "data", "directory", "path"),
     )
@@ -74,6 +83,7 @@ class Config:
         ListenAddress(),
         "127.0.0.1:8400",
         _NETWORK,
+        _LIVE,
         "Serves clients here, WebSocket and HTTP on one port. Port 0 is any free one, :8400 is "
         "port 8400 on every interface.",
         guesses=("port", "host", "bind", "address", "addr"),
@@ -82,6 +92,7 @@ class Config:
         ListenAddress(),
         "127.0.0.1:8401",
         _NETWORK,
+        _LIVE,
         "Talks to the other nodes here.",
         guesses=("peer", "peers", "cluster"),
     )
@@ -89,6 +100,7 @@ class Config:
         ListOf(Url("ws", "wss", example="wss://cache.example/ws")),
         (),
         _NETWORK,
+        _LIVE,
         "The URLs by which clients reach this node, where not simply by its address.",
         guesses=("url", "urls", "public"),
     )
@@ -96,6 +108,7 @@ class Config:
         ListOf(Url("http", "https", example="https://shop.example", bare=True)),
         (),
         _NETWORK,
+        _LIVE,
         "The origins whose web pages may talk to this node, beside its own.",
         guesses=("cors", "origins", "allowed_origins"),
     )
@@ -104,6 +117,7 @@ class Config:
         ListOf(ListenAddress()),
         (),
         _CLUSTER,
+        _LIVE,
         "The mesh addresses of nodes to ask, one of them is enough: to be let into their cluster, "
         "or to found one with them.",
         guesses=("seeds", "seed", "contact", "contacts"),
@@ -112,6 +126,7 @@ class Config:
         ListOf(Name()),
         (),
         _CLUSTER,
+        _RESTART,
         "The ids of those who found a cluster together, this node among them; nothing where there "
         "is one already.",
         guesses=("founders", "initial_cluster"),
@@ -120,6 +135,7 @@ class Config:
         Count(0, 64),
         0,
         _CLUSTER,
+        _RESTART,
         "How many nodes, this one among them, found a cluster together, once they have met at the "
         "addresses of join; 0 founds none.",
         guesses=("bootstrap_expect", "replicas", "size_of_cluster"),
@@ -128,6 +144,7 @@ class Config:
         Secret(least=16),
         "",
         _CLUSTER,
+        _RESTART,
         "What all nodes of the cluster know and nobody else: who does not is not let in.",
         guesses=("secret", "cluster_secret", "password", "key"),
     )
@@ -135,18 +152,46 @@ class Config:
         Choice("voter", "observer"),
         "voter",
         _CLUSTER,
+        _LIVE,
         "A voter may lead; an observer holds everything and never votes.",
     )
     advertise_mesh: tuple[str, ...] = option(
         ListOf(ListenAddress()),
         (),
         _CLUSTER,
+        _LIVE,
         "The addresses by which the other nodes reach this one, where not simply by mesh.",
+    )
+    mesh_cert: Path | None = option(  # noqa: RUF009  `option` is dataclasses.field
+        Maybe(File()),
+        None,
+        _CLUSTER,
+        _LIVE,
+        "The certificate that this node shows to the others, with those between it and mesh_ca, as "
+        "PEM; with it, mesh_key and mesh_ca all that nodes say to each other goes through TLS.",
+        guesses=("tls_cert", "cert", "certificate"),
+    )
+    mesh_key: Path | None = option(  # noqa: RUF009  `option` is dataclasses.field
+        Maybe(File()),
+        None,
+        _CLUSTER,
+        _LIVE,
+        "The private key of mesh_cert, as PEM, without a passphrase.",
+        guesses=("tls_key", "private_key"),
+    )
+    mesh_ca: Path | None = option(  # noqa: RUF009  `option` is dataclasses.field
+        Maybe(File()),
+        None,
+        _CLUSTER,
+        _LIVE,
+        "Who vouches for the certificates of all nodes, as PEM; no token is needed beside it.",
+        guesses=("tls_ca", "ca"),
     )
     state_dir: Path | None = option(  # noqa: RUF009  `option` is dataclasses.field
         Maybe(Directory()),
         None,
         _CLUSTER,
+        _RESTART,
         "Keeps what the node has promised to the others; else in data_dir. Without either a "
         "restarted node comes as a new one.",
     )
@@ -154,28 +199,36 @@ class Config:
         Choice("always", "interval", "never"),
         "always",
         _CLUSTER,
+        _RESTART,
         "When what is written to data_dir counts as kept: once it is synced, or at once, with a "
         "sync every so often or none.",
     )
     fsync_interval: float = option(
-        Duration(0.01, 60.0), 1.0, _CLUSTER, "How often the log is synced with fsync interval."
+        Duration(0.01, 60.0),
+        1.0,
+        _CLUSTER,
+        _RESTART,
+        "How often the log is synced with fsync interval.",
     )
     hand_back: bool = option(
         Switch(),
         True,
         _CLUSTER,
+        _LIVE,
         "Lets the node of the highest priority take the lead back once it is steady.",
     )
     settle: float = option(
         Duration(0.1, _HOUR),
         5.0,
         _CLUSTER,
+        _LIVE,
         "How long a node has to be heard without a break to count as steady.",
     )
     stale_reads: bool = option(
         Switch(),
         False,
         _CLUSTER,
+        _LIVE,
         "Lets a node that is cut off, or behind, answer reads of which any answer will do (read: "
         "any); each says how old it may be.",
         guesses=("read_any", "allow_stale", "stale"),
@@ -184,22 +237,25 @@ class Config:
         Choice("all", "majority"),
         "all",
         _CLUSTER,
+        _LIVE,
         "Who has to be there for the cluster to go on after a power cut that took the logs of too "
         "many voters.",
     )
     heartbeat: float = option(
-        Duration(0.01, 10.0), 0.1, _CLUSTER, "How often the leader says that it is there."
+        Duration(0.01, 10.0), 0.1, _CLUSTER, _RESTART, "How often the leader says that it is there."
     )
     election_timeout: float = option(
         Duration(0.1, 60.0),
         1.0,
         _CLUSTER,
+        _RESTART,
         "How long nothing is heard of a leader until others stand.",
     )
     finalize_after: float | None = option(
         Maybe(Duration(0.1, 30 * _DAY)),
         None,
         _CLUSTER,
+        _LIVE,
         "How long all nodes must have been able to use what a new release brings until it is used; "
         "without it, `tlru upgrade finalize` decides.",
     )
@@ -208,6 +264,7 @@ class Config:
         ListOf(Name(), least=1),
         ("default",),
         _CACHE,
+        _RESTART,
         "The names of the caches; each has contents, positions and budgets of its own.",
         guesses=("cache",),
     )
@@ -215,6 +272,7 @@ class Config:
         Size(1, 1_024 * _TIB),
         _GIB,
         _CACHE,
+        _LIVE,
         "How much a cache may hold; beyond it the least recently used items go.",
         guesses=("memory", "maxmemory", "max_memory", "size", "max_size"),
     )
@@ -222,6 +280,7 @@ class Config:
         Maybe(Count(1, 1_000_000_000_000)),
         None,
         _CACHE,
+        _LIVE,
         "How many items a cache may hold; without it bytes alone decide.",
         guesses=("entries", "max_items", "max_keys", "maxsize"),
     )
@@ -229,6 +288,7 @@ class Config:
         Duration(0.1, _DAY),
         60.0,
         _CACHE,
+        _LIVE,
         "How often a node with a data directory saves what it holds.",
         guesses=("snapshot", "snapshots", "save"),
     )
@@ -237,6 +297,7 @@ class Config:
         Duration(0.0, _HOUR),
         10.0,
         _RUNNING,
+        _LIVE,
         "How long a node that is asked to stop lets clients finish and leave.",
         guesses=("grace_period", "shutdown_timeout", "drain"),
     )
@@ -244,6 +305,7 @@ class Config:
         Choice("debug", "info", "warning", "error"),
         "info",
         _RUNNING,
+        _LIVE,
         "The least important lines to log.",
         guesses=("loglevel", "level", "verbosity"),
     )
@@ -251,6 +313,7 @@ class Config:
         Choice("text", "json"),
         "text",
         _RUNNING,
+        _LIVE,
         "Lines for people, or one JSON object a line.",
         guesses=("logformat",),
     )
@@ -258,6 +321,7 @@ class Config:
         Switch(),
         True,
         _RUNNING,
+        _RESTART,
         "Uses uvloop's event loop where it is installed.",
         guesses=("loop",),
     )
@@ -266,6 +330,7 @@ class Config:
         Duration(0.0, 0.01),
         STAY_S,
         _RUNNING,
+        _LIVE,
         "How long the node turns its event loop at most, instead of sleeping, where requests have "
         "followed as soon as that; 0 lets it sleep always.",
         guesses=("spin", "busy_poll"),
@@ -275,69 +340,98 @@ class Config:
         Switch(),
         False,
         _SAFETY,
+        _LIVE,
         "Lets a node without authentication listen where other machines can reach it.",
     )
     connections: int = option(
         Count(1, 1_000_000),
         10_000,
         _SAFETY,
+        _LIVE,
         "How many clients may be connected at once; further ones are turned away.",
         guesses=("max_connections", "clients", "max_clients"),
     )
 
     message_bytes: int = option(
-        Size(4 * _KIB, _GIB), 4 * _MIB, _LIMITS, "The largest message or HTTP body from a client."
+        Size(4 * _KIB, _GIB),
+        4 * _MIB,
+        _LIMITS,
+        _LIVE,
+        "The largest message or HTTP body from a client.",
     )
     push_bytes: int = option(
         Size(_KIB, 64 * _MIB),
         256 * _KIB,
         _LIMITS,
+        _LIVE,
         "The largest message to a client, unless one event alone is larger.",
     )
-    value_bytes: int = option(Size(1, _GIB), _MIB, _LIMITS, "The largest value.")
-    key_bytes: int = option(Size(1, _KIB), _KIB, _LIMITS, "The longest key.")
+    value_bytes: int = option(Size(1, _GIB), _MIB, _LIMITS, _LIVE, "The largest value.")
+    key_bytes: int = option(Size(1, _KIB), _KIB, _LIMITS, _LIVE, "The longest key.")
     batch: int = option(
-        Count(1, 65_536), 1_024, _LIMITS, "How many requests one WebSocket message may carry."
+        Count(1, 65_536),
+        1_024,
+        _LIMITS,
+        _LIVE,
+        "How many requests one WebSocket message may carry.",
     )
-    keys: int = option(Count(1, 1_000_000), 10_000, _LIMITS, "How many keys one request may name.")
+    keys: int = option(
+        Count(1, 1_000_000), 10_000, _LIMITS, _LIVE, "How many keys one request may name."
+    )
     scan: int = option(
-        Count(1, 100_000), 1_000, _LIMITS, "How many keys one page of a scan may hold."
+        Count(1, 100_000), 1_000, _LIMITS, _LIVE, "How many keys one page of a scan may hold."
     )
     feeds: int = option(
-        Count(0, 65_536), 1_024, _LIMITS, "How many subscriptions one connection may have."
+        Count(0, 65_536), 1_024, _LIMITS, _LIVE, "How many subscriptions one connection may have."
     )
     in_flight: int = option(
         Count(1, 1_000_000),
         4_096,
         _LIMITS,
+        _LIVE,
         "How many unanswered requests one connection may have; beyond it the node stops reading.",
     )
     waits: int = option(
-        Count(0, 65_536), 64, _LIMITS, "How many requests of one connection may wait for a lock."
+        Count(0, 65_536),
+        64,
+        _LIMITS,
+        _LIVE,
+        "How many requests of one connection may wait for a lock.",
     )
     hello_s: float = option(
-        Duration(0.01, _HOUR), 10.0, _LIMITS, "How long a new connection may take to say hello."
+        Duration(0.01, _HOUR),
+        10.0,
+        _LIMITS,
+        _LIVE,
+        "How long a new connection may take to say hello.",
     )
     ping_s: float = option(
         Duration(0.01, _HOUR),
         20.0,
         _LIMITS,
+        _LIVE,
         "How often the node pings; a connection that misses two is closed.",
     )
     mark_s: float = option(
         Duration(0.01, _HOUR),
         5.0,
         _LIMITS,
+        _LIVE,
         "The longest silence of a feed without word of its position.",
     )
     once_s: float = option(
         Duration(1.0, _DAY),
         120.0,
         _LIMITS,
+        _LIVE,
         "How long the result of a write that may be repeated is kept.",
     )
     tombstone_s: float = option(
-        Duration(1.0, _DAY), 120.0, _LIMITS, "How long a deleted key remembers its source revision."
+        Duration(1.0, _DAY),
+        120.0,
+        _LIMITS,
+        _LIVE,
+        "How long a deleted key remembers its source revision.",
     )
 
     def __post_init__(self) -> None:

@@ -142,7 +142,7 @@ def hello(node: Node, session: Session, args: dict[str, Any]) -> dict[str, Any]:
     if "max_bytes" in args:
         if args["max_bytes"] < MAX_BYTES_MIN:
             raise errors.BadRequest(f"`max_bytes` must be at least {MAX_BYTES_MIN}")
-        session.push_bytes = min(args["max_bytes"], node.limits.push_bytes)
+        session.push_bytes = min(args["max_bytes"], session.limits.push_bytes)
     service = session.service
     return {
         "node": node.config.id,
@@ -153,7 +153,7 @@ def hello(node: Node, session: Session, args: dict[str, Any]) -> dict[str, Any]:
         "status": node.status,
         "leader": service.log.status().leader,
         "servers": servers(node, service),
-        "limits": node.limits.to_wire(),
+        "limits": session.limits.to_wire(),
         "features": list(FEATURES),
         "may": EVERYTHING,
         "retained": {"entries": 0, "seconds": 0},

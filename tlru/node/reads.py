@@ -37,7 +37,7 @@ class ReadDesk:
     def __init__(self, machine: Machine, log: OrderedLog, limits: Limits, rates: Rates) -> None:
         self._machine = machine
         self._log = log
-        self._limits = limits
+        self.limits = limits
         self._rates = rates
         self._waiting = Reads()
         self._barriers: set[asyncio.Task[None]] = set()
@@ -98,13 +98,13 @@ class ReadDesk:
         if minimum.pos <= self._machine.index:
             serve()
             return
-        may_wait(asker, self._limits)
+        may_wait(asker, self.limits)
         asker.waits += 1
         deadline = self._log.now() + args.get("timeout", TIMEOUT_MS)
         self._waiting.add(Read(asker, request, minimum.pos, deadline, serve))
 
     def _after_barrier(self, name: str, args: Args, asker: Asker, request: int | None) -> None:
-        may_wait(asker, self._limits)
+        may_wait(asker, self.limits)
         asker.waits += 1
         task = asyncio.get_running_loop().create_task(self._ask_leader(name, args, asker, request))
         self._barriers.add(task)
@@ -195,9 +195,9 @@ class ReadDesk:
         for key in args["keys"]:
             fields = self.fields_of_get(key, now)
             size += len(fields.get("value", b""))
-            if size > self._limits.message_bytes:
+            if size > self.limits.message_bytes:
                 raise errors.TooLarge(
-                    f"the values have more than {self._limits.message_bytes} bytes together; "
+                    f"the values have more than {self.limits.message_bytes} bytes together; "
                     "ask for fewer keys"
                 )
             values.append(fields)
@@ -205,7 +205,7 @@ class ReadDesk:
 
     def _scan(self, args: Args, now: int, bytes_max: int) -> Fields:
         """A page, cut where it would be larger than what the asker takes at once."""
-        limit = args.get("limit", min(SCAN_LIMIT, self._limits.scan))
+        limit = args.get("limit", min(SCAN_LIMIT, self.limits.scan))
         with_values = args.get("values", False)
         page: list[Any] = []
         size = 0

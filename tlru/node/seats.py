@@ -16,6 +16,7 @@ from peers.core.timing import Timing
 from peers.disk.store import Fsync
 from peers.mesh.settings import MeshSettings
 from tlru.config import Config
+from tlru.node.tls import mesh_tls
 
 URL: Final = "url"
 ZONE: Final = "zone"
@@ -26,8 +27,9 @@ LOG_FOLDER: Final = "log"
 
 
 def plan_of(config: Config, urls: tuple[str, ...]) -> ClusterPlan:
-    """What the log of a node is told that clients reach at these URLs."""
-    address = config.mesh_address
+    """What the log of a node is told that clients reach at these URLs. TlsError where certificates
+    are of no use."""
+    address, tls = config.mesh_address, mesh_tls(config)
     return ClusterPlan(
         member=Member(
             config.id,
@@ -46,6 +48,9 @@ def plan_of(config: Config, urls: tuple[str, ...]) -> ClusterPlan:
             advertise=config.advertise_mesh,
             secret=config.token.encode() if config.token else None,
             insecure=config.insecure,
+            tls_listen=None if tls is None else tls.listen,
+            tls_dial=None if tls is None else tls.dial,
+            secret_with_tls=bool(config.token),
         ),
         keeping=_keeping(config),
         timing=Timing(

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,8 +25,10 @@ from tlru.node import facts
 from tlru.node.door import Door
 from tlru.node.health import Health
 from tlru.node.http import HttpSide
+from tlru.node.listener import Listener
 from tlru.node.origins import Origins
 from tlru.node.rates import Rates
+from tlru.node.reload import Process, Reloading, cannot_listen, settings_of
 from tlru.node.seats import alone, plan_of
 from tlru.node.service import CacheService
 from tlru.node.session import NodeOp, Session
@@ -33,7 +36,6 @@ from tlru.node.websocket import WebSocketConnection
 
 logger = logging.getLogger(__name__)
 
-BACKLOG = 4_096  # connections that the kernel keeps for us while the loop is busy
 TICK_S = 0.25
 LEAVING_S = 1.0  # what is left of a stop for clients to answer our goodbye
 
@@ -45,7 +47,16 @@ class Node:
     ...     print(node.url)
     """
 
-    def __init__(self, config: Config | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        process: Process | None = None,
+        listener: socket.socket | None = None,
+        **options: Any,
+    ) -> None:
+        """`process`: where the node is all that it runs; `listener`: to use in place of opening
+        one at `listen`. TlruError where files that it was told of are of no use."""
         if config is not None and options:
             raise TypeError("give Node a Config or options, not both")
         self.config = Config(**options) if config is None else config
@@ -61,23 +72,20 @@ class Node:
         self.session_ops: dict[str, NodeOp] = facts.session_ops(self)
         self.health = Health(self)
         self.http = HttpSide(self)
-        self._server: asyncio.Server | None = None
+        self.reloading = Reloading(self, process)
+        # Called after a reload, which may have changed what the log should say of this member.
+        self.on_seat_changed: list[Callable[[], None]] = []
+        self.listener_left: socket.socket | None = None  # by a stop that a start is to follow
+        self._inherited = listener
+        self._listener: Listener | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._closed: asyncio.Event | None = None
         self._told_servers: dict[str, list[dict[str, Any]]] = {}
 
     def _service(self, name: str) -> CacheService:
-        config = self.config
-        log = self._log(name)
-        settings = {
-            "max_bytes": config.max_bytes,
-            "max_entries": config.max_entries,
-            "once_ms": round(config.once_s * 1000),
-            "tombstone_ms": round(config.tombstone_s * 1000),
-        }
-        return CacheService(
-            name, log, self.limits, self.rates, settings, stale_reads=config.stale_reads
-        )
+        settings = settings_of(self.config)
+        log, stale = self._log(name), self.config.stale_reads
+        return CacheService(name, log, self.limits, self.rates, settings, stale_reads=stale)
 
     def _log(self, name: str) -> SingleLog | ClusterLog:
         config = self.config
@@ -88,7 +96,7 @@ class Node:
             config.id,
             directory,
             snapshot_interval_s=config.snapshot_interval,
-            member=lambda: alone(config, facts.addresses(self)),
+            member=lambda: alone(self.config, facts.addresses(self)),
         )
 
     # -- coming up
@@ -100,8 +108,9 @@ class Node:
         self.awake = Awake(self._loop, self.config.stay_awake)
         async with contextlib.AsyncExitStack() as undo:
             # The port first: nothing is touched on disk by a node that cannot serve.
-            sock = self._bind()
-            undo.callback(sock.close)
+            listener = self._listen()
+            undo.callback(listener.close)
+            self.port = listener.port
             for service in self.services.values():
                 if isinstance(service.log, ClusterLog):
                     service.log.plan = plan_of(self.config, tuple(facts.addresses(self)))
@@ -111,28 +120,15 @@ class Node:
                 undo.push_async_callback(service.stop)
             await self.http.start()
             undo.push_async_callback(self.http.stop)
-            self._server = await self._loop.create_server(self._door, sock=sock, backlog=BACKLOG)
+            await listener.serve(self._door)
+            self._listener = listener
             undo.pop_all()
         self.health.start()
         self._tick()
 
-    def _bind(self) -> socket.socket:
-        address = self.config.listen_address
-        family, _, _, _, where = socket.getaddrinfo(
-            address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            sock.bind(where)
-            sock.listen(BACKLOG)
-        except BaseException:
-            sock.close()
-            raise
-        self.port: int = sock.getsockname()[1]
-        return sock
+    def _listen(self) -> Listener:
+        inherited, self._inherited = self._inherited, None
+        return Listener.at(self.config.listen_address) if inherited is None else Listener(inherited)
 
     @staticmethod
     async def _start_service(service: CacheService) -> None:
@@ -150,23 +146,72 @@ class Node:
             waiting=self.doors,
         )
 
+    # -- changing in place
+
+    async def reload(self) -> dict[str, Any]:
+        """Read the configuration again, and go by it as far as that can be in place: `changed`
+        names those options, `needs_restart` those that need a new process. Where `mistakes` says
+        what is wrong, nothing has changed."""
+        return await self.reloading.reload()
+
+    async def restart(self) -> dict[str, Any]:
+        """Reload; then, soon, stop in order and begin anew in this very process, for what else has
+        changed. `restarting` says whether that will be; where not, `mistakes` says why."""
+        return await self.reloading.restart()
+
+    async def listen_beside(self, config: Config, undo: contextlib.AsyncExitStack) -> Listener:
+        """Let clients in where this configuration says so, too. NotNow where that cannot be."""
+        try:
+            listener = Listener.at(config.listen_address, self._listener)
+        except OSError as exc:
+            raise cannot_listen("listen", config.listen, exc) from exc
+        undo.callback(listener.close)
+        await listener.serve(self._door)
+        return listener
+
+    def go_by(self, config: Config, listener: Listener | None) -> None:
+        """Go by another configuration, and let clients in by another listener, if there is one."""
+        self.config, self.limits = config, config.limits()
+        if listener is not None:
+            assert self._listener is not None
+            self._listener.close()
+            self._listener, self.port = listener, listener.port
+        self.origins = Origins.of(config)
+        self.http.go_by_config()
+        self.awake.stay_s = config.stay_awake
+        for service in self.services.values():
+            service.go_by(self.limits)
+            service.stale_reads = config.stale_reads
+        for told in self.on_seat_changed:
+            told()
+
     # -- what it is
 
     @property
     def url(self) -> str:
         """Where WebSocket clients reach it."""
-        return f"ws://{self._host()}:{self.port}/ws"
+        return self.url_at(self.config, self.port)
 
     @property
     def http_url(self) -> str:
         """Where HTTP clients reach it."""
-        return f"http://{self._host()}:{self.port}"
+        return f"http://{self._host(self.config)}:{self.port}"
 
-    def _host(self) -> str:
-        host = self.config.listen_address.host
+    def url_at(self, config: Config, port: int) -> str:
+        """Where WebSocket clients would reach it."""
+        return f"ws://{self._host(config)}:{port}/ws"
+
+    @staticmethod
+    def _host(config: Config) -> str:
+        host = config.listen_address.host
         if host in ("", "0.0.0.0", "::"):
             host = socket.gethostname() if host else "127.0.0.1"
         return f"[{host}]" if ":" in host else host
+
+    @property
+    def serves(self) -> bool:
+        """Whether clients are let in."""
+        return self._listener is not None
 
     @property
     def status(self) -> str:
@@ -203,16 +248,19 @@ class Node:
 
     # -- going down
 
-    async def stop(self, grace: float | None = None) -> None:
-        """Take no more, answer what was asked, keep what is to be kept, and go."""
-        if self._server is None:
+    async def stop(self, grace: float | None = None, *, leave_open: bool = False) -> None:
+        """Take no more, answer what was asked, keep what is to be kept, and go. With `leave_open`
+        the listener stays, as `listener_left`: who comes meanwhile waits for the next node."""
+        if self._listener is None:
             return
-        server, self._server = self._server, None
+        listener, self._listener = self._listener, None
+        if leave_open:
+            self.listener_left = listener.leave_open()
         grace = self.config.grace if grace is None else grace
         self.draining = True
         for service in self.services.values():
             service.draining = True
-        server.close()
+        listener.close()
         for door in list(self.doors):
             door.close()
         self._say_goodbye()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,7 @@ from tlru.engine.events import Event
 from tlru.engine.items import ITEM_OVERHEAD_BYTES
 from tlru.engine.machine import Machine, Result
 from tlru.engine.operations import GiveUpWait, Once, Operation, Settings, encode
+from tlru.engine.settings import DEFAULTS
 from tlru.engine.snapshot import Capture, Loader, SnapshotError
 from tlru.node import writes
 from tlru.node.asker import Asker
@@ -59,7 +60,7 @@ class CacheService:
         self.rates = rates
         self.draining = False
         self.stale_reads = stale_reads  # a node that is cut off answers who asks for any answer
-        self._settings = settings or {}
+        self._settings = settings or {}  # to be said once it leads
         self._writes = Writes()
         self.epoch: Epoch | None = None
         self.elsewhere: Callable[[], list[dict[str, Any]]] = list  # who else serves this cache
@@ -79,11 +80,25 @@ class CacheService:
         """Start the log, see that the settings hold, and keep up the leader's duties."""
         await self.log.start(self)
         self._loop = asyncio.get_running_loop()
-        wanted = sorted(self._settings.items())
-        changes = [(n, v) for n, v in wanted if self.machine.settings[n] != v]
-        if changes and self.log.leads:
-            self._propose_own(Settings(tuple(changes)))
         self._tick()
+
+    def want(self, settings: Mapping[str, Any]) -> None:
+        """Have all nodes go by these settings."""
+        wanted = sorted(settings.items())
+        changes = [(n, v) for n, v in wanted if self.machine.settings[n] != v]
+        if changes:
+            self._propose_own(Settings(tuple(changes)))
+
+    def _say_settings(self) -> None:
+        """Where a node is alone, or the first that leads a cluster, what it was told holds. Later
+        the settings are the cluster's: a leader does not change them because it leads."""
+        settings, self._settings = self._settings, {}
+        if self.machine.settings == DEFAULTS or len(self.log.status().members) == 1:
+            self.want(settings)
+
+    def go_by(self, limits: Limits) -> None:
+        """Judge by other limits from now on."""
+        self.limits = self.reads.limits = limits
 
     async def stop(self) -> None:
         """Stop the log; whoever still waits is told that the outcome is not known."""
@@ -105,6 +120,8 @@ class CacheService:
     def _tick(self) -> None:
         now = self.log.now()
         if self.log.leads:
+            if self._settings:
+                self._say_settings()
             self._duties.tick(now)
         for dot, write in self._writes.overdue(now):
             write.asker.waiting.pop(dot, None)

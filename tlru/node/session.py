@@ -65,7 +65,8 @@ class Session:
         self.client = ""
         self.waiting: dict[Dot, str] = {}
         self.waits = 0
-        self.push_bytes = service.limits.push_bytes
+        self.limits = service.limits  # that the client is told; they stay when others take effect
+        self.push_bytes = self.limits.push_bytes
         self.requests = 0
         self._wire = wire
         self._node_ops = node_ops
@@ -162,7 +163,7 @@ class Session:
         return (
             self._stalled
             or self._out_bytes >= OUT_BYTES_MAX
-            or len(self._unanswered) >= self.service.limits.in_flight
+            or len(self._unanswered) >= self.limits.in_flight
         )
 
     def _set_reading(self, on: bool) -> None:
@@ -206,10 +207,8 @@ class Session:
             self.refuse(request, errors.Internal("the node failed; its log says how"))
 
     def _carry_out(self, message: Message, request: int | None) -> None:
-        if self._taken > self.service.limits.batch:
-            raise errors.TooLarge(
-                f"one WebSocket message may carry {self.service.limits.batch} requests"
-            )
+        if self._taken > self.limits.batch:
+            raise errors.TooLarge(f"one WebSocket message may carry {self.limits.batch} requests")
         name = message.get("op")
         op = OPS.get(name) if isinstance(name, str) else None
         if op is None:

@@ -43,9 +43,10 @@ class WebSocketConnection(asyncio.Protocol):
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._limits = node.limits  # for as long as it lasts
         self._loop = asyncio.get_running_loop()
         self._protocol = ServerProtocol(
-            max_size=node.limits.message_bytes, logger=logging.getLogger("tlru.websockets")
+            max_size=self._limits.message_bytes, logger=logging.getLogger("tlru.websockets")
         )
         self.session: Session | None = None
         self._fragments = bytearray()
@@ -79,7 +80,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._loop.call_soon(self._next_turn)
         if self.session is not None and frames.between_frames(self._protocol):
             payloads = frames.whole(data, self._first, masked=True)
-            if payloads and max(map(len, payloads)) <= self._node.limits.message_bytes:
+            if payloads and max(map(len, payloads)) <= self._limits.message_bytes:
                 self._node.awake.came()
                 self.session.feed(payloads)
                 self._node.awake.expect()
@@ -152,7 +153,7 @@ class WebSocketConnection(asyncio.Protocol):
         if codec is None:
             known = ", ".join(each.name for each in codecs.CODECS)
             return self._reject(400, BadRequest(f"none of the subprotocols is known; {known} are"))
-        self._codec = codec(self._node.limits)
+        self._codec = codec(self._limits)
         self._service = service
         # Offered none: the answer names none either, and JSON is spoken.
         self._protocol.available_subprotocols = [Subprotocol(codec.name)] if offered else None

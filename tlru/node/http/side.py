@@ -49,10 +49,14 @@ class HttpSide:
         self.connections_total = 0
         self.asking: set[Asking] = set()  # requests that wait for a cache
         self.metrics = Metrics(node)
-        self.descriptions = Descriptions(node)
-        self._origins = node.origins
-        self._cors = Cors(self._origins)
+        self.go_by_config()
         self._server: web.Server | None = None
+
+    def go_by_config(self) -> None:
+        """Take up what the node is told now."""
+        self.descriptions = Descriptions(self.node)
+        self._origins = self.node.origins
+        self._cors = Cors(self._origins)
 
     async def start(self) -> None:
         """Be ready for connections."""

@@ -87,20 +87,24 @@ class Greeter:
 
 
 async def open_connection(
-    url: str, settings: Settings, loop: asyncio.AbstractEventLoop, number: Callable[[], int]
+    url: str,
+    settings: Settings,
+    loop: asyncio.AbstractEventLoop,
+    number: Callable[[], int],
+    patience: float,
 ) -> Opened:
-    """A connection to this address."""
+    """A connection to this address, within so many seconds."""
     hello: asyncio.Future[Reply] = loop.create_future()
     framing = Framing(url, settings.message_bytes_max)
     greeter = Greeter(hello)
     connection = Connection(url, framing, greeter, loop, settings.timing)
     try:
-        async with asyncio.timeout(settings.timing.open):
+        async with asyncio.timeout(patience):
             greeting = await _open(connection, settings, loop, number, hello)
     except BaseException as exc:
         connection.abort()
         if isinstance(exc, Exception):
-            raise _explained(url, exc, settings.timing.open) from exc
+            raise _explained(url, exc, patience) from exc
         raise
     return Opened(connection, greeting, greeter.pushes)
 

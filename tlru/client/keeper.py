@@ -294,19 +294,16 @@ class Keeper:
     async def _read_file(self, file: ServersFile) -> None:
         """Take up the servers of the file. Without any there is nothing to do but tell why."""
         while True:
-            why = f"the file of servers {file.path} names none"
             try:
                 found = await file.read()
             except UnusableError as exc:
-                why = str(exc)
-                if len(self.servers):
-                    file.warn(why)
+                if not len(self.servers):
+                    why = f"no server is known: {exc}; {MEND}"
+                    await self._stop_until_asked(Unavailable(why))
+                    continue
+                if not exc.absent:
+                    file.warn(str(exc))
             else:
-                if found is None:  # it is made as soon as the cluster has told of its servers
-                    why = f"there is no file of servers {file.path}"
-                else:
-                    self.servers.name(found.own)
-                    self.servers.recall(found.told)
-            if len(self.servers):
-                return
-            await self._stop_until_asked(Unavailable(f"no server is known: {why}; {MEND}"))
+                self.servers.name(found.own)
+                self.servers.recall(found.told)
+            return

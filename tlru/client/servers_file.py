@@ -30,7 +30,27 @@ NEW_MODE: Final = 0o644  # of a file that was not there before, as far as the um
 
 
 class UnusableError(Exception):
-    """Nothing can be had from the file; the text names it, and says why."""
+    """No server can be had from the file; the text names it, and says why."""
+
+    def __init__(self, path: str, why: str, *, absent: bool = False) -> None:
+        super().__init__(f"the file of servers {path} {why}")
+        self.absent = absent  # which is no mistake: it is made when the cluster has told of servers
+
+
+def read(path: str, cache: str) -> Listing:
+    """What a file says, with at least one server; `UnusableError` where there is none."""
+    try:
+        data = _read(path)
+        found = None if data is None else listing.read(data, cache)
+    except DamagedError as exc:
+        raise UnusableError(path, f"is damaged: {exc}") from exc
+    except OSError as exc:
+        raise UnusableError(path, f"cannot be read: {exc.strerror or exc}") from exc
+    if found is None:
+        raise UnusableError(path, "is not there", absent=True)
+    if not found.own and not found.told:
+        raise UnusableError(path, "names none", absent=not found.left)
+    return found
 
 
 class ServersFile:
@@ -43,18 +63,9 @@ class ServersFile:
         self._news = asyncio.Event()
         self._warned: set[str] = set()
 
-    async def read(self) -> Listing | None:
-        """What the file says; None where there is no file. `UnusableError` says what is wrong."""
-        try:
-            data = await asyncio.to_thread(_read, self.path)
-            if data is None:
-                return None
-            found = listing.read(data, self._cache)
-        except DamagedError as exc:
-            raise UnusableError(f"the file of servers {self.path} is damaged: {exc}") from exc
-        except OSError as exc:
-            why = exc.strerror or exc
-            raise UnusableError(f"the file of servers {self.path} cannot be read: {why}") from exc
+    async def read(self) -> Listing:
+        """What the file says; `UnusableError` where it says nothing."""
+        found = await asyncio.to_thread(read, self.path, self._cache)
         for why in found.left:
             self.warn(f"in the file of servers {self.path}, {why}")
         return found

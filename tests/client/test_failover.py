@@ -15,10 +15,11 @@ import pytest
 
 import tlru
 from tests.client.nodes import cluster_of, in_use
-from tests.client.scripted import QUICK, client
+from tests.client.scripted import QUICK, Link, client, scripted
 from tests.integration.processes import free_ports, processes
 from tests.proxy import Proxy, proxy
 from tests.running import a_node, run, until
+from tlru.client.probing import round_trip
 from tlru.client.settings import Timing
 from tlru.errors import TlruError, UnknownOutcome
 
@@ -284,3 +285,45 @@ def test_the_usual_patience_with_silence_is_that_of_the_page() -> None:
     timing = Timing()
     assert (timing.ping_after, timing.pong_within) == (15, 10)
     assert (timing.backoff_first, timing.backoff_most) == (0.1, 20)
+
+
+def test_who_cannot_have_the_nearer_server_stays_where_he_is() -> None:
+    """The one in use is not left before the other has greeted."""
+
+    async def well(link: Link, number: int) -> None:
+        await link.greet()
+        async for request in link.requests():
+            link.found(request, number)
+
+    async def unwilling(link: Link, number: int) -> None:
+        await link.greet(status="syncing")
+        await link.until_gone()
+
+    async def main() -> None:
+        async with (
+            scripted(well) as first,
+            scripted(unwilling) as second,
+            client(first.url, second.url) as cache,
+        ):
+            assert await cache.get("k") == 0
+            keeper = cache._client.exchange()._keeper
+            keeper._move_to(second.url)
+            await until(lambda: second.url in keeper.servers.problems)
+            assert [await cache.get("k") for _ in range(3)] == [0, 0, 0]
+            assert in_use(cache) == first.url
+            first.links[0].cut()
+            assert await cache.get("k") == 1, "and it is kept as ever"
+
+    run(main())
+
+
+@pytest.mark.parametrize("url", ["ws://" + "ä" * 70, "ws://..:1", "ws://a..b:1"])
+def test_an_address_that_cannot_be_asked_for_stops_nobody(url: str) -> None:
+    """It came in a list, and everything may come in a list."""
+
+    async def main() -> None:
+        async with a_node() as node, client(url, node.url, timeout=20) as cache:
+            await cache.set("k", 1)
+            assert await round_trip(url) is None
+
+    run(main())

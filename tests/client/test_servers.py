@@ -250,6 +250,7 @@ def test_the_server_in_use_may_leave_the_list() -> None:
         [],
         [{"url": 7}, {"nourl": B}, "x", None, {"url": "http://b"}, {"url": "ws://[b"}],
         [{"url": "ws://" + "b" * 10_000}],
+        [{"url": "ws://b\0"}, {"url": "ws://\ud800"}, {"url": "ws://b\u202e"}],
     ],
 )
 def test_a_list_without_use_changes_nothing(told: object) -> None:
@@ -263,6 +264,8 @@ def test_of_an_entry_what_makes_no_sense_is_left_out() -> None:
     servers = made(A)
     odd = {"region": 7, "zone": "z" * 10_000, "priority": "high", "weight": float("nan"), "id": []}
     servers.learn([{"url": B, "status": "active", **odd}])
+    assert servers.listed == (Server(B, status="active"),)
+    servers.learn([{"url": B, "status": "active", "priority": 10**400, "weight": -1}])
     assert servers.listed == (Server(B, status="active"),)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -143,6 +144,24 @@ def test_the_name_of_a_cache_is_each_clients_own_and_not_in_the_file() -> None:
     after = renewed(None, server, cache="big")
     assert after["servers"][0]["url"] == A
     assert listing.read(packed(after), "other").told[0].url == "ws://a:8400/ws?cache=other"
+
+
+def test_whatever_stands_in_other_fields_can_be_kept() -> None:
+    odd = b'{"a": NaN, "b": "\\ud800", "c": "caf\xc3\xa9", "d": "\\u0000", "servers": []}'
+    after = listing.renewed(odd, TOLD, "default")
+    assert after is not None
+    assert "café".encode() in after
+    assert json.loads(after)["b"] == "\ud800"
+    assert listing.renewed(after, TOLD, "default") is None
+
+
+def test_what_is_nested_too_deeply_is_damaged_or_kept() -> None:
+    for depth in range(900, 1100, 1):
+        deep = b"[" * depth + b"]" * depth
+        with contextlib.suppress(DamagedError):
+            listing.read(b'["ws://a", %b]' % deep, "default")
+        with contextlib.suppress(DamagedError):
+            listing.renewed(b'{"x": %b, "servers": []}' % deep, TOLD, "default")
 
 
 SERVERS = st.lists(

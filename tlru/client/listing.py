@@ -49,7 +49,7 @@ def read(data: bytes, cache: str) -> Listing:
     for entry in entries[:FILE_SERVERS_MAX]:
         server = _server(entry, cache)
         if server is None:
-            left.append(f"{json.dumps(entry)[:100]} names no address of a server")
+            left.append(f"{_dumped(entry)[:100]} names no address of a server")
         else:
             (told if _is_told(entry) else own).append(server)
     if len(entries) > FILE_SERVERS_MAX:
@@ -125,16 +125,24 @@ def _written(document: Any) -> bytes:
     whole = document if isinstance(document, dict) else None
     entries: Iterable[Any] = document if whole is None else whole[LIST]
     pad = "  " if whole is None else "    "
-    lines = ",\n".join(pad + json.dumps(each, ensure_ascii=False) for each in entries)
+    lines = ",\n".join(pad + _dumped(each) for each in entries)
     text = f"[\n{lines}\n{pad[2:]}]"
     if whole is not None:
         text = (
             "{\n"
             + ",\n".join(
-                f"  {json.dumps(name, ensure_ascii=False)}: "
-                + (text if name == LIST else json.dumps(value, ensure_ascii=False))
+                f"  {_dumped(name)}: " + (text if name == LIST else _dumped(value))
                 for name, value in whole.items()
             )
             + "\n}"
         )
     return f"{text}\n".encode()
+
+
+def _dumped(value: Any) -> str:
+    """JSON as a person would write it; escaped where it could not be written otherwise."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError as exc:  # what can just be read cannot always be written
+        raise DamagedError("it is nested too deeply") from exc
+    return text if text.isprintable() else json.dumps(value)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from websockets.exceptions import InvalidHandshake, InvalidStatus
+from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 
 from tlru._version import __version__
 from tlru.client import replies
@@ -95,7 +95,10 @@ async def open_connection(
 ) -> Opened:
     """A connection to this address, within so many seconds."""
     hello: asyncio.Future[Reply] = loop.create_future()
-    framing = Framing(url, settings.message_bytes_max)
+    try:
+        framing = Framing(url, settings.message_bytes_max)
+    except (InvalidURI, ValueError) as exc:  # a list that came from somewhere may hold anything
+        raise Unavailable(f"it is no address that can be asked for: {exc}") from exc
     greeter = Greeter(hello)
     connection = Connection(url, framing, greeter, loop, settings.timing)
     try:

@@ -74,8 +74,8 @@ async def round_trip(url: str) -> float | None:
             for family, kind, proto, _, address in found[:ADDRESSES_MAX]:
                 if (taken := await _connect(family, kind, proto, address)) is not None:
                     return taken
-    except (OSError, UnicodeError, TimeoutError):
-        pass  # UnicodeError: a name that no name server could be asked for
+    except (OSError, ValueError):
+        pass  # ValueError: a name that no name server could be asked for
     return None
 
 

@@ -8,7 +8,6 @@ names no server.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -43,7 +42,7 @@ class Server:
 def complete_url(url: str, cache: str) -> str:
     """The address in full: the usual path where none is given, and which cache is meant."""
     parts = urlsplit(url)
-    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+    if parts.scheme not in ("ws", "wss") or not parts.hostname or not url.isprintable():
         raise BadRequest(f"{url!r} is no address of a server: write it like {DEFAULT_URL!r}")
     try:
         port = parts.port
@@ -96,5 +95,5 @@ def parse(entry: Any, cache: str) -> Server | None:
 
 def _number(given: Any, usual: float) -> float:
     """A number from 0 on, as given, or the usual one."""
-    fits = isinstance(given, int | float) and math.isfinite(given) and 0 <= given < 2**53
+    fits = isinstance(given, int | float) and 0 <= given < 2**53
     return given if fits else usual

@@ -354,6 +354,18 @@ def test_where_there_is_no_choice_nothing_is_measured() -> None:
     assert servers.to_measure(0) == []
 
 
+def test_a_node_alone_is_alone_by_whatever_names_it_is_called() -> None:
+    servers = made("ws://localhost")
+    servers.worked("ws://localhost/ws", "n1")
+    servers.learn([entry(A, id="n1")])
+    assert not servers.elsewhere("ws://localhost/ws")
+    assert servers.to_measure(0) == []
+    servers.learn([entry(A, id="n1"), entry(B, id="n2")])
+    assert servers.elsewhere("ws://localhost/ws")
+    assert made(A, B).elsewhere(A), "for all that is known"
+    assert not made(A).elsewhere(A)
+
+
 def test_a_round_is_bounded_and_all_get_their_turn() -> None:
     servers = made(A)
     servers.learn([entry(A), *(entry(f"ws://n{n}") for n in range(30))])

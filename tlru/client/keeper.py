@@ -188,7 +188,7 @@ class Keeper:
         if error.retry is not Retry.OTHER:
             return False
         self.servers.learn(error.facts.get("servers"), whole=False)
-        if len(self.servers) == 1:
+        if not self.servers.elsewhere(connection.url):
             return False
         left = self._leave(connection)
         if left:

@@ -165,6 +165,12 @@ class Servers:
         if (candidate := self._known.get(url)) is not None:
             candidate.breaker.succeeded()
 
+    def elsewhere(self, url: str) -> bool:
+        """Whether there is another node than the one at this address, or may be."""
+        node = self._node_at(url)
+        others = (self._node_at(each) for each in self._known if each != url)
+        return any(not node or other != node for other in others)
+
     def all_failed(self) -> bool:
         """Whether every server has been tried, in vain, since one was last of use."""
         return all(url in self.problems for url in self._known)
@@ -184,7 +190,7 @@ class Servers:
         that it is known where to go if it fails, and then left in peace.
         """
         used = self._known.get(self.in_use or "")
-        if used is None or len(self._known) == 1:
+        if used is None or not self.elsewhere(used.server.url):
             return []
         trip = used.round_trip
         others = [

@@ -179,6 +179,14 @@ def test_a_server_that_failed_several_times_is_tried_after_the_others_for_a_whil
     assert servers.next(BREAK_AFTER + BREAK_S) == A, "and then it is given a trial"
 
 
+def test_a_server_that_was_not_found_when_it_was_measured_is_tried_after_the_others() -> None:
+    servers = made(A, B)
+    servers.measured(A, None, 0)
+    assert servers.next(0) == B
+    servers.measured(A, 0.001, 60)
+    assert servers.next(60) == A, "and it is there again"
+
+
 def test_failures_do_not_count_any_more_after_a_time_of_use() -> None:
     servers = made(A, B)
     for now in range(5 * BREAK_AFTER):
@@ -292,7 +300,7 @@ def test_clients_spread_over_equal_servers_by_weight_and_priority() -> None:
         servers = made(A, seed=seed)
         servers.learn(
             [
-                entry(A, weight=3.0, priority=0),
+                entry(A, weight=9.0, priority=0),
                 entry(B, weight=1.0, priority=100),
                 entry(C, weight=0.0),
             ]
@@ -300,7 +308,7 @@ def test_clients_spread_over_equal_servers_by_weight_and_priority() -> None:
         assert servers.next(0) == servers.next(0), "it does not change its mind"
         first[servers.next(0)] += 1
         assert order(servers)[-1] == C, "without weight: when nothing else is left"
-    assert abs(first[A] - 600) < 80, "300 to 200"
+    assert abs(first[A] - 818) < 61, "900 to 200"
 
 
 # -- the way to them

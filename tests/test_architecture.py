@@ -115,6 +115,7 @@ AREAS = (
         "tlru.client",
         (
             "peers.awake",
+            "peers.breaker",
             "peers.resilience",
             "tlru.engine",
             "tlru.errors",

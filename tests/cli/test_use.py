@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -232,6 +233,25 @@ def test_a_server_may_be_written_in_many_ways(node: RunningNode) -> None:
     assert (two.out, two.err) == ("ok\n", "")
     spaced = tlru("get", "written", env={"TLRU_SERVER": f"127.0.0.1:1 {host}"})
     assert spaced.out == "ok\n"
+
+
+def test_a_file_of_servers_says_whom_to_ask_and_is_kept(node: RunningNode, tmp_path: Path) -> None:
+    """By the same name as flag, in the environment and for `connect`."""
+    node.run("set", "filed", "ok")
+    file = tmp_path / "servers.json"
+    file.write_text(json.dumps([node.url.replace("127.0.0.1", "localhost")]))
+    ran = tlru("get", "--servers-file", str(file), "--region", "eu", "filed")
+    assert (ran.out, ran.err) == ("ok\n", "")
+    assert json.loads(file.read_text())[1]["url"] == node.url
+    assert tlru("status", env={"TLRU_SERVERS_FILE": str(file)}).status == Exit.OK
+
+    file.write_text("[")
+    named = tlru("get", "--server", node.url, "--servers-file", str(file), "filed")
+    assert named.out == "ok\n"
+    alone = tlru("get", "--servers-file", str(file), "filed")
+    assert (alone.status, alone.out) == (Exit.UNAVAILABLE, "")
+    assert alone.err.count("\n") == 1
+    assert f"the file of servers {file} is damaged" in alone.err
 
 
 def _send(node: RunningNode, lines: list[str]) -> None:

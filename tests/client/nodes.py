@@ -9,12 +9,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 from tests.client.scripted import run
-from tests.running import a_node
+from tests.integration.processes import free_ports
+from tests.running import a_node, until
 from tlru.client.cache import Cache, connect
+from tlru.node import Node
 
 JOIN_S = 20.0
 
@@ -88,3 +90,32 @@ def node_process() -> Iterator[tuple[subprocess.Popen[str], str]]:
             process.kill()
         process.wait(JOIN_S)
         process.stdout.close()
+
+
+@asynccontextmanager
+async def cluster_of(*ids: str, **told: dict[str, Any]) -> AsyncIterator[dict[str, Node]]:
+    """Nodes that have founded a cluster in this process, by their ids; `told` says what else each
+    is told. Those that a test has not stopped are stopped at the end."""
+    meshes = [f"127.0.0.1:{port}" for port in free_ports(len(ids))]
+    async with AsyncExitStack() as stack:
+        nodes = {}
+        for number, (id, mesh) in enumerate(zip(ids, meshes, strict=True)):
+            given: dict[str, Any] = {
+                "id": id,
+                "mesh": mesh,
+                "join": tuple(meshes),
+                "expect": len(ids),
+                "priority": 100 - 10 * number,
+                "election_timeout": 2.0,
+                "grace": 2.0,
+                **told.get(id, {}),
+            }
+            nodes[id] = await stack.enter_async_context(a_node(**given))
+        await until(lambda: all(node.status == "active" for node in nodes.values()))
+        yield nodes
+
+
+def in_use(cache: Cache[Any]) -> str | None:
+    """The address of the server that a client uses."""
+    connection = cache._client.exchange()._connection
+    return None if connection is None else connection.url

@@ -421,3 +421,49 @@ def test_a_version_of_another_epoch_is_compared_with_nothing() -> None:
         assert seen == ["get", "set", "set"]
 
     run(main)
+
+
+def test_a_node_in_an_epoch_that_is_over_is_passed_over_while_there_are_others() -> None:
+    """What it holds is the past; a node that fell behind may not know yet that it is over."""
+
+    async def now(link: Link, number: int) -> None:
+        await link.greet(epoch="2-b")
+        if number == 0:
+            await cut_after(link, 1)
+            return
+        async for request in link.requests():
+            link.found(request, "now")
+
+    async def past(link: Link, number: int) -> None:
+        await link.greet(epoch="1-a")
+        async for request in link.requests():
+            link.found(request, "past")
+
+    async def main() -> None:
+        async with (
+            scripted(now) as first,
+            scripted(past) as second,
+            client(first.url, second.url) as cache,
+        ):
+            assert await cache.get("k") == "now"
+            assert len(second.links) == 1, "it was asked"
+
+    run(main)
+
+
+def test_an_earlier_epoch_is_taken_where_there_is_no_other() -> None:
+    """The cluster lost all that it had, and counts from the beginning."""
+
+    async def script(link: Link, number: int) -> None:
+        await link.greet(epoch="1-a" if number else "7-g")
+        if number == 0:
+            await cut_after(link, 1)
+            return
+        async for request in link.requests():
+            link.found(request, "new")
+
+    async def main() -> None:
+        async with scripted(script) as server, client(server.url) as cache:
+            assert await cache.get("k") == "new"
+
+    run(main)

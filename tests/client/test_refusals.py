@@ -347,6 +347,25 @@ def test_a_node_that_cannot_serve_yet_is_passed_over() -> None:
     run(main)
 
 
+def test_a_node_that_cannot_serve_yet_may_know_who_can() -> None:
+    async def well(link: Link, number: int) -> None:
+        await link.greet()
+        async for request in link.requests():
+            link.found(request, "well")
+
+    async def main() -> None:
+        async with scripted(well) as second:
+
+            async def syncing(link: Link, number: int) -> None:
+                await link.greet(status="syncing", servers=[{"url": second.url}])
+                await link.until_gone()
+
+            async with scripted(syncing) as first, client(first.url) as cache:
+                assert await cache.get("k") == "well"
+
+    run(main)
+
+
 def test_a_node_that_is_cut_off_is_used_where_there_is_no_other() -> None:
     """For `read="any"`, which it may answer."""
 

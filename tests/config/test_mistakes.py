@@ -217,7 +217,13 @@ def test_a_kubernetes_service_named_like_us_does_no_harm() -> None:
 
 
 def test_variables_of_the_command_line_are_none_of_the_node_s() -> None:
-    env = {"TLRU_SERVER": "ws://a", "TLRU_CACHE": "b", "TLRU_TIMEOUT": "1", "TLRU_CONFIG": "c"}
+    env = {
+        "TLRU_SERVER": "ws://a",
+        "TLRU_SERVERS_FILE": "d",
+        "TLRU_CACHE": "b",
+        "TLRU_TIMEOUT": "1",
+        "TLRU_CONFIG": "c",
+    }
     assert resolve(env=env) == resolve(env={})
 
 

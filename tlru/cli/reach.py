@@ -13,7 +13,7 @@ import re
 import socket
 from urllib.parse import urlsplit
 
-from tlru.client.settings import complete_url
+from tlru.client.server import complete_url
 from tlru.errors import BadRequest, Unavailable
 
 _ERRNO = re.compile(r"\[Errno (\d+)\]")

@@ -40,6 +40,8 @@ class Target:
     cache: str
     timeout: float
     json: bool
+    servers_file: str | None = None
+    region: str = ""
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[Cache[bytes], None]:
@@ -48,7 +50,14 @@ class Target:
         from tlru.client import Raw, connect
 
         servers = await reachable(self.servers, self.cache, self.timeout)
-        client = connect(*servers, cache=self.cache, timeout=self.timeout, serializer=Raw())
+        client = connect(
+            *servers,
+            servers_file=self.servers_file,
+            region=self.region,
+            cache=self.cache,
+            timeout=self.timeout,
+            serializer=Raw(),
+        )
         async with client as cache:
             yield cache
 
@@ -62,6 +71,8 @@ def client_command(work: Callable[..., Coroutine[Any, Any, Exit]]) -> Callable[.
         session: Session,
         /,
         servers: tuple[str, ...],
+        servers_file: str | None,
+        region: str,
         cache: str,
         timeout: float,
         as_json: bool,
@@ -70,7 +81,10 @@ def client_command(work: Callable[..., Coroutine[Any, Any, Exit]]) -> Callable[.
         import asyncio  # not for --help, which is asked for more often than one thinks
 
         session.json = as_json
-        target = Target(_complete(servers), cache, timeout, as_json)
+        known = _complete(servers)
+        if not known:
+            known = (DEFAULT_SERVER,) if servers_file is None else _in_file(servers_file, cache)
+        target = Target(known, cache, timeout, as_json, servers_file, region)
         return asyncio.run(work(target, **rest))
 
     for flag in reversed(_FLAGS):
@@ -89,7 +103,19 @@ def complete(server: str) -> str:
 def _complete(servers: tuple[str, ...]) -> tuple[str, ...]:
     """All servers that were named, each by itself or several with commas between."""
     named = [one.strip() for text in servers for one in text.split(",")]
-    return tuple(complete(one) for one in named if one) or (DEFAULT_SERVER,)
+    return tuple(complete(one) for one in named if one)
+
+
+def _in_file(path: str, cache: str) -> tuple[str, ...]:
+    """All servers that a file names."""
+    from tlru.client.servers_file import UnusableError, read
+    from tlru.errors import Unavailable
+
+    try:
+        found = read(path, cache)
+    except UnusableError as exc:
+        raise Unavailable(f"no server is known: {exc}; mend it, or use --server") from exc
+    return tuple(server.url for server in (*found.own, *found.told))
 
 
 def _flag(*names: str, env: str, **settings: Any) -> Callable[[Any], Any]:
@@ -106,6 +132,20 @@ _FLAGS = (
         multiple=True,
         help="A server to ask; repeat it to name others for when that one is away. "
         f"[default:{NO_BREAK}{DEFAULT_SERVER}]",
+    ),
+    _flag(
+        "--servers-file",
+        env="TLRU_SERVERS_FILE",
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="A file with a list of servers (JSON), which is kept as the cluster tells it.",
+    ),
+    _flag(
+        "--region",
+        env="TLRU_REGION",
+        type=Kinded(Name(empty=True)),
+        default="",
+        help="Where this is: of servers that are equally near, those of the same are preferred.",
     ),
     _flag(
         "--cache",

@@ -9,6 +9,7 @@ from tlru.client.cached import Cached
 from tlru.client.locks import Lock, LockLost
 from tlru.client.results import MISSING, UNSET, Item, Written
 from tlru.client.serializers import Msgpack, Raw, Serializer
+from tlru.client.server import Server
 from tlru.client.typed import typed
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Msgpack",
     "Raw",
     "Serializer",
+    "Server",
     "Written",
     "connect",
     "typed",

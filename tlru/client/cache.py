@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl as tls
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from tlru.client.reading import Reading
 from tlru.client.requests import Kind
 from tlru.client.results import UNSET, Ttl, TtlOrUnset, seconds
 from tlru.client.serializers import Msgpack, Serializer
-from tlru.client.settings import DEFAULT_CACHE, DEFAULT_STAY_S, Settings, Token, complete_urls
+from tlru.client.server import DEFAULT_CACHE, DEFAULT_URL, Server, named
+from tlru.client.settings import DEFAULT_STAY_S, Settings, Token
 from tlru.client.writing import Writing
 
 T = TypeVar("T")
@@ -239,7 +241,10 @@ class _Store:
 
 
 def connect(
-    *urls: str,
+    *servers: str | Server,
+    servers_file: str | os.PathLike[str] | None = None,
+    region: str | None = None,
+    zone: str | None = None,
     token: Token = None,
     timeout: float = 2.0,
     cache: str = DEFAULT_CACHE,
@@ -249,7 +254,13 @@ def connect(
     message_bytes_max: int = 64 << 20,
     stay_awake: float = DEFAULT_STAY_S,
 ) -> Cache[Any]:
-    """A cache at these servers (`ws://host:8400`), tried in order. Nothing is connected yet.
+    """A cache at these servers (`ws://host:8400`). Nothing is connected yet.
+
+    The nearest that serves is used, and another when it fails; those that the cluster tells of are
+    added. What a program knows of a server beside its address it may say with `tlru.Server`.
+    `region` and `zone` are the client's own: of servers that are equally near, those of the same
+    are preferred. `servers_file` is a file with a list of servers, which is kept as the cluster
+    tells it.
 
     `token` is a token, or a function (a coroutine function too) that fetches one whenever a
     connection is made. `timeout` is what a call may take, in seconds. `cache` is the name of the
@@ -259,7 +270,10 @@ def connect(
     of sleeping, where answers have come as soon as that; 0 lets it sleep always.
     """
     settings = Settings(
-        urls=complete_urls(urls, cache),
+        servers=named(servers or (() if servers_file else (DEFAULT_URL,)), cache),
+        servers_file=None if servers_file is None else os.fspath(servers_file),
+        region=region or "",
+        zone=zone or "",
         token=token,
         timeout=timeout,
         cache=cache,

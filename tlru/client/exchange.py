@@ -170,7 +170,7 @@ class Exchange:
         if kind == "goaway":
             self._keeper.go_away(connection, message)
         elif kind == "servers":
-            self._keeper.servers.learn(message.get("servers"))
+            self._keeper.learn(message.get("servers"))
         elif message.get("ok") is False and message.get("id") is None:
             logger.warning("%s could not read a request: %s", connection.url, message.get("error"))
 
@@ -202,6 +202,10 @@ class Exchange:
         self._number += 1
         self._own += 1
         return self._number
+
+    def has_left(self, epoch: str) -> bool:
+        """Whether this epoch is known to be over."""
+        return self.session.has_left(epoch)
 
     def take_up(self, connection: Connection) -> None:
         """This connection is in service now; the one before answers what it owes, and closes."""

@@ -49,7 +49,7 @@ class Face(Generic[T]):
 
     def __repr__(self) -> str:
         part = f" at {self._prefix!r}" if self._prefix else ""
-        return f"<tlru cache at {self._client.settings.urls[0]}{part}>"
+        return f"<tlru cache at {self._client.settings.place}{part}>"
 
     def _exchange(self) -> Exchange:
         return self._client.exchange()

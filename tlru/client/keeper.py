@@ -4,7 +4,8 @@ It decides where to connect, when to go elsewhere and how long to wait between a
 are not its business.
 
 One connection is in service at a time. One that is left by choice stays in service until its
-successor is open, so a node that goes away politely costs no request.
+successor is open, so a node that goes away politely costs no request; and one that is left only for
+a nearer server stays if that cannot be had.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ import asyncio
 import logging
 from collections.abc import Callable
 from time import monotonic
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from peers.resilience import Backoff
 from tlru.client import replies
 from tlru.client.connection import Connection
+from tlru.client.listing import EXAMPLE
 from tlru.client.opening import Opened, open_connection
+from tlru.client.probing import Prober
 from tlru.client.results import Reply
 from tlru.client.servers import Servers
+from tlru.client.servers_file import ServersFile, UnusableError
 from tlru.client.settings import Settings
 from tlru.errors import (
     REFUSING_STATUSES,
@@ -38,6 +42,7 @@ OTHER_EPOCH: Final = 4410
 # What such a node may still answer: `read="any"`, where its operator allows that.
 HALF_OF_USE: Final = ("isolated", "syncing")
 GOAWAY_WITHIN_MAX_S: Final = 3600.0
+MEND: Final = f"write it like {EXAMPLE}, or name a server in `connect`"
 
 
 class Service(Protocol):
@@ -45,6 +50,9 @@ class Service(Protocol):
 
     def next_number(self) -> int:
         """A number for a request of the keeper's own."""
+
+    def has_left(self, epoch: str) -> bool:
+        """Whether this epoch is known to be over."""
 
     def take_up(self, connection: Connection) -> None:
         """This connection is in service now."""
@@ -67,7 +75,13 @@ class Keeper:
         chance: Callable[[], float],
     ) -> None:
         timing = settings.timing
-        self.servers = Servers(settings.urls, settings.cache)
+        self.servers = Servers(
+            settings.servers,
+            settings.cache,
+            chance=chance,
+            region=settings.region,
+            zone=settings.zone,
+        )
         self.down_since: float | None = None
         self.refusal: TlruError | None = None
         self._settings = settings
@@ -78,29 +92,64 @@ class Keeper:
         self._leaving = Backoff(chance, first=timing.backoff_first, most=timing.backoff_most)
         self._leave_again_at = 0.0
         self._current: Connection | None = None
-        self._unwanted = asyncio.Event()
+        self._unwanted = False  # the current one is being left, or has been lost
+        self._better: str | None = None  # where to go instead, if one can
+        self._news = asyncio.Event()  # either has changed
         self._asked_for = asyncio.Event()
+        self._prober = Prober(self.servers, timing, chance, self._move_to)
+        self._file: ServersFile | None = None
+        if settings.servers_file is not None:
+            self._file = ServersFile(settings.servers_file, settings.cache)
 
     async def run(self) -> None:
         """Keep a connection in service until cancelled."""
-        while True:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._prober.run(), name="tlru client: round trips")
+            if self._file is not None:
+                await self._read_file(self._file)
+                tasks.create_task(self._file.run(), name="tlru client: file of servers")
             opened = await self._open()
-            connection = opened.connection
-            # Only now: until its successor is open, the one before is still being left.
-            self._unwanted.clear()
-            self._current = connection
-            self.down_since = None
-            since = monotonic()
-            self._service.take_up(connection)
-            for push in opened.pushes:
-                self._service.pushed(connection, push)
-            if connection.alive:
-                await self._unwanted.wait()
-            if monotonic() - since >= self._settings.timing.steady:
-                self._backoff.reset()
-                self._leaving.reset()
-            if not connection.alive:
-                await self._after_loss(connection)
+            while True:
+                opened = await self._serve(opened) or await self._open()
+
+    async def _serve(self, opened: Opened) -> Opened | None:
+        """Have a connection in service until it ends or is left; for a nearer one, which is given,
+        or for whichever can be had."""
+        connection = opened.connection
+        # Only now: until its successor is open, the one before is still being left.
+        self._unwanted, self._better = False, None
+        self._news.clear()
+        self._current = connection
+        self.down_since = None
+        since = monotonic()
+        self._service.take_up(connection)
+        for push in opened.pushes:
+            self._service.pushed(connection, push)
+        nearer = await self._until_left(connection)
+        if monotonic() - since >= self._settings.timing.steady:
+            self._backoff.reset()
+            self._leaving.reset()
+            self.servers.lasted(connection.url)
+        if not connection.alive and connection.end.code != OTHER_EPOCH:
+            logger.info("lost %s: %s", connection.url, connection.end.problem)
+            self.servers.failed(connection.url, connection.end.problem, monotonic())
+            if nearer is None:
+                await asyncio.sleep(self._backoff.wait())
+        return nearer  # where it ended with its epoch, the node is well: it began another life
+
+    async def _until_left(self, connection: Connection) -> Opened | None:
+        while connection.alive and not self._unwanted:
+            await self._news.wait()
+            self._news.clear()
+            if self._better is None or self._unwanted:
+                continue
+            url, self._better = self._better, None
+            try:
+                return await self._try(url)
+            except TlruError as exc:
+                logger.info("stay with %s; cannot use %s: %s", connection.url, url, exc)
+                self.servers.failed(url, str(exc), monotonic())
+        return None
 
     # What others tell it.
 
@@ -122,7 +171,13 @@ class Keeper:
         """A connection has ended."""
         if connection is self._current:
             self.down_since = monotonic()
-            self._unwanted.set()
+            self._unwanted = True
+            self._news.set()
+
+    def learn(self, entries: Any) -> None:
+        """A node tells of all the servers there are."""
+        if self.servers.learn(entries) and self._file is not None:
+            self._file.keep(self.servers.listed)
 
     def refused(self, connection: Connection, error: TlruError) -> bool:
         """A node would not do what it was asked; True where it is to be asked nothing more."""
@@ -132,17 +187,17 @@ class Keeper:
             return callable(self._settings.token) and self._leave(connection)
         if error.retry is not Retry.OTHER:
             return False
-        self.servers.learn(error.facts.get("servers"))
-        if len(self.servers) == 1:
+        self.servers.learn(error.facts.get("servers"), whole=False)
+        if not self.servers.elsewhere(connection.url):
             return False
         left = self._leave(connection)
         if left:
-            self.servers.failed(connection.url, str(error))
+            self.servers.failed(connection.url, str(error), monotonic())
         return left and not isinstance(error, Overloaded | NoQuorum)
 
     def go_away(self, connection: Connection, push: Reply) -> None:
         """A node asks to be left within some seconds; everybody at a moment of their own."""
-        self.servers.learn(push.get("servers"))
+        self.servers.learn(push.get("servers"), whole=False)
         within = push.get("within")
         within = float(within) if isinstance(within, int | float) and within > 0 else 0.0
         moment = self._chance() * min(within, GOAWAY_WITHIN_MAX_S)
@@ -154,56 +209,70 @@ class Keeper:
         if connection is not self._current:
             return
         if self._leave(connection):
-            self.servers.failed(connection.url, "it asked to be left")
+            self.servers.failed(connection.url, "it asked to be left", monotonic())
         else:
             moment = max(0.0, self._leave_again_at - monotonic())
             self._loop.call_later(moment, self._leave_politely, connection)
 
     def _leave(self, connection: Connection) -> bool:
         now = monotonic()
-        if self._unwanted.is_set() or now < self._leave_again_at:
-            return self._unwanted.is_set()
+        if self._unwanted or now < self._leave_again_at:
+            return self._unwanted
         self._leave_again_at = now + self._leaving.wait()
-        self._unwanted.set()
+        self._unwanted = True
+        self._news.set()
         return True
 
-    async def _after_loss(self, connection: Connection) -> None:
-        if connection.end.code == OTHER_EPOCH:
-            return  # the node is well; it began another life
-        logger.info("lost %s: %s", connection.url, connection.end.problem)
-        self.servers.failed(connection.url, connection.end.problem)
-        await asyncio.sleep(self._backoff.wait())
+    def _move_to(self, url: str) -> None:
+        """Another server is clearly better: go there, if it can be had."""
+        self._better = url
+        self._news.set()
 
     # Opening.
 
     async def _open(self) -> Opened:
         refusals = 0
         while True:
-            url = self.servers.current()
+            url = self.servers.next(monotonic())
             try:
-                opened = await open_connection(
-                    url, self._settings, self._loop, self._service.next_number
-                )
-                self.servers.learn(opened.greeting.get("servers"))
-                self._check_status(opened)
+                return await self._try(url)
             except TlruError as exc:
                 refusals = refusals + 1 if exc.retry is Retry.NO else 0
                 await self._after_failure(url, exc, refusals)
-            else:
-                self.refusal = None
-                self.servers.worked(url)
-                return opened
 
-    def _check_status(self, opened: Opened) -> None:
-        status = opened.greeting.get("status")
-        last_resort = status in HALF_OF_USE and self.servers.all_failed()
-        if status in REFUSING_STATUSES and not last_resort:
+    async def _try(self, url: str) -> Opened:
+        """A connection to this server, if it serves."""
+        timing, every = self._settings.timing, self.servers
+        # Callers wait: who does not answer at once can be come back to, after the others.
+        patient = len(every) == 1 or every.all_failed()
+        patience = timing.open if patient else min(timing.open, timing.open_elsewhere)
+        opened = await open_connection(
+            url, self._settings, self._loop, self._service.next_number, patience
+        )
+        try:
+            self._check(opened)
+        except TlruError:
             opened.connection.close()
+            raise
+        self.refusal = None
+        every.worked(url, str(opened.greeting.get("node", "")))
+        self.learn(opened.greeting.get("servers"))
+        return opened
+
+    def _check(self, opened: Opened) -> None:
+        status, told = opened.greeting.get("status"), opened.greeting.get("servers")
+        last_resort = self.servers.all_failed()
+        if status in REFUSING_STATUSES and not (status in HALF_OF_USE and last_resort):
+            # It may be new, or cut off, and not know everybody.
+            self.servers.learn(told, whole=False)
             raise Unavailable(f"it is {status}", code=str(status))
+        # Reads that follow it there would go backwards; unless nobody knows better, any more.
+        if self._service.has_left(opened.connection.epoch) and not last_resort:
+            raise Unavailable(f"it is still in epoch {opened.connection.epoch}, which is over")
 
     async def _after_failure(self, url: str, error: TlruError, refusals: int) -> None:
         logger.info("cannot use %s: %s", url, error)
-        self.servers.failed(url, str(error))
+        self.servers.failed(url, str(error), monotonic())
         if self.down_since is None and (self._current is None or not self._current.alive):
             self.down_since = monotonic()
         if refusals >= len(self.servers):
@@ -219,3 +288,22 @@ class Keeper:
         self._asked_for.clear()
         await self._asked_for.wait()
         self.refusal = None
+
+    # The file of servers.
+
+    async def _read_file(self, file: ServersFile) -> None:
+        """Take up the servers of the file. Without any there is nothing to do but tell why."""
+        while True:
+            try:
+                found = await file.read()
+            except UnusableError as exc:
+                if not len(self.servers):
+                    why = f"no server is known: {exc}; {MEND}"
+                    await self._stop_until_asked(Unavailable(why))
+                    continue
+                if not exc.absent:
+                    file.warn(str(exc))
+            else:
+                self.servers.name(found.own)
+                self.servers.recall(found.told)
+            return

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from websockets.exceptions import InvalidHandshake, InvalidStatus
+from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 
 from tlru._version import __version__
 from tlru.client import replies
@@ -87,20 +87,27 @@ class Greeter:
 
 
 async def open_connection(
-    url: str, settings: Settings, loop: asyncio.AbstractEventLoop, number: Callable[[], int]
+    url: str,
+    settings: Settings,
+    loop: asyncio.AbstractEventLoop,
+    number: Callable[[], int],
+    patience: float,
 ) -> Opened:
-    """A connection to this address."""
+    """A connection to this address, within so many seconds."""
     hello: asyncio.Future[Reply] = loop.create_future()
-    framing = Framing(url, settings.message_bytes_max)
+    try:
+        framing = Framing(url, settings.message_bytes_max)
+    except (InvalidURI, ValueError) as exc:  # a list that came from somewhere may hold anything
+        raise Unavailable(f"it is no address that can be asked for: {exc}") from exc
     greeter = Greeter(hello)
     connection = Connection(url, framing, greeter, loop, settings.timing)
     try:
-        async with asyncio.timeout(settings.timing.open):
+        async with asyncio.timeout(patience):
             greeting = await _open(connection, settings, loop, number, hello)
     except BaseException as exc:
         connection.abort()
         if isinstance(exc, Exception):
-            raise _explained(url, exc, settings.timing.open) from exc
+            raise _explained(url, exc, patience) from exc
         raise
     return Opened(connection, greeting, greeter.pushes)
 

@@ -37,6 +37,11 @@ class Session:
         self.pos, self.time = 0, 0
         return was is not None
 
+    def has_left(self, epoch: str) -> bool:
+        """Whether this epoch is known to be over: it was counted before the present one."""
+        known, asked = _counted(self.epoch), _counted(epoch)
+        return known is not None and asked is not None and asked < known
+
     def saw(self, epoch: str, pos: int, time: int, now: float) -> None:
         """A node of `epoch`, heard at the local `now`, has answered as of `pos` and `time`."""
         if epoch != self.epoch:
@@ -89,3 +94,9 @@ class OnceNames:
                 self._early.discard(self._open.popleft())
         else:
             self._early.add(number)
+
+
+def _counted(epoch: str | None) -> int | None:
+    """The number of an epoch, `number-random`; None where it has none."""
+    number = (epoch or "").partition("-")[0]
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 20 else None

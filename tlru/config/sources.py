@@ -21,7 +21,9 @@ from tlru.config.settings import OPTIONS, Config
 from tlru.config.toml_file import TomlFile, read_toml
 
 # Variables with our prefix that are no options of a node: the command line reads them.
-OTHER_VARIABLES = frozenset({"TLRU_CONFIG", "TLRU_SERVER", "TLRU_CACHE", "TLRU_TIMEOUT"})
+OTHER_VARIABLES = frozenset(
+    {"TLRU_CONFIG", "TLRU_SERVER", "TLRU_SERVERS_FILE", "TLRU_CACHE", "TLRU_TIMEOUT"}
+)
 
 # What Kubernetes sets in every container for a service named `tlru` or `tlru-...`.
 _SERVICE_VARIABLE = re.compile(

@@ -11,6 +11,7 @@ the background but by the one caller that meets it first; the others are served 
 
 from __future__ import annotations
 
+import os
 import ssl as tls
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from tlru.client.filling import OnError
 from tlru.client.keys import KeyFor
 from tlru.client.results import UNSET, Ttl, TtlOrUnset
 from tlru.client.serializers import Serializer
-from tlru.client.settings import DEFAULT_CACHE, DEFAULT_STAY_S, Token
+from tlru.client.server import DEFAULT_CACHE, Server
+from tlru.client.settings import DEFAULT_STAY_S, Token
 from tlru.sync.cached import Decorator, decorator
 from tlru.sync.lock import Lock
 from tlru.sync.reading import Reading
@@ -215,7 +217,10 @@ class _Store:
 
 
 def connect(
-    *urls: str,
+    *servers: str | Server,
+    servers_file: str | os.PathLike[str] | None = None,
+    region: str | None = None,
+    zone: str | None = None,
     token: Token = None,
     timeout: float = 2.0,
     cache: str = DEFAULT_CACHE,
@@ -225,7 +230,13 @@ def connect(
     message_bytes_max: int = 64 << 20,
     stay_awake: float = DEFAULT_STAY_S,
 ) -> Cache[Any]:
-    """A cache at these servers (`ws://host:8400`), tried in order. Nothing is connected yet.
+    """A cache at these servers (`ws://host:8400`). Nothing is connected yet.
+
+    The nearest that serves is used, and another when it fails; those that the cluster tells of are
+    added. What a program knows of a server beside its address it may say with `tlru.Server`.
+    `region` and `zone` are the client's own: of servers that are equally near, those of the same
+    are preferred. `servers_file` is a file with a list of servers, which is kept as the cluster
+    tells it.
 
     `token` is a token, or a function (a coroutine function too) that fetches one whenever a
     connection is made. `timeout` is what a call may take, in seconds. `cache` is the name of the
@@ -235,7 +246,10 @@ def connect(
     of sleeping, where answers have come as soon as that; 0 lets it sleep always.
     """
     beneath = aio.connect(
-        *urls,
+        *servers,
+        servers_file=servers_file,
+        region=region,
+        zone=zone,
         token=token,
         timeout=timeout,
         cache=cache,

@@ -23,10 +23,11 @@ from typing import Final
 
 from peers import wire
 from peers.clocks import boot_ms, wall_ms
+from peers.cluster.asking import Asking
 from peers.cluster.effects import Effects
 from peers.cluster.links import Links
 from peers.cluster.met import Met
-from peers.cluster.plan import ADDRESS_SEPARATOR, MESH, ClusterPlan, mesh_addresses
+from peers.cluster.plan import ClusterPlan, mesh_addresses, seated
 from peers.cluster.snapshots import Kept
 from peers.cluster.status import standing, unknown
 from peers.core.changes import Changing
@@ -60,6 +61,7 @@ class ClusterLog:
         self.plan = plan  # what is told of the member may change until the start
         self.replica: Replica | None = None
         self.met = Met(plan)
+        self.asking = Asking(self)
         self._started = self._stopping = False
         self._broken = ""  # why this process cannot take part any more
         self._outputs: list[Output] = []
@@ -163,10 +165,7 @@ class ClusterLog:
         """A life of the replica begins."""
         self.promise = promise
         self._effects.begin(commit)
-        member = replace(self.plan.member, birth=promise.birth)
-        addresses = self.plan.mesh.advertise or (self.mesh.address,)
-        details = {**dict(member.details), MESH: ADDRESS_SEPARATOR.join(addresses)}
-        member = replace(member, details=tuple(sorted(details.items())))
+        member = seated(self.plan.member, promise.birth, self.addresses)
         self.replica = Replica(
             self.id,
             promise,
@@ -197,6 +196,7 @@ class ClusterLog:
         await self._hand_over()
         self._ticker.cancel()
         self._noter.cancel()
+        await self.asking.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -455,6 +455,11 @@ class ClusterLog:
         return 0 if self.replica is None else self.replica.state.clock.read(boot_ms())
 
     # -- what people want
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where the others reach this node's mesh."""
+        return self.plan.mesh.advertise or (self.mesh.address,)
 
     def change(self, wish: Callable[[Changing, int], None]) -> None:
         """Have the members changed, where this node leads. RefusedError else."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from peers.core.membership import Member, NodeId
@@ -49,6 +49,12 @@ class ClusterPlan:
     def is_alone(self) -> bool:
         """Whether it is told of nobody else."""
         return not (self.join or self.founders or self.expect)
+
+
+def seated(member: Member, birth: str, addresses: tuple[str, ...]) -> Member:
+    """A member with its birth, and with where its mesh can be reached."""
+    details = {**dict(member.details), MESH: ADDRESS_SEPARATOR.join(addresses)}
+    return replace(member, birth=birth, details=tuple(sorted(details.items())))
 
 
 def mesh_addresses(member: Member) -> tuple[str, ...]:

@@ -166,6 +166,15 @@ async def revive(log: ClusterLog, members: tuple[NodeId, ...], within_s: float) 
         await asyncio.sleep(LOOK_S)
 
 
+def has_founded(log: ClusterLog) -> bool:
+    """Whether this node leads a cluster that was founded with it, in the term in which it was."""
+    replica = log.replica
+    if replica is None or replica.leading is None:
+        return False
+    state = replica.state
+    return state.epoch.number == 1 and state.log.term_at(1) == state.term
+
+
 def _leading(log: ClusterLog) -> Replica:
     replica = log.replica
     if replica is None or replica.leading is None:

@@ -400,6 +400,24 @@ def test_settings_change_on_all_nodes_at_once() -> None:
     run(test())
 
 
+def test_settings_of_a_configuration_count_when_the_cluster_is_founded(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with three(tmp_path, max_entries=100) as made:
+            for id in made.running:
+                machine = made[id].services["default"].machine
+                await until(lambda m=machine: m.settings["max_entries"] == 100)  # type: ignore[misc]
+            done = _ok(await made.ask("n2", "PATCH", "/v1/settings", json={"max_entries": 50}))
+            await made.start(await made.stop("n1"))
+            await until(lambda: made.leader() == "n1" and made.log("n1").leads)
+            machine = made["n1"].services["default"].machine
+            before = machine.index
+            _ok(await made.ask("n1", "PATCH", "/v1/settings", json={"once_ms": 60_000}))
+            await until(lambda: machine.index > max(before, done["pos"]))
+            assert machine.settings["max_entries"] == 50, "a person's word stays"
+
+    run(test())
+
+
 def test_a_level_is_put_in_force_once_all_can_apply_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from peers.cluster.cluster import ClusterLog
+from peers.cluster.wishes import has_founded
 from peers.core.entry import Dot, Entry, Epoch
 from peers.errors import RefusedError
 from peers.ordered_log import Ack, Checked, NodeStatus, OrderedLog, Settled
@@ -54,6 +56,7 @@ class CacheService:
         self.rates = rates
         self.draining = False
         self._settings = settings or {}
+        self._has_led = False
         self._writes = Writes()
         self.epoch: Epoch | None = None
         self.elsewhere: Callable[[], list[dict[str, Any]]] = list  # who else serves this cache
@@ -73,11 +76,17 @@ class CacheService:
         """Start the log, see that the settings hold, and keep up the leader's duties."""
         await self.log.start(self)
         self._loop = asyncio.get_running_loop()
+        self._tick()
+
+    def _put_settings_in_force(self) -> None:
+        """Those of this node's configuration: where it is alone, or has just founded the cluster.
+        Afterwards people change them for all nodes, and no node's own configuration undoes that."""
+        if isinstance(self.log, ClusterLog) and not has_founded(self.log):
+            return
         wanted = sorted(self._settings.items())
         changes = [(n, v) for n, v in wanted if self.machine.settings[n] != v]
-        if changes and self.log.leads:
+        if changes:
             self._propose_own(Settings(tuple(changes)))
-        self._tick()
 
     async def stop(self) -> None:
         """Stop the log; whoever still waits is told that the outcome is not known."""
@@ -99,6 +108,9 @@ class CacheService:
     def _tick(self) -> None:
         now = self.log.now()
         if self.log.leads:
+            if not self._has_led:
+                self._has_led = True
+                self._put_settings_in_force()
             self._duties.tick(now)
         for dot, write in self._writes.overdue(now):
             write.asker.waiting.pop(dot, None)

@@ -108,7 +108,7 @@ async def hand_over(log: ClusterLog, to: NodeId | None, within_s: float) -> Node
             raise UnknownOutcomeError(f"{log.id} leads no more, and does not know yet who does")
         await asyncio.sleep(LOOK_S)
     if to not in (None, leader):
-        raise RefusedError("busy", f"{leader} took the lead, and not {to}: try again")
+        raise RefusedError("not_leader", f"{leader} took the lead, and not {to}: ask it")
     return leader
 
 

@@ -125,7 +125,7 @@ class Desk:
 
     async def rebalance(self, spread_s: float = SPREAD_S, within_s: float = WITHIN_S) -> Fields:
         """Ask clients of the nodes that have more than their share to go to the others."""
-        rows = (await self.members.told())["nodes"]
+        rows = (await self.members.told(anew=True))["nodes"]
         clients = {
             row["id"]: int(row["connections"])
             for row in rows

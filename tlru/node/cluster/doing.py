@@ -155,8 +155,9 @@ class Doing:
         restart = getattr(self._node, "restart", None)
         if restart is None:
             raise errors.UnknownOp("this release does not restart in its place: stop and start it")
+        before = {"id": self._node.config.id, "started": round(self._node.started_at * 1000)}
         restart()
-        return {"id": self._node.config.id, "started": round(self._node.started_at * 1000)}
+        return before
 
     async def _restore(self, _sender: str, _fields: Fields, within_s: float) -> Fields:
         await wishes.restore(self._log, within_s)

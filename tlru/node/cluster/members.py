@@ -36,9 +36,9 @@ class Members:
         self._asking: asyncio.Task[dict[str, Fields | str]] | None = None
         self._asked_at = 0.0
 
-    async def told(self) -> dict[str, Any]:
-        """What `nodes` is answered with."""
-        said = await self._said()
+    async def told(self, *, anew: bool = False) -> dict[str, Any]:
+        """What `nodes` is answered with; `anew` where something is decided by it."""
+        said = await (self._ask_all() if anew else self._said())
         log = self._service.log.status()
         rows = [self._row(each, said) for each in log.members]
         return {"leader": log.leader, "term": log.term, "epoch": str(log.epoch), "nodes": rows}

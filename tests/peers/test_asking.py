@@ -264,12 +264,12 @@ def test_who_is_alone_has_nobody_to_take_a_state_from() -> None:
     run(test())
 
 
-def test_a_level_is_raised_once_all_can_apply_it() -> None:
+def test_a_level_is_raised_once_all_can_apply_it(tmp_path: Path) -> None:
     def finalize(changing: Changing, now: int) -> None:
         changing.raise_level(changing.state.level, now)
 
     async def test() -> None:
-        async with cluster() as made:
+        async with cluster(tmp_path) as made:
             a = await made.start(made.plan("a", 100, founders=("a",), level=2))
             await made.until_active("a")
             b = await made.start(made.plan("b", 50, join=(a.address,), level=1))

@@ -96,20 +96,21 @@ async def hand_over(log: ClusterLog, to: NodeId | None, within_s: float) -> Node
     replica = _leading(log)
     if to == log.id:
         return to
-    while replica is log.replica and replica.leading is not None:
-        _check_successor(replica, to)
-        if replica.leading.transfer_to is None:
-            if clock() >= until:
-                raise RefusedError("busy", f"{to or 'nobody else'} did not take the lead in time")
+    while True:
+        leading, leader = replica.leading, replica.state.leader
+        if leading is None and leader not in (None, log.id):
+            if to in (None, leader):
+                return leader
+            raise RefusedError("not_leader", f"{leader} took the lead, and not {to}: ask it")
+        if log.replica is not replica or clock() >= until:
+            if leading is None:
+                raise UnknownOutcomeError(f"{log.id} leads no more, and does not know who does")
+            raise RefusedError("busy", f"{to or 'nobody else'} did not take the lead in time")
+        if leading is not None and leading.transfer_to is None:
+            # Also when it was in vain: who has only just started does not vote yet.
+            _check_successor(replica, to)
             log.hand_over(to)
         await asyncio.sleep(LOOK_S)
-    while (leader := replica.state.leader) is None or leader == log.id:
-        if log.replica is not replica or clock() >= until:
-            raise UnknownOutcomeError(f"{log.id} leads no more, and does not know yet who does")
-        await asyncio.sleep(LOOK_S)
-    if to not in (None, leader):
-        raise RefusedError("not_leader", f"{leader} took the lead, and not {to}: ask it")
-    return leader
 
 
 def _check_successor(replica: Replica, to: NodeId | None) -> None:

@@ -17,7 +17,7 @@ import tlru
 from peers.clocks import boot_ms
 from tests.node.clusters import QUICK, Nodes, three
 from tests.node.http.visiting import Heard
-from tests.running import run, talking, until
+from tests.running import Talker, run, talking, until
 from tlru.node import Node, seats
 from tlru.node.cluster import own_seat, sharing
 
@@ -56,10 +56,9 @@ def test_each_member_says_how_it_is_and_one_that_is_silent_since_when() -> None:
             assert one["silent_s"] > 0
             assert abs(time.time() * 1000 - one["silent_since"] - one["silent_s"] * 1000) < 5_000
             assert "no link with n3" in one["why"]
-            async with talking(made["n1"]) as client:
-                said = await client.ask("node", node="n3")
-                assert said["node"]["status"] == "silent"
-                assert len((await client.ask("nodes"))["nodes"]) == 3
+            async with tlru.connect(made["n1"].url, timeout=10) as cache:
+                assert (await cache.node("n3"))["status"] == "silent"
+                assert len((await cache.nodes())["nodes"]) == 3
 
     run(test())
 
@@ -101,9 +100,7 @@ def test_what_one_node_is_asked_whoever_leads_does(tmp_path: Path) -> None:
         async with three(tmp_path) as made, talking(made["n2"]) as client:
             done = _ok(await made.ask("n2", "PATCH", "/v1/nodes/n3", json={"priority": 500}))
             assert (done["id"], done["priority"]) == ("n3", 500)
-            push = await client.receive()
-            assert push["push"] == "servers"
-            assert {s["id"]: s["priority"] for s in push["servers"]}["n3"] == 500
+            await _until_told_of(client, id="n3", priority=500)
             await until(lambda: made.leader() == "n3")
             for id in made.running:
                 await until(lambda id=id: _priority(_written(made, id), "n3") == 500)  # type: ignore[misc]
@@ -114,6 +111,15 @@ def test_what_one_node_is_asked_whoever_leads_does(tmp_path: Path) -> None:
             assert {id: _stamp(made, id) for id in made.running} == before, "not written again"
 
     run(test())
+
+
+async def _until_told_of(client: Talker, **wanted: Any) -> None:
+    """Wait until a client is pushed a list of servers with such a one."""
+    while True:
+        push = await client.receive()
+        assert push["push"] == "servers"
+        if any(wanted.items() <= server.items() for server in push["servers"]):
+            return
 
 
 def _priority(written: Any, id: str) -> int:
@@ -259,7 +265,7 @@ def test_a_node_that_comes_back_elsewhere_is_known_there(tmp_path: Path) -> None
     async def test() -> None:
         async with three(tmp_path) as made, talking(made["n1"]) as client:
             _ok(await made.ask("n1", "PATCH", "/v1/nodes/n3", json={"priority": 75}))
-            await client.receive()
+            await _until_told_of(client, id="n3", priority=75)
             before = await made.stop("n3")
             moved = made.config(
                 "n3", "127.0.0.1:0", priority=before.priority, zone="z", label={"rack": "9"}
@@ -269,13 +275,8 @@ def test_a_node_that_comes_back_elsewhere_is_known_there(tmp_path: Path) -> None
             await until(lambda: made.seats("n1")["n3"]["details"].get("zone") == "z")
             for id in made.running:
                 await until(lambda id=id: made.log("n3").mesh.address in str(_written(made, id)))  # type: ignore[misc]
-            while True:
-                push = await client.receive()
-                servers = {s["id"]: s for s in push.get("servers", ())}
-                if servers["n3"]["url"] == node.url:
-                    break
-            assert servers["n3"]["zone"] == "z"
-            assert servers["n3"]["priority"] == 75, "what a person set stays"
+            # What a person set stays; what the node says of itself follows.
+            await _until_told_of(client, id="n3", url=node.url, zone="z", priority=75)
             one = _ok(await made.ask("n1", "GET", "/v1/nodes/n3"))
             assert one["labels"] == {"rack": "9"}
             assert one["priority"] == 75
@@ -308,15 +309,14 @@ def test_a_seat_that_says_what_the_node_is_is_let_be() -> None:
 def test_a_node_takes_anothers_state_when_it_is_told_to() -> None:
     async def test() -> None:
         async with three() as made:
-            async with talking(made["n1"]) as client:
-                done = await client.ask("set", key="a", value=1)
-            await until(lambda: made["n3"].services["default"].machine.index >= done["pos"])
-            machine = made["n3"].services["default"].machine
-            answer = _ok(await made.ask("n1", "POST", "/v1/nodes/n3/restore"))
-            assert answer["pos"] >= done["pos"]
-            assert made["n3"].services["default"].machine is not machine
-            async with talking(made["n3"]) as client:
-                assert (await client.ask("get", key="a", min=done["pos"]))["value"] == 1
+            async with tlru.connect(made["n1"].url, timeout=10) as cache:
+                await cache.set("a", 1)
+                machine = made["n3"].services["default"].machine
+                answer = _ok(await made.ask("n1", "POST", "/v1/nodes/n3/restore"))
+                assert answer["pos"] > 0
+                assert made["n3"].services["default"].machine is not machine
+            async with tlru.connect(made["n3"].url, timeout=10) as cache:
+                assert await cache.get("a", read="linear") == 1
 
     run(test())
 
@@ -324,11 +324,10 @@ def test_a_node_takes_anothers_state_when_it_is_told_to() -> None:
 def test_a_lone_survivor_goes_on_by_a_persons_word() -> None:
     async def test() -> None:
         async with three() as made:
-            async with talking(made["n1"]) as client:
-                done = await client.ask("set", key="a", value=1, ack="all")
+            async with tlru.connect(made["n1"].url, timeout=10) as cache:
+                await cache.set("a", 1, ack="all")
             early = await made.ask("n3", "POST", "/v1/nodes/n3/revive", json={"members": ["n3"]})
             assert (early.status, "nothing to be revived" in early.json["detail"]) == (400, True)
-            await until(lambda: made["n3"].services["default"].machine.index >= done["pos"])
             for id in ("n1", "n2"):
                 # As if the power had gone: nobody hands anything over.
                 made.log(id)._stopping = True
@@ -342,9 +341,9 @@ def test_a_lone_survivor_goes_on_by_a_persons_word() -> None:
                 await made.ask("n3", "POST", "/v1/nodes/n3/revive", json={"members": ["n3"]})
             )
             assert done["epoch"].startswith("2-")
-            async with talking(made["n3"]) as client:
-                assert (await client.ask("get", key="a"))["value"] == 1
-                assert (await client.ask("set", key="b", value=2))["ok"]
+            async with tlru.connect(made["n3"].url, timeout=10) as cache:
+                assert await cache.get("a") == 1
+                await cache.set("b", 2)
             for id in ("n1", "n2"):
                 made.log(id)._stopping = False
 
@@ -386,9 +385,9 @@ def test_settings_change_on_all_nodes_at_once() -> None:
                 machine = made[id].services["default"].machine
                 await until(lambda m=machine: m.index >= done["pos"])  # type: ignore[misc]
                 assert machine.settings["max_entries"] == 3
-            async with talking(made["n2"]) as client:
+            async with tlru.connect(made["n2"].url, timeout=10) as cache:
                 for number in range(9):
-                    await client.ask("set", key=f"k{number}", value=number)
+                    await cache.set(f"k{number}", number)
             await until(lambda: made["n1"].services["default"].machine.items.count <= 3)
             _ok(await made.ask("n1", "PATCH", "/v1/settings", json={"max_entries": None}))
             for wrong in ({"max_things": 1}, {"max_bytes": -1}, {"once_ms": None}, {}):

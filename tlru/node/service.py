@@ -24,6 +24,7 @@ from tlru.engine.events import Event
 from tlru.engine.items import ITEM_OVERHEAD_BYTES
 from tlru.engine.machine import Machine, Result
 from tlru.engine.operations import GiveUpWait, Once, Operation, Settings, encode
+from tlru.engine.settings import DEFAULTS
 from tlru.engine.snapshot import Capture, Loader, SnapshotError
 from tlru.node import writes
 from tlru.node.asker import Asker
@@ -81,10 +82,13 @@ class CacheService:
     def _put_settings_in_force(self) -> None:
         """Those of this node's configuration: where it is alone, or has just founded the cluster.
         Afterwards people change them for all nodes, and no node's own configuration undoes that."""
-        if isinstance(self.log, ClusterLog) and not has_founded(self.log):
-            return
         wanted = sorted(self._settings.items())
-        changes = [(n, v) for n, v in wanted if self.machine.settings[n] != v]
+        current = self.machine.settings
+        changes = [(n, v) for n, v in wanted if current[n] != v]
+        if isinstance(self.log, ClusterLog):
+            # Somebody may have been quicker.
+            founded = has_founded(self.log)
+            changes = [(n, v) for n, v in changes if founded and current[n] == DEFAULTS[n]]
         if changes:
             self._propose_own(Settings(tuple(changes)))
 

@@ -18,6 +18,7 @@ from peers.ordered_log import NodeStatus, OrderedLog
 from tlru import errors
 
 AGAIN_S: Final = 0.05  # between two tries to find whoever leads
+SHARE: Final = 0.9  # of an asker's patience is spent on what he wants; the rest is for the way
 NOT_LEADER: Final = "not_leader"
 UNREACHABLE: Final = "unreachable"
 
@@ -85,7 +86,8 @@ class Colleagues:
         try:
             question = _unpacked(data)
             what, fields = question["what"], dict(question["fields"])
-            answer = {"fields": await self._answering(sender, str(what), fields, within_s)}
+            done = await self._answering(sender, str(what), fields, within_s * SHARE)
+            answer = {"fields": done}
         except errors.TlruError as error:
             answer = {"error": error.to_wire()}
         packed: bytes = msgpack.packb(answer)

@@ -2,6 +2,7 @@
 
 LogError
 ├── RefusedError     not proposed and never will be: `reason` is a status, or a code
+├── UnknownOutcomeError  it may have been done, or may yet be
 ├── OutdatedError    an entry that this release cannot apply; raised by the application
 ├── StorageError     the state directory cannot be used
 │   └── DamagedError a file in it is not what was written
@@ -22,6 +23,10 @@ class RefusedError(LogError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class UnknownOutcomeError(LogError):
+    """What was asked for may have been done, or may yet be: nobody said."""
 
 
 class OutdatedError(LogError):

@@ -5,6 +5,9 @@ is for (id, birth and incarnation), and the fields of the message in the order o
 are for ever; a new field stands last and has a default, since an earlier release passes over it and
 lacks it. Batches stand in it as the bytes that the leader made of them.
 
+What nodes say to each other beside the log has codes of its own, from `BESIDE_FROM` on, and never
+comes to the core: `cluster/asking.py` has it.
+
 Invariant: whatever bytes come, `decode` gives an envelope of the right types or raises WireError.
 """
 
@@ -65,6 +68,7 @@ from peers.wire_fields import (
 )
 
 __all__ = [
+    "BESIDE_FROM",
     "CODECS",
     "CODES",
     "FRAME_BYTES_MAX",
@@ -73,6 +77,7 @@ __all__ = [
     "UnknownKindError",
     "decode",
     "encode",
+    "is_beside",
     "pack_batch",
     "unpack_batch",
 ]
@@ -83,6 +88,10 @@ VERSION: Final = 1
 VERSION_MIN: Final = 1
 _ARRAY_HEADS: Final = range(0x90, 0xA0)
 _ENVELOPE_LENGTH: Final = 9
+
+# Codes that are no core's: to a release that does not know one it is a message of an unknown kind.
+BESIDE_FROM: Final = 128
+_BESIDE_HEAD: Final = 0xCC  # how msgpack begins a number of 128 to 255; smaller ones are one byte
 
 # A code that is no longer used is never given again.
 CODES: Final[dict[type[Any], int]] = {
@@ -182,6 +191,11 @@ def decode(data: bytes, frame_bytes_max: int = FRAME_BYTES_MAX) -> Envelope:
         take_int(life),
         read(fields),
     )
+
+
+def is_beside(data: bytes) -> bool:
+    """Whether these bytes are something that is said beside the log."""
+    return len(data) > 2 and data[2] == _BESIDE_HEAD
 
 
 def _check_version(data: bytes) -> None:

@@ -22,6 +22,7 @@ from typing import Final
 
 from peers import wire
 from peers.clocks import boot_ms, wall_ms
+from peers.cluster.asking import Asking
 from peers.cluster.barriers import Barriers
 from peers.cluster.effects import Effects
 from peers.cluster.links import Links
@@ -61,6 +62,7 @@ class ClusterLog:
         self.plan = plan  # what is told of the member may change until the start
         self.replica: Replica | None = None
         self.met = Met(plan)
+        self.asking = Asking(self)
         self._started = self._stopping = False
         self._broken = ""  # why this process cannot take part any more
         self._outputs: list[Output] = []
@@ -179,6 +181,7 @@ class ClusterLog:
         await self._hand_over()
         self._ticker.cancel()
         self._noter.cancel()
+        await self.asking.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -448,6 +451,11 @@ class ClusterLog:
         return 0 if self.replica is None else self.replica.state.clock.read(boot_ms())
 
     # -- what people want
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where the others reach this node's mesh."""
+        return self.plan.mesh.advertise or (self.mesh.address,)
 
     def change(self, wish: Callable[[Changing, int], None]) -> None:
         """Have the members changed, where this node leads. RefusedError else."""

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from peers import wire
 from peers.clocks import boot_ms
+from peers.cluster.asking import Asking
 from peers.cluster.met import Met
 from peers.cluster.plan import mesh_addresses
 from peers.core.epochs import have_common_descent
@@ -29,6 +30,7 @@ class Driver(Protocol):
 
     replica: Replica | None
     promise: Promise
+    asking: Asking
 
     @property
     def id(self) -> NodeId:
@@ -70,6 +72,9 @@ class Links:
     def on_message(self, sender: NodeId, data: bytes) -> None:
         """A peer says something."""
         driver = self._driver
+        if wire.is_beside(data):
+            driver.asking.hear(sender, data)
+            return
         if driver.replica is None:
             return  # it will be said again
         try:
@@ -96,6 +101,7 @@ class Links:
 
     def on_down(self, node: NodeId) -> None:
         """There is none any more: the core finds out by silence."""
+        self._driver.asking.lost(node)
 
     def on_copy(self, node: NodeId) -> None:
         """Somebody runs on a copy of another's state directory."""

@@ -74,7 +74,16 @@ def standing(node: NodeId, replica: Replica, status: NodeStatus, applied: int) -
                 "role": str(m.role),
                 "details": dict(m.details),
                 "heard": m.id in heard,
+                "silent_ms": _silent_ms(m.id, node, replica, now),
             }
             for m in state.membership.members
         ),
     )
+
+
+def _silent_ms(id: NodeId, me: NodeId, replica: Replica, now: int) -> int | None:
+    """For how long nothing was heard of a member; None where nothing ever was."""
+    if id == me:
+        return 0
+    heard = replica.state.heard.get(id)
+    return None if heard is None else max(0, now - heard)

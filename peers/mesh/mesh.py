@@ -210,6 +210,11 @@ class Mesh:
         """How it stands with each node, in the order of their ids."""
         return [self._peers[node].status() for node in sorted(self._peers)]
 
+    def status_of(self, node: NodeId) -> PeerStatus | None:
+        """How it stands with one node; None where it is not known at all."""
+        peer = self._peers.get(node)
+        return None if peer is None else peer.status()
+
     def _peer(self, node: NodeId) -> Peer:
         peer = self._peers.get(node)
         if peer is None:

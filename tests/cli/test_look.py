@@ -77,7 +77,7 @@ def test_several_servers_are_rows_and_one_that_is_away_is_told(node: RunningNode
     [(0, "0s"), (59.9, "59s"), (60, "1m0s"), (3_725, "1h2m"), (90_000, "1d1h"), (86_400, "1d0h")],
 )
 def test_how_long_a_node_is_up_is_told_in_two_units(facts: float, up: str) -> None:
-    assert status._uptime({"uptime_s": facts}) == up
+    assert status.uptime({"uptime_s": facts}) == up
 
 
 @pytest.mark.parametrize(

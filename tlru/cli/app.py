@@ -38,6 +38,11 @@ COMMANDS: dict[str, dict[str, str]] = {
         "touch": "Give a key a new time to live.",
         "scan": "List keys, in order.",
     },
+    "Run a cluster": {
+        "node": "List, add, change and remove nodes, and tell them what to do.",
+        "settings": "Show or change what all nodes go by.",
+        "upgrade": "Show which release each node runs, and use what it brings.",
+    },
     "Look at it": {
         "status": "Show how the servers are doing.",
         "bench": "Measure how fast a node answers from here.",

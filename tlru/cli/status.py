@@ -79,7 +79,7 @@ def _page(facts: Facts) -> list[tuple[str, str]]:
         ("labels", ", ".join(f"{name}={word}" for name, word in labels.items())),
         ("addresses", ", ".join(facts.get("addresses") or ())),
         ("release", f"{facts.get('release')}, process {facts.get('pid')} on {facts.get('host')}"),
-        ("up", _uptime(facts)),
+        ("up", uptime(facts)),
         ("round trip", f"{facts['round_trip_ms']} ms"),
         ("clients", _number(facts.get("connections"))),
         ("requests", _rates(facts)),
@@ -115,7 +115,7 @@ def _row(facts: Facts) -> list[str]:
         _size(facts.get("bytes")),
         _number(facts.get("connections")),
         str(facts["round_trip_ms"]),
-        _uptime(facts),
+        uptime(facts),
     ]
 
 
@@ -133,7 +133,7 @@ def _rates(facts: Facts) -> str:
     return ", ".join(told)
 
 
-def _uptime(facts: Facts) -> str:
+def uptime(facts: Facts) -> str:
     """In the two largest units, as 3d4h: more would be noise."""
     seconds = int(facts.get("uptime_s") or 0)
     units = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))

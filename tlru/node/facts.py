@@ -11,9 +11,11 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
+from peers.cluster.cluster import ClusterLog
+from peers.mesh.status import PeerStatus
 from tlru import errors
 from tlru._version import __version__
-from tlru.node.seats import seat_of
+from tlru.node.seats import LEVEL, alone, seat_of
 from tlru.node.service import CacheService
 
 if TYPE_CHECKING:
@@ -33,6 +35,12 @@ EVERYTHING: dict[str, Any] = {
     "publish": [""],
     "admin": True,
 }
+
+
+REMOVED = (
+    "it was taken out of its cluster, and stays out; to have it join as a newcomer, start it with "
+    "an empty data_dir (and state_dir)"
+)
 
 
 def addresses(node: Node) -> list[str]:
@@ -77,6 +85,7 @@ def seats(node: Node, service: CacheService) -> list[dict[str, Any]]:
 def status(node: Node, service: CacheService) -> dict[str, Any]:
     """What the node says of itself and of one cache."""
     log, machine = service.log.status(), service.machine
+    seat = own_seat(node, service)
     # The digest of the last checkpoint: two nodes are compared at the same position.
     pos, digest = machine.noted or (0, 0)
     return {
@@ -89,11 +98,14 @@ def status(node: Node, service: CacheService) -> dict[str, Any]:
         "cache": service.name,
         "caches": sorted(node.services),
         "addresses": addresses(node),
-        "labels": dict(node.config.label),
-        "region": node.config.region,
-        "zone": node.config.zone,
-        "priority": node.config.priority,
+        "labels": seat["labels"],
+        "region": seat["region"],
+        "zone": seat["zone"],
+        "priority": seat["priority"],
         "status": node.status,
+        "alarms": alarms(service),
+        "level": level(service),
+        "level_max": LEVEL,
         "role": log.role,
         "leads": service.log.leads,
         "leader": log.leader,
@@ -115,24 +127,51 @@ def status(node: Node, service: CacheService) -> dict[str, Any]:
     }
 
 
-def nodes(node: Node, service: CacheService) -> dict[str, Any]:
-    """The members of the cluster, each with what it says of itself."""
-    log = service.log.status()
-    own = status(node, service)
-    members = [
-        {**seat, "links": [], **(own if seat["id"] == node.config.id else {})}
-        for seat in seats(node, service)
-    ]
-    return {"leader": log.leader, "term": log.term, "epoch": str(log.epoch), "nodes": members}
+def own_seat(node: Node, service: CacheService) -> dict[str, Any]:
+    """The node's seat as all know it; where it has none, as it would be."""
+    for member in service.log.status().members:
+        if member["id"] == node.config.id:
+            return seat_of(member)
+    return seat_of(alone(node.config, addresses(node)))
 
 
-def one_node(node: Node, service: CacheService, node_id: str | None) -> dict[str, Any]:
-    """One member; this node where none is named."""
-    wanted = node.config.id if node_id is None else node_id
-    for found in nodes(node, service)["nodes"]:
-        if found["id"] == wanted:
-            return dict(found)
-    raise errors.BadRequest(f"no member is called {wanted!r}; `nodes` lists them")
+def alarms(service: CacheService) -> list[str]:
+    """What a person has to look at, each in a sentence."""
+    log = service.log
+    found = list(log.alarms()) if isinstance(log, ClusterLog) else []
+    return [*found, *([REMOVED] if str(log.node_status) == "removed" else [])]
+
+
+def level(service: CacheService) -> int:
+    """The feature level that is in force."""
+    replica = service.log.replica if isinstance(service.log, ClusterLog) else None
+    return LEVEL if replica is None else replica.state.membership.level
+
+
+def links(service: CacheService) -> list[dict[str, Any]]:
+    """How it stands with each of the other nodes, as this one's mesh knows it."""
+    log = service.log
+    return [_link(each) for each in log.mesh.status()] if isinstance(log, ClusterLog) else []
+
+
+def _link(peer: PeerStatus) -> dict[str, Any]:
+    return {
+        "to": peer.node,
+        "state": str(peer.state),
+        "why": peer.why,
+        "address": peer.address,
+        "round_trip_ms": _ms(peer.round_trip_s),
+        "least_round_trip_ms": _ms(peer.least_round_trip_s),
+        "clock_offset_ms": _ms(peer.offset_s),
+        "next_s": peer.next_s,
+        "queued_bytes": peer.queued_bytes,
+        "dropped": peer.dropped,
+        "reconnects": peer.reconnects,
+    }
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
 
 
 def hello(node: Node, session: Session, args: dict[str, Any]) -> dict[str, Any]:
@@ -166,8 +205,12 @@ def session_ops(node: Node) -> dict[str, NodeOp]:
     return {
         "hello": lambda session, args: hello(node, session, args),
         "status": lambda session, args: status(node, session.service),
-        "nodes": lambda session, args: nodes(node, session.service),
-        # Nested: a member's own `id` would be taken for the request's.
-        "node": lambda session, args: {"node": one_node(node, session.service, args.get("node"))},
+        "nodes": lambda session, args: node.desk(session.service).members.told(),
+        "node": lambda session, args: _one(node, session.service, args.get("node")),
         "ping": lambda session, args: {"time": session.service.log.now()},
     }
+
+
+async def _one(node: Node, service: CacheService, id: str | None) -> dict[str, Any]:
+    # Nested: a member's own `id` would be taken for the request's.
+    return {"node": await node.desk(service).members.one(id)}

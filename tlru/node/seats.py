@@ -21,9 +21,25 @@ from tlru.node.tls import mesh_tls
 URL: Final = "url"
 ZONE: Final = "zone"
 LABEL: Final = "label."
+# What the node's configuration said when it last said so: `cluster/own_seat.py` knows what for.
+TOLD_PRIORITY: Final = "told.priority"
+TOLD_ROLE: Final = "told.role"
+LEVEL: Final = 1  # the highest feature level that this release can apply
 SEPARATOR: Final = ","  # no URL has one
 STATE_FOLDER: Final = "state"
 LOG_FOLDER: Final = "log"
+
+
+def member_of(config: Config, urls: tuple[str, ...]) -> Member:
+    """What the node is by its configuration; its birth is drawn with its state directory."""
+    return Member(
+        config.id,
+        "",
+        config.priority,
+        Role(config.role),
+        config.region,
+        tuple(sorted(_details(config, urls))),
+    )
 
 
 def plan_of(config: Config, urls: tuple[str, ...]) -> ClusterPlan:
@@ -31,17 +47,11 @@ def plan_of(config: Config, urls: tuple[str, ...]) -> ClusterPlan:
     are of no use."""
     address, tls = config.mesh_address, mesh_tls(config)
     return ClusterPlan(
-        member=Member(
-            config.id,
-            "",
-            config.priority,
-            Role(config.role),
-            config.region,
-            tuple(sorted(_details(config, urls))),
-        ),
+        member=member_of(config, urls),
         join=config.join,
         founders=config.bootstrap,
         expect=config.expect,
+        level=LEVEL,
         mesh=MeshSettings(
             host=address.host or "0.0.0.0",
             port=address.port,
@@ -82,6 +92,8 @@ def _keeping(config: Config) -> Keeping:
 
 def _details(config: Config, urls: Iterable[str]) -> Iterator[tuple[str, str]]:
     yield URL, SEPARATOR.join(urls)
+    yield TOLD_PRIORITY, str(config.priority)
+    yield TOLD_ROLE, config.role
     if config.zone:
         yield ZONE, config.zone
     for name, word in config.label.items():

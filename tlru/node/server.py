@@ -22,6 +22,7 @@ from peers.single import SingleLog
 from tlru import errors
 from tlru.config import Config
 from tlru.node import facts
+from tlru.node.cluster.desk import Desk
 from tlru.node.door import Door
 from tlru.node.health import Health
 from tlru.node.http import HttpSide
@@ -69,6 +70,7 @@ class Node:
         self.doors: set[Door] = set()  # connections that have not said yet what they want
         self.connections_total = 0
         self.services = {name: self._service(name) for name in self.config.caches}
+        self._desks = {name: Desk(self, service) for name, service in self.services.items()}
         self.session_ops: dict[str, NodeOp] = facts.session_ops(self)
         self.health = Health(self)
         self.http = HttpSide(self)
@@ -116,8 +118,11 @@ class Node:
                     service.log.plan = plan_of(self.config, tuple(facts.addresses(self)))
                 service.elsewhere = lambda service=service: facts.others(self, service)  # type: ignore[misc]
                 service.on_epoch(lambda name=service.name: self._leave_epoch(name))  # type: ignore[misc]
+                desk = self.desk(service)
                 await self._start_service(service)
                 undo.push_async_callback(service.stop)
+                desk.start()
+                undo.push_async_callback(desk.stop)
             await self.http.start()
             undo.push_async_callback(self.http.stop)
             await listener.serve(self._door)
@@ -186,6 +191,10 @@ class Node:
             told()
 
     # -- what it is
+
+    def desk(self, service: CacheService) -> Desk:
+        """Where those ask who run the cluster of a cache."""
+        return self._desks[service.name]
 
     @property
     def url(self) -> str:
@@ -272,6 +281,7 @@ class Node:
         if self._ticker is not None:
             self._ticker.cancel()
         for service in self.services.values():
+            await self.desk(service).stop()
             await service.stop()
         assert self._closed is not None
         self._closed.set()
@@ -281,7 +291,7 @@ class Node:
         gained by leaving slowly."""
         for service in self.services.values():
             others = facts.others(self, service)
-            for session in self._sessions_of(service):
+            for session in self.sessions_of(service):
                 goaway = {"push": "goaway", "reason": "stopping", "within": 0, "servers": others}
                 session.push(goaway)
 
@@ -298,7 +308,7 @@ class Node:
             if told != self._told_servers.setdefault(service.name, told):
                 self._told_servers[service.name] = told
                 leader = service.log.status().leader
-                for session in self._sessions_of(service):
+                for session in self.sessions_of(service):
                     session.push({"push": "servers", "servers": told, "leader": leader})
 
     async def _until_answered(self, grace: float) -> None:
@@ -307,7 +317,8 @@ class Node:
         if waits:
             await asyncio.wait(waits, timeout=grace)
 
-    def _sessions_of(self, service: CacheService) -> list[Session]:
+    def sessions_of(self, service: CacheService) -> list[Session]:
+        """The conversations about one cache."""
         return [session for session in self._sessions() if session.service is service]
 
     def _sessions(self) -> list[Session]:

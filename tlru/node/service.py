@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from peers.cluster.cluster import ClusterLog
+from peers.cluster.wishes import has_founded
 from peers.core.entry import Dot, Entry, Epoch
 from peers.errors import RefusedError
 from peers.ordered_log import Ack, Checked, NodeStatus, OrderedLog, Settled
@@ -82,19 +84,22 @@ class CacheService:
         self._loop = asyncio.get_running_loop()
         self._tick()
 
-    def want(self, settings: Mapping[str, Any]) -> None:
-        """Have all nodes go by these settings."""
+    def want(self, settings: Mapping[str, Any]) -> bool:
+        """Have all nodes go by these settings; False where that cannot be said now."""
         wanted = sorted(settings.items())
         changes = [(n, v) for n, v in wanted if self.machine.settings[n] != v]
-        if changes:
-            self._propose_own(Settings(tuple(changes)))
+        return not changes or self._propose_own(Settings(tuple(changes))) is not None
 
-    def _say_settings(self) -> None:
-        """Where a node is alone, or the first that leads a cluster, what it was told holds. Later
-        the settings are the cluster's: a leader does not change them because it leads."""
-        settings, self._settings = self._settings, {}
-        if self.machine.settings == DEFAULTS or len(self.log.status().members) == 1:
-            self.want(settings)
+    def _put_settings_in_force(self) -> None:
+        """Those of this node's configuration: where it is alone, or has just founded the cluster.
+        Afterwards people change them for all nodes, and no node's own configuration undoes that."""
+        settings, current = self._settings, self.machine.settings
+        if isinstance(self.log, ClusterLog):
+            # Somebody may have been quicker.
+            founded = has_founded(self.log)
+            settings = {n: v for n, v in settings.items() if founded and current[n] == DEFAULTS[n]}
+        if self.want(settings):
+            self._settings = {}
 
     def go_by(self, limits: Limits) -> None:
         """Judge by other limits from now on."""
@@ -121,7 +126,7 @@ class CacheService:
         now = self.log.now()
         if self.log.leads:
             if self._settings:
-                self._say_settings()
+                self._put_settings_in_force()
             self._duties.tick(now)
         for dot, write in self._writes.overdue(now):
             write.asker.waiting.pop(dot, None)

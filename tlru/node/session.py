@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Protocol
 
 from peers.core.entry import Dot
@@ -35,7 +35,9 @@ REPLIES_AT_ONCE = 16
 # Of one connection in one turn of the loop; then the others have theirs.
 REQUESTS_A_TURN = 512
 
-NodeOp = Callable[["Session", dict[str, Any]], dict[str, Any]]
+Fields = dict[str, Any]
+NodeOp = Callable[["Session", Fields], Fields | Coroutine[Any, Any, Fields]]
+"""Answers what is asked about the node: at once, or when others have been asked."""
 
 
 class Wire(Protocol):
@@ -81,6 +83,7 @@ class Session:
         self._stalled = False  # the client does not read
         self._reading = True
         self._ended = False
+        self._later: set[asyncio.Task[None]] = set()  # answers that wait for other nodes
         self._when_idle: asyncio.Future[None] | None = None  # only while the node stops
 
     # -- from the client
@@ -139,6 +142,8 @@ class Session:
             self._frames.clear()
             self._messages = None
             self._unanswered.clear()
+            for task in self._later:
+                task.cancel()
             self._note_idle()
             self.service.forget(self)
 
@@ -221,7 +226,22 @@ class Session:
         if node_op is None:
             self.service.handle(op, args, self, request)
         else:
-            self.reply(request, node_op(self, args))
+            answer = node_op(self, args)
+            if isinstance(answer, dict):
+                self.reply(request, answer)
+            else:
+                task = asyncio.get_running_loop().create_task(self._answer_later(request, answer))
+                self._later.add(task)
+                task.add_done_callback(self._later.discard)
+
+    async def _answer_later(self, request: int | None, answer: Coroutine[Any, Any, Fields]) -> None:
+        try:
+            self.reply(request, await answer)
+        except errors.TlruError as error:
+            self.refuse(request, error)
+        except Exception:
+            logger.exception("a request failed in a way that nobody foresaw")
+            self.refuse(request, errors.Internal("the node failed; its log says how"))
 
     # -- to the client
 

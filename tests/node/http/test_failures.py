@@ -44,7 +44,7 @@ def test_a_defect_in_one_operation_leaves_the_rest_of_a_batch(
 ) -> None:
     async def scenario() -> None:
         async with a_node() as node:
-            monkeypatch.setattr("tlru.node.facts.nodes", _fails)
+            monkeypatch.setattr("tlru.node.cluster.members.Members.told", _fails)
             told = await visit(node, "POST", "/v1/batch", json=[{"op": "nodes"}, {"op": "ping"}])
             failed, pong = told.json
             assert failed["error"]["code"] == "internal"

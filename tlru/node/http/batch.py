@@ -76,7 +76,7 @@ class _Run:
             if not isinstance(wanted, dict):
                 raise errors.BadRequest(f"an operation is {shown(wanted)}; it must be an object")
             number = request_id(wanted)
-            outcome = self._begin(wanted)
+            outcome = await self._begin(wanted)
             if isinstance(outcome, asyncio.Future) and _may_be_large(wanted):
                 outcome = await outcome
         except errors.TlruError as error:
@@ -89,7 +89,7 @@ class _Run:
         else:
             self._results.append(self._written(number, outcome))
 
-    def _begin(self, wanted: Fields) -> Outcome | asyncio.Future[Outcome]:
+    async def _begin(self, wanted: Fields) -> Outcome | asyncio.Future[Outcome]:
         bound = self._request.limits.message_bytes
         if self._bytes > bound:
             raise errors.TooLarge(
@@ -103,18 +103,18 @@ class _Run:
         if "min" in op.fields:  # its own goes before that of the whole request
             wanted = self._minimum | wanted
         args = checked(op, wanted, self._reading)
-        told = self._about_the_node(op, args)
+        told = await self._about_the_node(op, args)
         return self._asking.ask(op, args) if told is None else told
 
-    def _about_the_node(self, op: Op, args: Fields) -> Fields | None:
+    async def _about_the_node(self, op: Op, args: Fields) -> Fields | None:
         node, service = self._request.node, self._request.service
         match op.name:
             case "status":
                 return facts.status(node, service)
             case "nodes":
-                return facts.nodes(node, service)
+                return await node.desk(service).members.told()
             case "node":
-                return {"node": facts.one_node(node, service, args.get("node"))}
+                return {"node": await node.desk(service).members.one(args.get("node"))}
             case "ping":
                 return {"time": service.log.now()}
             case _:

@@ -13,6 +13,7 @@ from tlru.node.http import openapi_parts as parts
 from tlru.node.http.batch import OF_A_CONNECTION
 from tlru.node.http.old_forms import MINUTES_MAX, MINUTES_MIN
 from tlru.node.http.openapi_keys import KeyPaths
+from tlru.node.http.openapi_members import member_paths
 from tlru.node.http.openapi_parts import answer, body, data, operation, place, query
 from tlru.node.http.replies import MEMBER, replies, reply
 from tlru.node.http.schemas import (
@@ -62,6 +63,7 @@ class _Paths:
             **self._of_old_forms(),
             **self._of_messages(),
             **self._of_the_node(),
+            **member_paths(),
             **self._of_the_process(),
         }
 
@@ -166,57 +168,15 @@ class _Paths:
     # -- the node
 
     def _of_the_node(self) -> dict[str, Any]:
-        who = place("id", "The member's id.", TEXT)
-        unknown = {"404": parts.problem("There is no such member, or no such cache.")}
-        no_members = {"409": parts.problem("A log of one has no members to change.")}
-
-        def told(name: str, summary: str, schema: Schema, **more: Any) -> Schema:
-            found = {"200": answer("As it stands.", schema), "404": parts.UNKNOWN_CACHE}
-            return operation(name, summary, "node", found | more.pop("answers", {}), **more)
+        found = {"200": answer("As it stands.", reply("status")), "404": parts.UNKNOWN_CACHE}
 
         def status(name: str) -> Schema:
-            return told(
-                name, "What this node says of itself.", reply("status"), parameters=[parts.CACHE]
-            )
-
-        def nodes(name: str) -> Schema:
-            return told(
-                name, "The members of the cluster.", reply("nodes"), parameters=[parts.CACHE]
-            )
+            summary = "What this node says of itself."
+            return operation(name, summary, "node", found, parameters=[parts.CACHE])
 
         return {
             "/v1/status": {"get": status("status")},
             "/status": {"get": status("statusShort")},
-            "/v1/nodes": {
-                "get": nodes("nodes"),
-                "post": operation("addNode", "Add a member.", "node", no_members),
-            },
-            "/nodes": {"get": nodes("nodesShort")},
-            "/v1/nodes/{id}": {
-                "get": told(
-                    "node",
-                    "One member of the cluster.",
-                    ref("Member"),
-                    parameters=[who, parts.CACHE],
-                    answers=unknown,
-                ),
-                "delete": operation(
-                    "removeNode",
-                    "Remove a member.",
-                    "node",
-                    no_members | unknown,
-                    parameters=[who, parts.CACHE],
-                ),
-            },
-            "/v1/nodes/{id}/lead": {
-                "post": told(
-                    "lead",
-                    "Hand the lead to a member; one that has it keeps it.",
-                    reply("status"),
-                    parameters=[who, parts.CACHE],
-                    answers=unknown,
-                )
-            },
         }
 
     # -- the process
@@ -320,7 +280,16 @@ def describe(limits: Limits) -> dict[str, Any]:
         "servers": [{"url": "/", "description": "The node that gave this document."}],
         "tags": [
             {"name": name}
-            for name in ("keys", "channels", "batch", "old forms", "node", "health", "about")
+            for name in (
+                "keys",
+                "channels",
+                "batch",
+                "old forms",
+                "node",
+                "cluster",
+                "health",
+                "about",
+            )
         ],
         "paths": _Paths(limits).all(),
         "components": _components(limits),

@@ -69,6 +69,9 @@ _STATUS = {
     "zone": TEXT,
     "priority": NATURAL,
     "status": TEXT,
+    "alarms": described(listed(TEXT), "What a person has to look at."),
+    "level": described(NATURAL, "The feature level that is in force."),
+    "level_max": described(NATURAL, "The highest that this release can apply."),
     "role": TEXT,
     "leads": FLAG,
     "leader": or_null(TEXT),
@@ -89,6 +92,26 @@ _STATUS = {
     "rates": _RATES,
 }
 
+_FIGURE = or_null(NUMBER)
+_LINK = described(
+    record(
+        {
+            "to": TEXT,
+            "state": TEXT,
+            "why": described(TEXT, "In a sentence, where it is not connected."),
+            "address": TEXT,
+            "round_trip_ms": _FIGURE,
+            "least_round_trip_ms": _FIGURE,
+            "clock_offset_ms": described(_FIGURE, "How far its clock is ahead."),
+            "next_s": described(_FIGURE, "Until it is dialled again."),
+            "queued_bytes": NATURAL,
+            "dropped": NATURAL,
+            "reconnects": NATURAL,
+        }
+    ),
+    "How it stands with another node, as the member knows it.",
+)
+
 # A member's seat, and with it what its status says, where it can be asked.
 MEMBER = described(
     record(
@@ -100,11 +123,15 @@ MEMBER = described(
             "labels": _STATUS["labels"],
             "priority": NATURAL,
             "role": TEXT,
-            "links": listed(_OBJECT),
+            "status": described(TEXT, "What it says; `silent` or `unknown` where it says nothing."),
+            "links": listed(_LINK),
         },
-        **{name: schema for name, schema in _STATUS.items() if name != "role"},
+        **{name: schema for name, schema in _STATUS.items() if name not in ("role", "status")},
+        why=described(TEXT, "Why it says nothing."),
+        silent_s=described(_FIGURE, "Since when nothing was heard of it; null: nothing ever was."),
+        silent_since=described(NATURAL, "The same, in milliseconds since 1970."),
     ),
-    "A member.",
+    "A member: its seat, and what it says of itself, where it answers.",
 )
 
 

@@ -5,11 +5,11 @@ The description (`openapi.py`) is written against this table, and a test compare
 
 from __future__ import annotations
 
-from tlru.node.http import admin, batch, descriptions, keys, metrics, old_forms
+from tlru.node.http import admin, batch, descriptions, keys, members, metrics, old_forms
 from tlru.node.http.routing import Route, Table
 
 _STATUS = {"GET": admin.status}
-_NODES = {"GET": admin.nodes}
+_NODES = {"GET": members.nodes}
 _KEY = {"GET": keys.get, "PUT": keys.put, "DELETE": keys.delete}
 
 ROUTES = Table(
@@ -26,10 +26,21 @@ ROUTES = Table(
         Route("/v1/command", {"POST": old_forms.command}),
         Route("/v1/status", _STATUS),
         Route("/status", _STATUS),
-        Route("/v1/nodes", {**_NODES, "POST": admin.add_node}),
+        Route("/v1/nodes", {**_NODES, "POST": members.add}),
         Route("/nodes", _NODES),
-        Route("/v1/nodes/{id}", {"GET": admin.node, "DELETE": admin.remove_node}),
-        Route("/v1/nodes/{id}/lead", {"POST": admin.lead}),
+        Route(
+            "/v1/nodes/{id}",
+            {"GET": members.node, "PATCH": members.change, "DELETE": members.remove},
+        ),
+        Route("/v1/nodes/{id}/lead", {"POST": members.lead}),
+        Route("/v1/nodes/{id}/reload", {"POST": members.reload}),
+        Route("/v1/nodes/{id}/restart", {"POST": members.restart}),
+        Route("/v1/nodes/{id}/restore", {"POST": members.restore}),
+        Route("/v1/nodes/{id}/revive", {"POST": members.revive}),
+        Route("/v1/rebalance", {"POST": members.rebalance}),
+        Route("/v1/settings", {"GET": members.settings, "PATCH": members.change_settings}),
+        Route("/v1/upgrade", {"GET": members.upgrade}),
+        Route("/v1/upgrade/finalize", {"POST": members.finalize}),
         Route("/health/live", {"GET": admin.live}),
         Route("/health/ready", {"GET": admin.ready}),
         Route("/health/startup", {"GET": admin.startup}),

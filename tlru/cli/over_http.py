@@ -1,0 +1,90 @@
+"""What a node is asked over HTTP by those who run a cluster, and what it answers.
+
+Decides which server is asked, and what is known when an answer does not come. Every node takes
+every wish, so the next server is asked where one cannot be reached, or says that it did nothing and
+another may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from tlru.cli.reach import reachable
+from tlru.cli.target import Target
+from tlru.errors import Retry, Timeout, TlruError, Unavailable, UnknownOutcome, from_wire
+
+MARGIN_S: Final = 2.0  # a node answers within the time that it is given, and a little
+
+Facts = dict[str, Any]  # Any: what a node says
+
+
+async def ask(
+    target: Target, method: str, path: str, body: Facts | None = None, *, waits: bool = False
+) -> Facts:
+    """What the first server answers that can. `waits`: the node is told how long it may take."""
+    servers = await reachable(target.servers, target.cache, target.timeout)
+    place = f"{path}?timeout={target.timeout:g}" if waits else path
+    refused: TlruError | None = None
+    for server in servers:
+        try:
+            return await asyncio.to_thread(_exchange, target, server, method, place, body)
+        except TlruError as problem:
+            if problem.retry is not Retry.OTHER:
+                raise
+            refused = problem
+    assert refused is not None, "there is at least one server"
+    raise refused
+
+
+def node_path(id: str, what: str = "") -> str:
+    """Where a node, or something that can be wished of it, stands."""
+    return f"/v1/nodes/{quote(id, safe='')}{what}"
+
+
+def _exchange(target: Target, server: str, method: str, path: str, body: Facts | None) -> Facts:
+    parts = urlsplit(server)
+    kind = http.client.HTTPSConnection if parts.scheme == "wss" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=target.timeout + MARGIN_S)
+    headers = {"Tlru-Cache": target.cache, "Accept": "application/json"}
+    data = None
+    if body is not None:
+        data = json.dumps(body).encode()
+        headers["Content-Type"] = "application/json"
+    before = parts.path.removesuffix("/").removesuffix("/ws")
+    try:
+        try:
+            connection.request(method, before + path, data, headers)
+        except OSError as problem:
+            raise Unavailable(f"cannot reach {server}: {problem}") from problem
+        try:
+            response = connection.getresponse()
+            said = response.read()
+        except (OSError, http.client.HTTPException) as problem:
+            raise _unanswered(method, server, problem) from problem
+        return _read(server, response.status, said)
+    finally:
+        connection.close()
+
+
+def _unanswered(method: str, server: str, problem: Exception) -> TlruError:
+    why = str(problem) or type(problem).__name__
+    if method == "GET":
+        return Unavailable(f"{server} gave no answer: {why}")
+    return Timeout(f"{server} gave no answer ({why}); whether it was done is not known")
+
+
+def _read(server: str, status: int, said: bytes) -> Facts:
+    try:
+        found = json.loads(said)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise UnknownOutcome(f"{server} answers {status} with what is no answer of a node's")
+    if status < 400:
+        return found
+    told = {name: fact for name, fact in found.items() if name not in ("type", "title", "detail")}
+    raise from_wire({**told, "message": found.get("detail", f"status {status}")})

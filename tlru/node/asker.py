@@ -6,6 +6,7 @@ request, at once or much later, and never needs to know how the answer travels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from peers.core.entry import Dot
@@ -29,5 +30,21 @@ class Asker(Protocol):
 
         The fields are the asker's from now on."""
 
+    def reply_alike(self, requests: Sequence[int | None], fields: dict[str, Any]) -> None:
+        """Hear that several requests succeeded, all with the same reply."""
+
     def refuse(self, request: int | None, error: TlruError) -> None:
         """Hear that a request failed."""
+
+
+class OneByOne:
+    """An asker to whom it is nothing special that several replies are alike."""
+
+    def reply(self, request: int | None, fields: dict[str, Any]) -> None:
+        """Hear that a request succeeded."""
+        raise NotImplementedError
+
+    def reply_alike(self, requests: Sequence[int | None], fields: dict[str, Any]) -> None:
+        """Hear it of each of them."""
+        for request in requests:
+            self.reply(request, dict(fields))

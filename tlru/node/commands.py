@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from peers.core.entry import Dot
 from tlru import errors
+from tlru.node.asker import OneByOne
 from tlru.wire.fields import Reading, listed, shown
 from tlru.wire.requests import OPS, Op, checked
 
@@ -52,7 +53,7 @@ def answer(command: str, key: str, fields: dict[str, Any], value: Any = None) ->
     return {"command": f"{command}_OUT", "attributes": attributes}
 
 
-class _Answering:
+class _Answering(OneByOne):
     """An asker that gives a session's command its answer in the command's own form."""
 
     def __init__(self, session: Session, command: str, args: dict[str, Any]) -> None:

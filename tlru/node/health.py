@@ -18,6 +18,7 @@ from peers.errors import RefusedError
 from tlru import errors
 from tlru.engine.items import RESERVED
 from tlru.engine.operations import Set
+from tlru.node.asker import OneByOne
 
 if TYPE_CHECKING:
     from tlru.node.server import Node
@@ -29,7 +30,7 @@ PROBE_OLD_S = PROBE_EVERY_S * 2 + PROBE_WITHIN_S  # an older result says nothing
 LOOP_LAG_MAX_S = 0.5
 
 
-class _Probe:
+class _Probe(OneByOne):
     """The asker of a probe's write."""
 
     def __init__(self) -> None:

@@ -29,6 +29,7 @@ from tlru.engine.snapshot import Capture, Loader, SnapshotError
 from tlru.node import writes
 from tlru.node.asker import Asker
 from tlru.node.duties import EXPIRE_EVERY_MS, Duties
+from tlru.node.grouping import PLAIN, Group
 from tlru.node.pending import Write, Writes, may_wait
 from tlru.node.rates import Rates
 from tlru.node.reads import ReadDesk
@@ -64,6 +65,7 @@ class CacheService:
         self.stale_reads = stale_reads  # a node that is cut off answers who asks for any answer
         self._settings = settings or {}  # to be said once it leads
         self._writes = Writes()
+        self._group: Group | None = None  # plain sets of this turn that were not proposed yet
         self.epoch: Epoch | None = None
         self.elsewhere: Callable[[], list[dict[str, Any]]] = list  # who else serves this cache
         self._on_events: list[Callable[[Sequence[Event]], None]] = []
@@ -165,7 +167,16 @@ class CacheService:
             )
         return behind / 1000
 
+    def flush(self) -> None:
+        """Whoever asks has asked all that there is at the moment: it leaves now."""
+        self._close_group()
+        self.log.flush()
+
     def _write(self, name: str, args: Args, asker: Asker, request: int | None) -> None:
+        if name == "set" and args.keys() <= PLAIN:
+            self._group_set(args, asker, request)
+            return
+        self._close_group()  # what came before it has its place before it
         operation = writes.operation(name, args)
         ack = writes.ack(name, args)
         timeout: int = args.get("timeout", TIMEOUT_MS)
@@ -181,6 +192,29 @@ class CacheService:
         if waits:
             asker.waiting[dot] = args["name"]
         self._writes.add(dot, Write(asker, request, ack, deadline, writes.FINISH.get(name)))
+
+    def _group_set(self, args: Args, asker: Asker, request: int | None) -> None:
+        key, timeout = writes.writable(args["key"]), args.get("timeout", TIMEOUT_MS)
+        size = len(key) + len(args["value"])
+        self._check_room(size)
+        group = self._group
+        if group is None or not group.takes(key, size, timeout):
+            self._close_group()
+            group = self._group = Group(timeout, self.log.now() + timeout)
+            self._loop.call_soon(self._close_group)
+        group.add(args, size, asker, request)
+
+    def _close_group(self) -> None:
+        """Propose what was gathered, as one operation."""
+        group, self._group = self._group, None
+        if group is None:
+            return
+        try:
+            dot = self.log.propose(encode(group.operation()), Ack.QUORUM, group.deadline)
+        except RefusedError as exc:
+            group.refuse(None, _unavailable(exc))
+        else:
+            self._writes.add(dot, Write(group, None, Ack.QUORUM, group.deadline, None))
 
     def write_own(self, operation: Operation, asker: Asker) -> None:
         """A write of the node itself, into the reserved key space. RefusedError if it cannot be."""
@@ -214,7 +248,14 @@ class CacheService:
         self._writes.add(dot, Write(asker, request, Ack.QUORUM, deadline, read_now))
 
     def _propose(self, operation: Operation, ack: Ack, until: int, once: Once | None = None) -> Dot:
-        size = writes.size_of(operation)
+        self._check_room(writes.size_of(operation))
+        try:
+            return self.log.propose(encode(operation, once), ack, until)
+        except RefusedError as exc:
+            raise _unavailable(exc) from exc
+
+    def _check_room(self, size: int) -> None:
+        """Overloaded or TooLarge where the budget has no room for so many bytes."""
         budget = self.machine.settings["max_bytes"]
         if budget is not None and size + ITEM_OVERHEAD_BYTES > budget:
             raise errors.TooLarge(f"{size} bytes are more than the whole cache may hold: {budget}")
@@ -222,10 +263,6 @@ class CacheService:
             raise errors.Overloaded(
                 "the cache is over its budget and evictions are on their way", after=0.1
             )
-        try:
-            return self.log.propose(encode(operation, once), ack, until)
-        except RefusedError as exc:
-            raise _unavailable(exc) from exc
 
     def _propose_own(self, operation: Operation) -> Dot | None:
         try:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Protocol
 
 from peers.core.entry import Dot
@@ -31,6 +31,8 @@ OUT_BYTES_MAX = 1 << 20
 # Of a long message, so many answers leave together: the client works on them while we go on. At 64
 # requests a message this more than doubled what a client and a node on two cores do together.
 REPLIES_AT_ONCE = 16
+
+ALIKE_AT_ONCE = 64  # of those that are made at once
 
 # Of one connection in one turn of the loop; then the others have theirs.
 REQUESTS_A_TURN = 512
@@ -101,9 +103,9 @@ class Session:
         self._room = REQUESTS_A_TURN
         try:
             while self._take_some():
-                self.service.log.flush()
+                self.service.flush()
                 self._write_out()
-            self.service.log.flush()
+            self.service.flush()
         except FramingError as exc:
             self._write_out()
             self._wire.close(exc.close_code, exc.reason)
@@ -252,6 +254,22 @@ class Session:
             fields["id"] = request
             fields["ok"] = True
             self._say(fields)
+
+    def reply_alike(self, requests: Sequence[int | None], fields: dict[str, Any]) -> None:
+        """Answer several requests with the same fields."""
+        numbers = [request for request in requests if request is not None]
+        self._unanswered.difference_update(numbers)
+        if self._ended or not numbers:
+            return
+        replies = self.codec.encode_alike(numbers, {**fields, "ok": True})
+        for first in range(0, len(replies), ALIKE_AT_ONCE):
+            part = replies[first : first + ALIKE_AT_ONCE]
+            self._out += part
+            self._out_bytes += sum(map(len, part))
+            if len(self._out) >= REPLIES_AT_ONCE:
+                self._write_out()
+        if self._out and not self._pumping:
+            self._wire.flush_later()
 
     def refuse(self, request: int | None, error: errors.TlruError) -> None:
         """Tell that a request failed, unless it wanted no answer."""

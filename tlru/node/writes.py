@@ -59,7 +59,7 @@ def _set(args: Args) -> Set:
     if args.get("keep_ttl") and "ttl" in args:
         raise errors.BadRequest("`set` has both `ttl` and `keep_ttl`; which life should it have?")
     return Set(
-        _writable(args["key"]),
+        writable(args["key"]),
         args["value"],
         args.get("ttl"),
         args.get("keep_ttl", False),
@@ -73,7 +73,7 @@ def _set(args: Args) -> Set:
 def _set_many(args: Args) -> SetMany:
     for row in args["items"]:
         if row[0][0] == RESERVED[0]:
-            _writable(row[0])
+            writable(row[0])
     return SetMany(args["items"])
 
 
@@ -84,11 +84,12 @@ def _delete(args: Args) -> Delete:
     if "keys" in args and ("if" in args or "rev" in args):
         raise errors.BadRequest("`if` and `rev` go with a single `key`, not with `keys`")
     for key in keys:
-        _writable(key)
+        writable(key)
     return Delete(tuple(dict.fromkeys(keys)), args.get("if"), args.get("rev"))
 
 
-def _writable(key: str) -> str:
+def writable(key: str) -> str:
+    """The key, where clients may write there. Forbidden else."""
     if is_reserved(key):
         raise errors.Forbidden("keys that begin with _tlru/ are the cluster's own")
     return key
@@ -98,8 +99,8 @@ _MAKERS: dict[str, Callable[[Args], Operation]] = {
     "set": _set,
     "set_many": _set_many,
     "delete": _delete,
-    "touch": lambda args: Touch(_writable(args["key"]), args.get("ttl")),
-    "incr": lambda args: Incr(_writable(args["key"]), args.get("by", 1), args.get("ttl")),
+    "touch": lambda args: Touch(writable(args["key"]), args.get("ttl")),
+    "incr": lambda args: Incr(writable(args["key"]), args.get("by", 1), args.get("ttl")),
     "clear": lambda args: Clear(_clearable(args.get("prefix", ""))),
     "publish": lambda args: Publish(args["channel"], args["value"]),
     "lock": lambda args: Lock(args["name"], args["ttl"], args.get("wait", 0)),
@@ -109,7 +110,7 @@ _MAKERS: dict[str, Callable[[Args], Operation]] = {
 
 
 def _clearable(prefix: str) -> str:
-    return _writable(prefix) if prefix else prefix
+    return writable(prefix) if prefix else prefix
 
 
 def size_of(operation: Operation) -> int:

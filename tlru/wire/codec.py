@@ -23,6 +23,8 @@ FIELDS_MAX = 64
 
 Message = dict[Any, Any]
 
+_SHORT_MAP, _SHORT_MAP_MAX = 0x80, 15  # the head of a map of so many fields at most is one byte
+
 
 class FramingError(Exception):
     """The connection cannot be read any further."""
@@ -45,6 +47,9 @@ class Codec(Protocol):
 
     def encode(self, message: Message) -> bytes:
         """One message to the client."""
+
+    def encode_alike(self, ids: Sequence[int], fields: Message) -> list[bytes]:
+        """A message for each id, and in all of them the same fields, which are encoded once."""
 
 
 class MsgpackCodec:
@@ -86,6 +91,14 @@ class MsgpackCodec:
 
     encode = staticmethod(msgpack.Packer(autoreset=True).pack)
 
+    def encode_alike(self, ids: Sequence[int], fields: Message) -> list[bytes]:
+        """The same map with one more field before the others."""
+        assert len(fields) < _SHORT_MAP_MAX, "a map of more has another head"
+        pack = self.encode
+        rest = pack(fields)[1:]
+        head = bytes((_SHORT_MAP | len(fields) + 1,)) + pack("id")
+        return [head + pack(id) + rest for id in ids]
+
 
 def _take_bin(found: Any) -> bytes:
     if type(found) is not bytes:
@@ -124,6 +137,11 @@ class JsonCodec:
     def encode(self, message: Message) -> bytes:
         """One line; every `bytes` in a message is a value."""
         return orjson.dumps(message, default=_show_value)
+
+    def encode_alike(self, ids: Sequence[int], fields: Message) -> list[bytes]:
+        """The same object with one more member before the others."""
+        rest = self.encode(fields)[1:]
+        return [b'{"id":%d,%b' % (id, rest) for id in ids]
 
 
 def _show_value(found: Any) -> Any:

@@ -115,6 +115,9 @@ def value(found: Any, name: str, reading: Reading) -> bytes:
     return taken
 
 
+_NUMBERS = (int, float)
+
+
 def _number(found: Any, name: str, wanted: str) -> float:
     if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
         raise _bad(name, found, wanted)
@@ -132,6 +135,9 @@ def ttl(found: Any, name: str, reading: Reading) -> int:
 
 def wait(found: Any, name: str, reading: Reading) -> int:
     """A wait or a timeout: seconds from 0 become milliseconds."""
+    if type(found) in _NUMBERS and 0 <= found <= TIMEOUT_S_MAX:
+        milliseconds: int = round(found * 1000)
+        return milliseconds
     wanted = f"seconds from 0 to {TIMEOUT_S_MAX}"
     seconds = _number(found, name, wanted)
     if not 0 <= seconds <= TIMEOUT_S_MAX:

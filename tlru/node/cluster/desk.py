@@ -20,6 +20,7 @@ from tlru import errors
 from tlru.engine.operations import Settings
 from tlru.engine.settings import DEFAULTS, is_valid
 from tlru.node import facts
+from tlru.node.asker import OneByOne
 from tlru.node.cluster.colleagues import AGAIN_S, Colleagues, Fields, told
 from tlru.node.cluster.doing import Doing
 from tlru.node.cluster.members import Members
@@ -205,7 +206,7 @@ class Desk:
         return {"level": level, "possible": possible, "nodes": members}
 
 
-class _Waiting:
+class _Waiting(OneByOne):
     """The asker of one write of the node's own."""
 
     def __init__(self) -> None:

@@ -12,13 +12,14 @@ from typing import Any, Self
 from peers.core.entry import Dot
 from tlru import errors
 from tlru.errors import TlruError
+from tlru.node.asker import OneByOne
 from tlru.node.service import CacheService
 from tlru.wire.requests import Op
 
 Fields = dict[str, Any]
 
 
-class Asking:
+class Asking(OneByOne):
     """Asks one cache on behalf of one HTTP request; leave it with the request."""
 
     def __init__(self, service: CacheService, open_ones: set[Asking]) -> None:

@@ -1,0 +1,174 @@
+"""Plain sets that come together: one place in the log, and an answer for each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.running import CODECS, Talker, a_node, run, talking
+from tlru.engine.operations import Set, SetMany
+from tlru.node.grouping import BYTES_MAX, ROWS_MAX, Group
+from tlru.wire.requests import OPS
+
+AT_ONCE = 300
+
+
+class Hearing:
+    """An asker that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[int | None, Any]] = []
+        self.waiting: dict[Any, str] = {}
+        self.waits = self.push_bytes = 0
+
+    def reply(self, request: int | None, fields: dict[str, Any]) -> None:
+        self.heard.append((request, fields))
+
+    def reply_alike(self, requests: Any, fields: dict[str, Any]) -> None:
+        for request in requests:
+            self.reply(request, fields)
+
+    def refuse(self, request: int | None, error: Exception) -> None:
+        self.heard.append((request, error))
+
+
+async def asked(talker: Talker, *messages: dict[str, Any]) -> list[dict[str, Any]]:
+    """The replies to messages that go in one frame, in the order of the messages."""
+    numbered = [{"id": number, **message} for number, message in enumerate(messages)]
+    for message in numbered:
+        if "value" in message:
+            message["value"] = talker.value(message["value"])
+    await talker.send(*numbered)
+    replies = [await talker.receive() for _ in messages]
+    return sorted(replies, key=lambda reply: reply["id"])
+
+
+# -- a group
+
+
+def test_one_set_alone_is_a_set_and_several_are_one_operation() -> None:
+    group, asker = Group(5_000, 9_000), Hearing()
+    group.add({"key": "a", "value": b"1", "mime": "text/plain"}, 2, asker, 1)
+    assert group.operation() == Set("a", b"1", None, mime="text/plain")
+    group.add({"key": "b", "value": b"2", "ttl": 7}, 2, asker, 2)
+    rows = (("a", b"1", None, None, "text/plain"), ("b", b"2", 7, None, None))
+    assert group.operation() == SetMany(rows)
+
+
+def test_a_group_takes_no_key_twice_and_no_other_timeout_and_not_too_much() -> None:
+    group, asker = Group(5_000, 9_000), Hearing()
+    group.add({"key": "a", "value": b"1"}, 2, asker, 1)
+    assert group.takes("b", BYTES_MAX - 2, 5_000)
+    assert not group.takes("a", 2, 5_000)
+    assert not group.takes("b", 2, 4_999)
+    assert not group.takes("b", BYTES_MAX - 1, 5_000)
+    for number in range(ROWS_MAX - 1):
+        group.add({"key": f"k{number}", "value": b""}, 0, asker, number)
+    assert not group.takes("b", 0, 5_000)
+
+
+def test_whoever_asked_is_answered_each_by_its_own_number() -> None:
+    group, one, other = Group(5_000, 9_000), Hearing(), Hearing()
+    for number, asker in enumerate((one, other, one)):
+        group.add({"key": f"k{number}", "value": b""}, 0, asker, number)
+    group.reply(None, {"version": 3})
+    assert one.heard == [(0, {"version": 3}), (2, {"version": 3})]
+    assert other.heard == [(1, {"version": 3})]
+
+
+def test_what_makes_a_set_more_than_plain_is_every_field_but_these() -> None:
+    """A new field of `set` is not plain, until somebody has thought about it."""
+    fields = set(OPS["set"].fields)
+    assert fields == {
+        *("key", "value", "ttl", "mime", "timeout"),
+        *("keep_ttl", "if", "rev", "old", "ack", "once"),
+    }
+
+
+# -- over the wire
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_sets_of_one_frame_share_a_version_and_are_answered_each(codec: str) -> None:
+    async def test() -> None:
+        async with a_node() as node, talking(node, codec) as talker:
+            before = node.services["default"].machine.index
+            sets = [{"op": "set", "key": f"k{n}", "value": n} for n in range(AT_ONCE)]
+            replies = await asked(talker, *sets)
+            assert [reply["id"] for reply in replies] == list(range(AT_ONCE))
+            assert all(reply["ok"] and reply["applied"] for reply in replies)
+            assert {reply["version"] for reply in replies} == {before + 1}
+            assert node.services["default"].machine.index == before + 1
+            for number in (0, 17, AT_ONCE - 1):
+                found = await talker.ask("get", key=f"k{number}")
+                assert (found["value"], found["version"]) == (number, before + 1)
+
+    run(test())
+
+
+def test_every_version_of_a_key_is_a_version_of_its_own() -> None:
+    async def test() -> None:
+        async with a_node() as node, talking(node) as talker:
+            sets = [{"op": "set", "key": "k", "value": n} for n in range(5)]
+            versions = [reply["version"] for reply in await asked(talker, *sets)]
+            assert versions == sorted(set(versions))
+            last = await talker.ask("get", key="k")
+            assert (last["value"], last["version"]) == (4, versions[-1])
+
+    run(test())
+
+
+def test_writes_of_a_connection_keep_their_order_whatever_they_are() -> None:
+    async def test() -> None:
+        async with a_node() as node, talking(node) as talker:
+            replies = await asked(
+                talker,
+                {"op": "set", "key": "a", "value": 1},
+                {"op": "set", "key": "n", "value": 10},
+                {"op": "incr", "key": "n", "by": 5},
+                {"op": "set", "key": "a", "value": 2, "if": "absent"},
+                {"op": "delete", "key": "a"},
+                {"op": "set", "key": "a", "value": 3},
+                {"op": "clear", "prefix": "a"},
+                {"op": "set", "key": "z", "value": 4, "ttl": 100},
+            )
+            assert replies[2]["value"] == 15, "behind the set of its key"
+            assert replies[3]["applied"] is False, "behind the one that was before it"
+            assert (replies[4]["deleted"], replies[6]["deleted"]) == (1, 1)
+            assert (await talker.ask("get", key="a"))["found"] is False
+            assert (await talker.ask("get", key="z"))["ttl"] > 90
+
+    run(test())
+
+
+def test_one_that_is_refused_leaves_the_others_be() -> None:
+    async def test() -> None:
+        async with a_node(max_bytes=4_000) as node, talking(node) as talker:
+            replies = await asked(
+                talker,
+                {"op": "set", "key": "a", "value": 1},
+                {"op": "set", "key": "_tlru/a", "value": 1},
+                {"op": "set", "key": "b", "value": "x" * 5_000},
+                {"op": "set", "key": "c", "value": 1},
+            )
+            codes = [reply.get("error", {}).get("code") for reply in replies]
+            assert codes == [None, "forbidden", "too_large", None]
+            assert replies[0]["version"] == replies[3]["version"]
+
+    run(test())
+
+
+def test_who_wants_no_answer_gets_none() -> None:
+    async def test() -> None:
+        async with a_node() as node, talking(node) as talker:
+            value = talker.value(1)
+            await talker.send(
+                {"op": "set", "key": "a", "value": value},
+                {"id": 7, "op": "set", "key": "b", "value": value},
+            )
+            reply = await talker.receive()
+            assert (reply["id"], reply["applied"]) == (7, True)
+            assert (await talker.ask("get", key="a"))["found"] is True
+
+    run(test())

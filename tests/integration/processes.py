@@ -53,7 +53,7 @@ class Process:
     @property
     def url(self) -> str:
         """Where its clients come."""
-        return f"ws://127.0.0.1:{self.port}"
+        return f"ws://127.0.0.1:{self.port}/ws"
 
     @property
     def pid(self) -> int:

@@ -136,6 +136,7 @@ async def rounds(count: int, keeps: bool, chosen: list[str]) -> None:
     print(f"{'':24}{'median':>12}{'worst':>12}{'median':>12}{'worst':>12}")
     with tempfile.TemporaryDirectory() as folder:
         async with processes(Path(folder), "n1", "n2", "n3", keeps=keeps) as cluster:
+            await cluster.until_grown()
             for name in chosen:
                 found = [await measure(cluster, EVENTS[name]) for _ in range(count)]
                 gaps = [writers.gap_s() * 1000 for writers in found]

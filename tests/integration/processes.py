@@ -21,6 +21,7 @@ from tests.integration.web import Web
 
 PATIENCE_S = 30
 LOOK_S = 0.05
+GROWN_S = 1.2
 LOG_CHARS = 3_000  # of a log, shown where a test fails
 TOKEN = "a token for the tests of whole clusters"
 
@@ -179,6 +180,12 @@ class Processes:
     async def until_active(self, node: Process) -> None:
         """Wait until one serves."""
         await self.until_said(node, lambda said: said["status"] == "active")
+
+    async def until_grown(self) -> None:
+        """Wait until all may vote: who has just started may not, for one election timeout. Else the
+        first lead that is handed over in a cluster that has just begun has nobody to take it."""
+        for node in self.nodes.values():
+            await self.until_said(node, lambda said: said["uptime_s"] > GROWN_S)
 
     async def until_led_by(self, node: Process) -> None:
         """Wait until it leads."""

@@ -66,6 +66,7 @@ def test_nodes_that_are_restarted_in_turn_fail_nobodys_request(tmp_path: Path, k
 
     async def test() -> None:
         async with processes(tmp_path, *IDS, keeps=keeps) as cluster:
+            await cluster.until_grown()
             async with recording(*cluster.urls) as recorder:
                 for node in cluster.nodes.values():
                     before = node.pid

@@ -60,7 +60,10 @@ def test_a_leader_that_stands_still_for_long_is_replaced_and_comes_back(tmp_path
     run(test())
 
 
-@pytest.mark.parametrize("keeps", [True, False], ids=["on disk", "in memory"])
+@pytest.mark.parametrize(
+    "keeps",
+    [pytest.param(True, id="on disk"), pytest.param(False, id="in memory", marks=pytest.mark.long)],
+)
 def test_nodes_that_are_restarted_in_turn_fail_nobodys_request(tmp_path: Path, keeps: bool) -> None:
     """All of them, the leader too."""
 

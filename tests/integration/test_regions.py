@@ -43,11 +43,11 @@ def test_reads_stay_local_and_writes_take_the_way_to_a_majority(tmp_path: Path) 
             assert web is not None
             for (a, b), round_trip_ms in ROUND_TRIPS_MS.items():
                 web.stretch(a, b, round_trip_ms / 2000)
-            async with recording(*cluster.urls, clients=3) as recorder:
+            async with recording(*cluster.urls, clients=3, warm=8) as recorder:
                 for client in recorder.clients:
                     client.local_s.clear()
                     client.write_s.clear()
-                await recorder.more(60)
+                await recorder.more(25)
                 assert (await cluster.leader()).id == "n1"
                 for number, id in enumerate(IDS):
                     read_s = median(recorder, [number])

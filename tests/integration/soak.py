@@ -65,18 +65,15 @@ async def stand_still(cluster: Processes, recorder: Recorder, chance: random.Ran
 
 async def cut(cluster: Processes, recorder: Recorder, chance: random.Random) -> None:
     """A minority is parted from the others, or hears nobody, or is not heard."""
-    assert cluster.web is not None
+    web = cluster.web
+    assert web is not None
     few = chance.sample(IDS, 2)
     rest = [id for id in IDS if id not in few]
-    chance.choice(
-        [
-            lambda: cluster.web and cluster.web.part(few, rest),
-            lambda: cluster.web and cluster.web.cut(few, rest),
-            lambda: cluster.web and cluster.web.cut(rest, few),
-        ]
-    )()
+    ways = chance.choice([[(few, rest), (rest, few)], [(few, rest)], [(rest, few)]])
+    for sources, targets in ways:
+        web.cut(sources, targets)
     await recorder.more(10)
-    cluster.web.heal()
+    web.heal()
 
 
 FAULTS: tuple[Fault, ...] = (kill_some, kill_the_leader, stop_one, stand_still, cut)

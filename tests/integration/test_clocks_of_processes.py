@@ -19,6 +19,7 @@ IDS = ("n1", "n2", "n3")
 LIFE_S = 1.5
 SLACK_S = 0.25  # of the clocks of several nodes, and of a busy machine
 HOUR_S = 3600
+LOOKS_MIN = 6  # on the slowest machine, twice at each node
 
 
 def libfaketime() -> Path:
@@ -78,7 +79,7 @@ def test_a_clock_that_leaps_ends_no_life_early_or_late_and_fails_no_request(tmp_
                     leap.write_text(f"{by:+d}")
                     await recorder.more(10)
                     assert abs(await wall_of(n1) - time.time() - by) < 5, "it has leapt"
-                    assert await life > 20
+                    assert await life > LOOKS_MIN
                 said = await cluster.statuses()
             for cache in caches:
                 await cache.close()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.processes import processes
 from tests.integration.recorder import recording
-from tests.running import run
+from tests.running import run, talking
 
 IDS = ("n1", "n2", "n3")
 PATIENCE_S = 5.0
@@ -104,5 +104,26 @@ def test_a_node_joins_by_the_address_of_one_member_under_load(tmp_path: Path) ->
             assert recorder.errors == late.errors == []
             said = await cluster.until_alike()
             assert set(said) == {*IDS, "n4"}
+
+    run(test())
+
+
+def test_who_is_asked_to_leave_is_answered_until_it_does(tmp_path: Path) -> None:
+    """What a client has sent while the goodbye was on its way is refused by name, and so can be
+    asked elsewhere. A connection that only ends would leave it in doubt."""
+
+    async def test() -> None:
+        async with processes(tmp_path, *IDS) as cluster:
+            n3 = cluster.nodes["n3"]
+            async with talking(n3) as talker:
+                assert (await talker.ask("get", key="a"))["ok"]
+                stopping = asyncio.create_task(n3.end(signal.SIGTERM))
+                while (await talker.receive()).get("push") != "goaway":
+                    pass
+                await talker.send({"id": 99, "op": "set", "key": "a", "value": 1})
+                while (reply := await talker.receive()).get("id") != 99:
+                    pass
+                assert reply["error"]["code"] == "draining"
+            await stopping
 
     run(test())

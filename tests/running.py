@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgpack
 from websockets.asyncio.client import ClientConnection, connect
@@ -130,9 +130,17 @@ class Talker:
 CODECS = ("tlru.v1.json", "tlru.v1.msgpack")
 
 
+class Serves(Protocol):
+    """A node, in whichever process."""
+
+    @property
+    def url(self) -> str:
+        """Where it is reached."""
+
+
 @contextlib.asynccontextmanager
 async def talking(
-    node: Node, codec: str | None = "tlru.v1.json", query: str = ""
+    node: Serves, codec: str | None = "tlru.v1.json", query: str = ""
 ) -> AsyncIterator[Talker]:
     """A conversation with a node."""
     offered = None if codec is None else [Subprotocol(codec)]

@@ -228,7 +228,8 @@ class Election:
         if state.log.term_at(previous.index) != previous.term:
             previous = request.committed
         if state.log.term_at(previous.index) == previous.term:
-            batches = state.log.after(previous.index, state.bounds.append_bytes)
+            bounds = state.bounds
+            batches = state.log.after(previous.index, bounds.append_bytes, bounds.append_batches)
         else:
             previous, batches = state.log.base.position, ()  # it lies before our window
         state.draft.tell(sender, NewerLog(state.term, previous, batches))

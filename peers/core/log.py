@@ -180,12 +180,12 @@ class Log:
         place = bisect_left(self._ends, index)
         return self._batches[place - 1].last if place else self.base.position
 
-    def after(self, index: int, bytes_max: int) -> tuple[Batch, ...]:
+    def after(self, index: int, bytes_max: int, batches_max: int) -> tuple[Batch, ...]:
         """Batches behind the end `index`: as many as fit, and one in any case."""
         place = bisect_left(self._ends, index + 1)
         taken: list[Batch] = []
         size = 0
-        for number in range(place, len(self._batches)):
+        for number in range(place, min(place + batches_max, len(self._batches))):
             batch = self._batches[number]
             size += len(batch.packed)
             if taken and size > bytes_max:

@@ -185,7 +185,10 @@ class Leading:
                 and follower.next.index < state.log.last.index
                 and follower.in_flight_bytes < state.bounds.in_flight_bytes
             ):
-                batches = state.log.after(follower.next.index, state.bounds.append_bytes)
+                bounds = state.bounds
+                batches = state.log.after(
+                    follower.next.index, bounds.append_bytes, bounds.append_batches
+                )
             if not batches and not anyway:
                 return
             anyway = False

@@ -26,6 +26,7 @@ class Bounds:
     """What one node may hold or have under way."""
 
     append_bytes: int = 1 << 20  # in one message
+    append_batches: int = 1_024  # likewise: small ones reach what a message may hold long before
     in_flight_bytes: int = 8 << 20  # to one follower, not answered yet
     tail_bytes: int = 32 << 20  # appended and not committed; beyond it writes are refused
     window_bytes: int = 64 << 20  # of the log, what is applied and kept for who is a little behind

@@ -77,6 +77,7 @@ class Writer:
     ) -> None:
         self._trouble: str | None = None
         self._broken: str | None = None
+        self._stuck = False  # and it was said
         self.retry_s = RETRY_S
         self._store = store
         self._loop = loop
@@ -157,7 +158,7 @@ class Writer:
             left = []
             self._trouble = None
         except StorageError as exc:
-            self._note(exc)
+            self._stick(exc)
         return self._sync(safe, unsynced, left)
 
     def _append(self, order: Append) -> None:
@@ -187,8 +188,11 @@ class Writer:
         try:
             if log is not None and log.sound and always and unsynced:
                 log.sync()
+            if self._stuck and not left:
+                self._stuck = False
+                logger.warning("the disk takes again what is written")
         except StorageError as exc:
-            self._note(exc)
+            self._stick(exc)
         if log is not None and not log.sound and (unsynced or left):
             left = self._mend(unsynced, left, always=always)
             unsynced = [] if always else unsynced
@@ -217,6 +221,13 @@ class Writer:
             log.give_up_unsynced()
         index = log.synced
         return [Act(lambda: self._store.cut(index), mends=True), *orders]
+
+    def _stick(self, exc: BaseException) -> None:
+        """Nothing gets on until the disk takes this: said once, not with every attempt."""
+        self._note(exc)
+        if not self._stuck:
+            self._stuck = True
+            logger.error("%s", self._trouble)
 
     def _note(self, exc: BaseException) -> None:
         self._trouble = (

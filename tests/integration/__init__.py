@@ -1,0 +1,1 @@
+"""Real processes on loopback, harmed while clients write and read (docs/cluster.md)."""

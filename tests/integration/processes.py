@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +17,12 @@ from typing import Any
 
 import aiohttp
 
-PATIENCE_S = 60
+from tests.integration.web import Web
+
+PATIENCE_S = 30
 LOOK_S = 0.05
+GROWN_S = 1.2
+LOG_CHARS = 3_000  # of a log, shown where a test fails
 TOKEN = "a token for the tests of whole clusters"
 
 
@@ -40,33 +44,42 @@ class Process:
 
     id: str
     port: int
+    mesh: str  # where it really listens for the others
     flags: list[str]
     log: Path
-    process: asyncio.subprocess.Process | None = None
+    env: dict[str, str] = field(default_factory=dict)
     module: str = "tlru"
+    process: asyncio.subprocess.Process | None = None
 
     @property
     def url(self) -> str:
         """Where its clients come."""
-        return f"ws://127.0.0.1:{self.port}"
+        return f"ws://127.0.0.1:{self.port}/ws"
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        assert self.process is not None, f"{self.id} runs"
+        return self.process.pid
+
+    def said(self) -> str:
+        """Its log."""
+        return self.log.read_text()
+
+    def send(self, what: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self.process is not None, f"{self.id} runs"
+        self.process.send_signal(what)
 
     async def start(self) -> None:
         """Start it, and wait until it listens."""
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *(
-                    sys.executable,
-                    "-m",
-                    self.module,
-                    "serve",
-                    "--json",
-                    "--id",
-                    self.id,
-                    *self.flags,
-                ),
+                *(sys.executable, "-m", self.module, "serve", "--json", "--id", self.id),
+                *self.flags,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "TLRU_TOKEN": TOKEN},
+                env={**os.environ, "TLRU_TOKEN": TOKEN, **self.env},
             )
         assert self.process.stdout is not None
         async with asyncio.timeout(PATIENCE_S):
@@ -96,6 +109,50 @@ class Processes:
 
     folder: Path
     nodes: dict[str, Process] = field(default_factory=dict)
+    web: Web | None = None  # where every link goes through the test's hands
+
+    async def add(
+        self,
+        id: str,
+        *flags: str,
+        priority: int = 0,
+        keeps: bool | Path = False,
+        env: Mapping[str, str] | None = None,
+        module: str = "tlru",
+    ) -> str:
+        """One more, not started yet; its mesh address, as the others are to know it."""
+        port, mesh_port = free_ports(2)
+        mesh = f"127.0.0.1:{mesh_port}"
+        own = [*("--listen", f"127.0.0.1:{port}"), *("--mesh", mesh), "--priority", str(priority)]
+        told = mesh
+        if self.web is not None:
+            told = await self.web.add(id, mesh)
+            own += ["--advertise-mesh", told]
+        if keeps:
+            own += ["--data-dir", str(self.folder / id if keeps is True else keeps)]
+        log = self.folder / f"{id}.log"
+        node = Process(id, port, mesh, [*own, *flags], log, dict(env or {}), module)
+        self.nodes[id] = node
+        return told
+
+    @property
+    def urls(self) -> list[str]:
+        """Where clients come, of all of them."""
+        return [node.url for node in self.nodes.values()]
+
+    def others(self, *ids: str) -> list[Process]:
+        """All but these."""
+        return [node for id, node in self.nodes.items() if id not in ids]
+
+    def pids(self) -> dict[str, int]:
+        """Of those that run."""
+        return {id: node.pid for id, node in self.nodes.items() if node.process is not None}
+
+    async def end(self) -> None:
+        """Nothing is left of it."""
+        await asyncio.gather(*(node.end(signal.SIGKILL) for node in self.nodes.values()))
+        if self.web is not None:
+            await self.web.close()
 
     async def statuses(self) -> dict[str, dict[str, Any]]:
         """What each of those that run says of itself."""
@@ -104,24 +161,47 @@ class Processes:
 
     async def until_alike(self) -> dict[str, dict[str, Any]]:
         """Wait until all that run serve, follow one leader, and have come as far, and as one."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                said = await self.statuses()
-                kinds = {
-                    (s["status"], s["leader"], s["pos"], s["keys"], s["digest"]["value"])
-                    for s in said.values()
-                }
-                if len(kinds) == 1 and next(iter(kinds))[0] == "active":
-                    return said
-                await asyncio.sleep(LOOK_S)
+        said: dict[str, dict[str, Any]] = {}
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    said = await self.statuses()
+                    kinds = {
+                        (s["status"], s["leader"], s["pos"], s["keys"], s["digest"]["value"])
+                        for s in said.values()
+                    }
+                    if len(kinds) == 1 and next(iter(kinds))[0] == "active":
+                        return said
+                    await asyncio.sleep(LOOK_S)
+        except TimeoutError:
+            logs = [node.said()[-LOG_CHARS:] for node in self.nodes.values()]
+            raise AssertionError("\n\n".join([f"not alike: {said}", *logs])) from None
 
     async def until_active(self, node: Process) -> None:
         """Wait until one serves."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                if (await node.status())["status"] == "active":
-                    return
-                await asyncio.sleep(LOOK_S)
+        await self.until_said(node, lambda said: said["status"] == "active")
+
+    async def until_grown(self) -> None:
+        """Wait until all may vote: who has just started may not, for one election timeout. Else the
+        first lead that is handed over in a cluster that has just begun has nobody to take it."""
+        for node in self.nodes.values():
+            await self.until_said(node, lambda said: said["uptime_s"] > GROWN_S)
+
+    async def until_led_by(self, node: Process) -> None:
+        """Wait until it leads."""
+        await self.until_said(node, lambda said: said["leads"])
+
+    async def until_said(self, node: Process, holds: Callable[[dict[str, Any]], object]) -> None:
+        """Wait until what a node says of itself is so."""
+        said: dict[str, Any] = {}
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    if holds(said := await node.status()):
+                        return
+                    await asyncio.sleep(LOOK_S)
+        except TimeoutError:
+            raise AssertionError(f"{said}\n{node.said()}") from None
 
     async def leader(self) -> Process:
         """Who leads."""
@@ -135,21 +215,39 @@ class Processes:
 
 @asynccontextmanager
 async def processes(
-    folder: Path, *ids: str, keeps: bool = False, module: str = "tlru"
+    folder: Path,
+    *ids: str,
+    keeps: bool | Mapping[str, Path] = False,
+    linked: bool = False,
+    flags: Sequence[str] = (),
+    env: Mapping[str, Mapping[str, str]] | None = None,
+    module: str = "tlru",
 ) -> AsyncIterator[Processes]:
-    """Nodes that have founded a cluster; whatever happens, none of them is left."""
-    ports = free_ports(2 * len(ids))
-    meshes = [f"127.0.0.1:{port}" for port in ports[len(ids) :]]
+    """Nodes that have founded a cluster; whatever happens, none of them is left.
+
+    The first has the highest priority. `keeps`: they have data directories, as told or of their
+    own. `linked`: every link goes through `web`. `env` holds more variables for some of them.
+    """
     made = Processes(folder)
-    for number, id in enumerate(ids):
-        flags = ["--priority", str(100 - 10 * number), "--listen", f"127.0.0.1:{ports[number]}"]
-        flags += ["--mesh", meshes[number], "--join", ",".join(meshes), "--expect", str(len(ids))]
-        if keeps:
-            flags += ["--data-dir", str(folder / id)]
-        made.nodes[id] = Process(id, ports[number], flags, folder / f"{id}.log", module=module)
+    if linked:
+        made.web = Web(made.pids)
     try:
+        meshes = []
+        for number, id in enumerate(ids):
+            meshes.append(
+                await made.add(
+                    id,
+                    *flags,
+                    priority=100 - 10 * number,
+                    keeps=keeps if isinstance(keeps, bool) else keeps[id],
+                    env=(env or {}).get(id),
+                    module=module,
+                )
+            )
+        for node in made.nodes.values():
+            node.flags += ["--join", ",".join(meshes), "--expect", str(len(ids))]
         await asyncio.gather(*(node.start() for node in made.nodes.values()))
         await made.until_alike()
         yield made
     finally:
-        await asyncio.gather(*(node.end(signal.SIGKILL) for node in made.nodes.values()))
+        await made.end()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.processes import PATIENCE_S, Process, processes
-from tests.integration.test_cluster_of_processes import counting
+from tests.integration.recorder import recording
 from tests.running import run
 
 
@@ -28,7 +28,7 @@ def test_a_cluster_that_begins_anew_fails_nobodys_request(tmp_path: Path) -> Non
         module = "tests.cli.beginning_anew"
         async with processes(tmp_path, "n1", "n2", "n3", keeps=True, module=module) as cluster:
             before = {id: told["pid"] for id, told in (await cluster.statuses()).items()}
-            async with counting(cluster):
+            async with recording(*cluster.urls) as recorder:
                 for node in cluster.nodes.values():
                     assert node.process is not None
                     node.process.send_signal(signal.SIGUSR1)
@@ -36,6 +36,7 @@ def test_a_cluster_that_begins_anew_fails_nobodys_request(tmp_path: Path) -> Non
                     assert answer["restarting"]
                     assert (await said(node))["ready"]
                     await cluster.until_active(node)
+            assert recorder.errors == []
             after = await cluster.until_alike()
             assert {id: told["pid"] for id, told in after.items()} == before
 

@@ -1,108 +1,129 @@
-"""Real nodes that are killed, while clients write and read."""
+"""Real nodes that are killed, stopped and stand still, while clients contend for a few keys."""
 
 from __future__ import annotations
 
 import asyncio
-import operator
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-import tlru
-from tests.integration.processes import Processes, processes
-from tests.running import run, until
-from tlru.errors import TlruError
+from tests.integration.processes import processes
+from tests.integration.recorder import recording
+from tests.running import run, talking
 
-
-class Counting:
-    """Clients that count, each its own key, and know what they were told."""
-
-    def __init__(self, urls: list[str]) -> None:
-        self.cache: Any = tlru.connect(*urls, timeout=20)
-        self.done = [0] * 4
-        self.errors: list[TlruError] = []
-        self._going = True
-        self._tasks = [asyncio.create_task(self._count(n)) for n in range(len(self.done))]
-
-    async def _count(self, number: int) -> None:
-        while self._going:
-            try:
-                self.done[number] = int(await self.cache.incr(f"count {number}"))
-            except TlruError as exc:
-                self.errors.append(exc)
-
-    async def more(self, count: int) -> None:
-        """Wait until each has counted so much further."""
-        wanted = [done + count for done in self.done]
-        await until(lambda: all(map(operator.ge, self.done, wanted)))
-
-    async def end(self) -> None:
-        """Count no more; each count is what was counted, neither more nor less."""
-        self._going = False
-        await asyncio.gather(*self._tasks)
-        assert self.errors == []
-        for number, done in enumerate(self.done):
-            assert await self.cache.get(f"count {number}", read="linear") == done
-        await self.cache.close()
-
-
-@asynccontextmanager
-async def counting(cluster: Processes, *at: str) -> AsyncIterator[Counting]:
-    """Clients that count while something happens, `at` some of the nodes, or at any."""
-    clients = Counting([cluster.nodes[id].url for id in at or cluster.nodes])
-    try:
-        await clients.more(20)
-        yield clients
-        await clients.more(20)
-    finally:
-        await clients.end()
+IDS = ("n1", "n2", "n3")
+PATIENCE_S = 5.0
 
 
 @pytest.mark.parametrize("keeps", [False, True], ids=["in memory", "on disk"])
-def test_a_leader_that_is_killed_costs_nobody_anything(tmp_path: Path, keeps: bool) -> None:
-    """Whatever was counted is counted, once; and it comes back under its name."""
+def test_nodes_that_are_killed_cost_nobody_anything(tmp_path: Path, keeps: bool) -> None:
+    """The leader, then a follower. Each comes back under its name; without anything kept, too."""
 
     async def test() -> None:
-        async with processes(tmp_path, "n1", "n2", "n3", keeps=keeps) as cluster:
+        async with processes(tmp_path, *IDS, keeps=keeps) as cluster:
             leader = await cluster.leader()
             assert leader.id == "n1", "the highest priority"
-            async with counting(cluster):
+            async with recording(*cluster.urls) as recorder:
                 await leader.end(signal.SIGKILL)
-            await leader.start()
-            said = await cluster.until_alike()
-            assert set(said) == {"n1", "n2", "n3"}
+                await recorder.more(20)
+                assert (await cluster.leader()).id != "n1"
+                await leader.start()
+                await cluster.until_active(leader)
+                n3 = cluster.nodes["n3"]
+                await n3.end(signal.SIGKILL)
+                await recorder.more(20)
+                await n3.start()
+                await cluster.until_active(n3)
+            print(f"killed: {recorder.told()}")
+            assert set(await cluster.until_alike()) == set(IDS)
 
     run(test())
 
 
 def test_a_leader_that_stands_still_for_long_is_replaced_and_comes_back(tmp_path: Path) -> None:
+    """Whoever has asked it waits in vain, and asks another."""
+
     async def test() -> None:
-        async with processes(tmp_path, "n1", "n2", "n3") as cluster:
-            leader = await cluster.leader()
-            assert leader.process is not None
-            async with counting(cluster, "n2", "n3") as clients:
-                leader.process.send_signal(signal.SIGSTOP)
-                await clients.more(20)
-                leader.process.send_signal(signal.SIGCONT)
+        async with processes(tmp_path, *IDS) as cluster:
+            leader, others = await cluster.leader(), cluster.others("n1")
+            async with recording(*(n.url for n in others), *cluster.urls) as recorder:
+                leader.send(signal.SIGSTOP)
+                elsewhere = recorder.clients[:2]
+                await recorder.more(20, *elsewhere)
+                statuses = await asyncio.gather(*(node.status() for node in others))
+                assert any(said["leads"] for said in statuses)
+                leader.send(signal.SIGCONT)
+            print(f"stood still: {recorder.told()}")
             await cluster.until_alike()
 
     run(test())
 
 
-def test_a_node_that_is_stopped_in_order_fails_nobodys_request(tmp_path: Path) -> None:
-    """One after another, the leader too."""
+@pytest.mark.parametrize(
+    "keeps",
+    [pytest.param(True, id="on disk"), pytest.param(False, id="in memory", marks=pytest.mark.long)],
+)
+def test_nodes_that_are_restarted_in_turn_fail_nobodys_request(tmp_path: Path, keeps: bool) -> None:
+    """All of them, the leader too."""
 
     async def test() -> None:
-        async with processes(tmp_path, "n1", "n2", "n3", keeps=True) as cluster:
-            async with counting(cluster):
+        async with processes(tmp_path, *IDS, keeps=keeps) as cluster:
+            await cluster.until_grown()
+            async with recording(*cluster.urls) as recorder:
                 for node in cluster.nodes.values():
+                    before = node.pid
                     await node.end(signal.SIGTERM)
                     await node.start()
+                    assert node.pid != before
                     await cluster.until_active(node)
+                    await recorder.more(5)
+            print(f"restarted in turn: {recorder.told()}")
+            assert recorder.errors == []
             await cluster.until_alike()
+
+    run(test())
+
+
+def test_a_node_joins_by_the_address_of_one_member_under_load(tmp_path: Path) -> None:
+    """It is let in, is caught up, and serves; its list has all of them, and theirs has it."""
+
+    async def test() -> None:
+        async with processes(tmp_path, *IDS) as cluster:
+            async with recording(*cluster.urls) as recorder:
+                await cluster.add("n4", "--join", cluster.nodes["n3"].mesh)
+                n4 = cluster.nodes["n4"]
+                await n4.start()
+                await cluster.until_said(n4, lambda said: said["role"] == "voter")
+                await cluster.until_active(n4)
+                before = (await n4.status())["pos"]
+                async with recording(n4.url, clients=2) as late:
+                    await late.more(20)
+                assert (await n4.status())["pos"] > before
+            print(f"joined: {recorder.told()}")
+            assert recorder.errors == late.errors == []
+            said = await cluster.until_alike()
+            assert set(said) == {*IDS, "n4"}
+
+    run(test())
+
+
+def test_who_is_asked_to_leave_is_answered_until_it_does(tmp_path: Path) -> None:
+    """What a client has sent while the goodbye was on its way is refused by name, and so can be
+    asked elsewhere. A connection that only ends would leave it in doubt."""
+
+    async def test() -> None:
+        async with processes(tmp_path, *IDS) as cluster:
+            n3 = cluster.nodes["n3"]
+            async with talking(n3) as talker:
+                assert (await talker.ask("get", key="a"))["ok"]
+                stopping = asyncio.create_task(n3.end(signal.SIGTERM))
+                while (await talker.receive()).get("push") != "goaway":
+                    pass
+                await talker.send({"id": 99, "op": "set", "key": "a", "value": 1})
+                while (reply := await talker.receive()).get("id") != 99:
+                    pass
+                assert reply["error"]["code"] == "draining"
+            await stopping
 
     run(test())

@@ -67,7 +67,7 @@ def test_a_node_is_stopped_moves_and_is_removed(tmp_path: Path) -> None:
                 _moved(cluster, "n3")
                 await n3.start()
                 await cluster.until_active(n3)
-                await _until_row(n1, "n3", addresses=[f"{n3.url}/ws"], status="active")
+                await _until_row(n1, "n3", addresses=[n3.url], status="active")
                 await until(
                     lambda: all(str(n3.port) in _written(cluster, id) for id in cluster.nodes)
                 )

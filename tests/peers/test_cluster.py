@@ -14,6 +14,7 @@ from peers.core.membership import Role
 from peers.core.timing import Bounds
 from peers.errors import RefusedError
 from peers.ordered_log import Ack, Checked, NodeStatus, Settled
+from peers.wire_fields import BATCHES_MAX
 from tests.peers.clusters import cluster, until
 from tests.peers.notebook import Notebook
 from tests.running import run
@@ -88,6 +89,24 @@ def test_a_newcomer_asks_any_node_and_is_caught_up_by_a_snapshot() -> None:
             await until(lambda: d.log.status().role == "voter")
             d.write("from d")
             await made.until_written(*texts, "from d")
+
+    run(test())
+
+
+def test_one_that_is_behind_by_very_many_small_batches_catches_up() -> None:
+    """They are few bytes, and more than a message may hold."""
+
+    async def test() -> None:
+        async with cluster() as made:
+            (a,) = await made.found("a")
+            texts = [f"line {number}" for number in range(BATCHES_MAX + 1)]
+            for text in texts:
+                a.write(text)
+                a.log.flush()
+            await until(lambda: len(a.lines) == len(texts))
+            await made.join("b", a)
+            await made.until_active("b")
+            await made.until_written(*texts)
 
     run(test())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, product
 from typing import Any
 
 import pytest
@@ -105,10 +105,10 @@ class Model:
         before = [batch.last for batch in self.batches if batch.last.index < index]
         return before[-1] if before else self.base.position
 
-    def after(self, index: int, bytes_max: int) -> list[Batch]:
+    def after(self, index: int, bytes_max: int, batches_max: int) -> list[Batch]:
         rest = [batch for batch in self.batches if batch.first > index]
         taken = rest[:1]
-        for batch in rest[1:]:
+        for batch in rest[1:batches_max]:
             if sum(len(each.packed) for each in [*taken, batch]) > bytes_max:
                 break
             taken.append(batch)
@@ -219,7 +219,7 @@ class LogAgainstModel(RuleBasedStateMachine):
         """It leaves no trace."""
         index = data.draw(st.sampled_from(self.model.ends)).index
         self.log.cut(index)
-        for batch in self.model.after(index, self.model.bytes):
+        for batch in self.model.after(index, self.model.bytes, len(self.model.batches)):
             self.log.append(batch)
 
     @rule(through=numbers, bytes_max=st.integers(0, 100), entries_max=numbers)
@@ -236,7 +236,8 @@ class LogAgainstModel(RuleBasedStateMachine):
     def go_on_behind_a_snapshot(self, data: st.DataObject) -> None:
         """Who knows an end in short, and gets the rest, has the same log."""
         index = data.draw(st.sampled_from(self.model.ends)).index
-        base, rest = self.log.base_at(index), self.log.after(index, self.model.bytes)
+        base = self.log.base_at(index)
+        rest = self.log.after(index, self.model.bytes, len(self.model.batches) + 1)
         assert base is not None
         self.log.begin(base)
         for batch in rest:
@@ -286,8 +287,8 @@ class LogAgainstModel(RuleBasedStateMachine):
                 assert tuple(entry for batch in between for entry in batch.entries) == entries
         for index in indexes:
             assert self.log.bytes_after(index) == self.model.bytes_after(index)
-            for bytes_max in (0, 20, 40, self.model.bytes):
-                assert list(self.log.after(index, bytes_max)) == self.model.after(index, bytes_max)
+            for most in product((0, 20, 40, self.model.bytes), (1, 2, len(indexes) + 1)):
+                assert list(self.log.after(index, *most)) == self.model.after(index, *most)
 
 
 LogAgainstModel.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

@@ -277,6 +277,7 @@ class Node:
         await self.health.stop()
         for service in self.services.values():
             service.send_away()
+        await self._until_left(grace)
         await self._until_alone()
         if self._ticker is not None:
             self._ticker.cancel()
@@ -323,6 +324,18 @@ class Node:
 
     def _sessions(self) -> list[Session]:
         return [each.session for each in self.connections if each.session is not None]
+
+    async def _until_left(self, grace: float) -> None:
+        """Let clients leave by themselves, where they have somewhere to go: they hear no from us
+        until they do. What one of them had sent while our close was on its way would be in doubt.
+        """
+        leaving = [
+            each.gone
+            for each in self.connections
+            if each.session is not None and facts.others(self, each.session.service)
+        ]
+        if leaving:
+            await asyncio.wait(leaving, timeout=min(grace, LEAVING_S))
 
     async def _until_alone(self) -> None:
         """Let clients answer the goodbye; cut whoever does not."""

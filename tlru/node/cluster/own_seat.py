@@ -10,6 +10,7 @@ the seat, too.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,10 +55,12 @@ class OwnSeat:
         self._colleagues = colleagues
         self._task: asyncio.Task[None] | None = None
         self._complaint = ""
+        self._changed = asyncio.Event()  # the configuration has
 
     def start(self) -> None:
         """Look after it from now on, where others know it."""
         if isinstance(self._service.log, ClusterLog):
+            self._node.on_seat_changed.append(self._changed.set)
             self._task = asyncio.create_task(self._run(self._service.log))
 
     async def stop(self) -> None:
@@ -74,7 +77,9 @@ class OwnSeat:
                 self._complain(f"its seat is not what it should be: {exc.message}")
             except Exception:
                 logger.exception("node %s could not look after its seat", log.id)
-            await asyncio.sleep(LOOK_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), LOOK_S)
+            self._changed.clear()
 
     async def _look(self, log: ClusterLog) -> None:
         replica = log.replica

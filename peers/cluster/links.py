@@ -15,9 +15,11 @@ from peers.cluster.met import Met
 from peers.cluster.plan import mesh_addresses
 from peers.core.epochs import have_common_descent
 from peers.core.membership import Membership, NodeId
+from peers.core.messages import Local, Lost
 from peers.core.output import Output, Promise
 from peers.core.replica import Replica
 from peers.errors import WireError
+from peers.mesh.ends import Close, End
 from peers.mesh.greeting import Greeting
 from peers.mesh.mesh import Mesh
 from peers.mesh.settings import Lineage
@@ -38,6 +40,9 @@ class Driver(Protocol):
 
     def drive(self, output: Output) -> None:
         """Carry out what comes of a message."""
+
+    def hear(self, local: Local) -> None:
+        """Tell the core what this node itself knows."""
 
     def end_turn(self) -> None:
         """Let the core do what is due."""
@@ -99,8 +104,11 @@ class Links:
                 replica.joining.may_ask(contact)
             replica.epochs.found_with(self._met.founders)
 
-    def on_down(self, node: NodeId) -> None:
-        """There is none any more: the core finds out by silence."""
+    def on_down(self, node: NodeId, end: End) -> None:
+        """There is none any more. Where the other end broke it off without a word its process is no
+        more, or will be heard of again at once; of all else the core finds out by silence."""
+        if end.code == Close.ABNORMAL and not end.ours:
+            self._driver.hear(Lost(node))
         self._driver.asking.lost(node)
 
     def on_copy(self, node: NodeId) -> None:

@@ -46,6 +46,18 @@ class Following:
         heard = self.leader_heard
         return heard is not None and now - heard < self.state.timing.election_timeout_ms
 
+    def on_lost(self, node: NodeId, now: int) -> bool:
+        """Wait no longer for a member than if it had been silent for an election timeout; whether
+        it was the leader. If it is there after all it is heard of with its next word, and nobody
+        who hears it is unseated by this."""
+        state = self.state
+        silent_since = now - state.timing.election_timeout_ms
+        state.heard[node] = min(state.heard.get(node, now), silent_since)
+        if state.leader != node or state.part is Part.LEADER:
+            return False
+        self.leader_heard = None
+        return True
+
     def has_lease(self, now: int) -> bool:
         """Whether the leader was in office, for all that anybody knows, an election timeout ago.
         Counted from when it *sent* its word, which may have been on the way for long."""

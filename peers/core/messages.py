@@ -414,6 +414,13 @@ class AskBarrier:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """The link with this member broke at the other end: most likely its process is no more."""
+
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
 class HandOver:
     """Give the lead to this member, or to whoever is next where none is named."""
 
@@ -448,4 +455,4 @@ class Restored:
     whole: bool
 
 
-Local = Stored | AskBarrier | HandOver | Checked | Piece | Restored
+Local = Stored | AskBarrier | HandOver | Checked | Piece | Restored | Lost

@@ -48,6 +48,7 @@ from peers.core.messages import (
     JoinAnswer,
     JoinAsk,
     Local,
+    Lost,
     Message,
     NewerLog,
     Noted,
@@ -219,6 +220,9 @@ class Replica:
                 self.giving.on_piece(local)
             case Restored():
                 self.repair.on_restored(local)
+            case Lost():
+                if self.following.on_lost(local.node, now):
+                    self.election.hurry(now)
             case _:
                 assert_never(local)
         return self._finish(now)

@@ -55,7 +55,7 @@ class Owner(Protocol):
     def on_up(self, node: NodeId) -> None:
         """There is a link with this node."""
 
-    def on_down(self, node: NodeId) -> None:
+    def on_down(self, node: NodeId, end: End) -> None:
         """There is none any more; what was on its way may be lost."""
 
     def on_copy(self, node: NodeId) -> None:
@@ -250,7 +250,7 @@ class Mesh:
             self._owner.on_up(node)
         else:
             logger.info("no link with %s any more: %s", node, end.sentence)
-            self._owner.on_down(node)
+            self._owner.on_down(node, end)
 
     # -- what links ask for
 

@@ -23,6 +23,7 @@ from typing import Any
 import uvloop
 
 from peers.core.entry import NO_EPOCH
+from peers.mesh.ends import End as LinkEnd
 from peers.mesh.frames import FrameWriter
 from peers.mesh.greeting import Greeting
 from peers.mesh.mesh import Mesh
@@ -82,7 +83,7 @@ class End:
     def on_up(self, _: str) -> None:
         self.up.set()
 
-    def on_down(self, _: str) -> None: ...
+    def on_down(self, _: str, end: LinkEnd) -> None: ...
 
     def on_copy(self, _: str) -> None: ...
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from peers.core.entry import Epoch
+from peers.mesh.ends import End
 from peers.mesh.frames import Frame, FrameReader, FrameWriter
 from peers.mesh.greeting import Greeting, Side
 from peers.mesh.mesh import Mesh
@@ -70,7 +71,7 @@ class Notes:
     def on_up(self, node: str) -> None:
         self.changes.append((node, True))
 
-    def on_down(self, node: str) -> None:
+    def on_down(self, node: str, end: End) -> None:
         self.changes.append((node, False))
 
     def on_copy(self, node: str) -> None:

@@ -119,6 +119,16 @@ def flapping_link(world: World, random: Random) -> None:
     flap(world.now)
 
 
+def broken_links(world: World, random: Random) -> None:
+    """Connections break at the other end, although nobody is gone: most often those with one."""
+    node = _leader_or_any(world, random)
+    for other in _some(world, random):
+        if other != node.id:
+            world.lose_link(other, node.id, random.randint(0, 50))
+            if random.random() < 0.5:
+                world.lose_link(node.id, other, random.randint(0, 50))
+
+
 def bad_network(world: World, random: Random) -> None:
     """Messages get lost, come twice, and overtake each other."""
     loss, doubled = random.choice([0.01, 0.1, 0.3]), random.choice([0, 0.1])
@@ -402,6 +412,7 @@ FAULTS: dict[str, Fault] = {
         chain,
         star,
         flapping_link,
+        broken_links,
         bad_network,
         slow_links,
         slow_votes,

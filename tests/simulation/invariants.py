@@ -91,6 +91,8 @@ class Invariants(Observer):
     def _has_all_committed(self, node: Node, term: int) -> None:
         entries = [entry for batch in node.disk.batches for entry in batch.entries]
         begins, committed = node.disk.base.position.index, self.histories.of(node).committed
+        if committed and committed[-1].term > term:
+            return  # its votes were long on the way: another leads by now, in a later term
         if begins > len(committed):
             raise Broken(3, f"{node.id} leads with a log that begins behind what is committed")
         for number, entry in enumerate(committed[begins:]):

@@ -67,6 +67,7 @@ class Run:
             snapshot_every=self.random.choice([None, 10, 60]),
             fsync_ms=FSYNC_MS[seed % 2] if (seed + seed // 4) % 4 == 0 else None,
             volatile=(seed + seed // 4) % 4 == 1,
+            tells_of_links=seed % 3 != 0,
             levels=Random(f"levels {seed}").choice([(1,), (1, 2), (2,)]),
             trace=trace,
         )

@@ -50,6 +50,7 @@ MET = {
     30293: "who had missed an epoch did not know the next one for a descendant of its own",
     50388: "who was removed, lost its log, and missed an epoch, was of no concern to the next one",
     60064: "a checkpoint named what nobody had any more, so everybody refused everything",
+    31186: "a leader was elected late, in a term that was over, and judged by what came after it",
     80025: "who had accepted an epoch did not hear that it was open, and was needed in it",
     80029: "a newcomer under an old name asked for a snapshot before anybody knew of its life",
     100161: "a leader that had just started gave its blank state, which was taken for another's",

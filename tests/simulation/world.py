@@ -14,7 +14,7 @@ from random import Random
 from peers import wire
 from peers.core.entry import NO_EPOCH, Epoch
 from peers.core.membership import NOBODY, Member, Membership, Role
-from peers.core.messages import Envelope
+from peers.core.messages import Envelope, Lost
 from peers.core.output import Promise
 from peers.core.timing import Bounds, Timing
 from tests.simulation.clocks import Clock
@@ -25,6 +25,7 @@ from tests.simulation.node import FIRST_LEVEL, Node
 
 EPOCH = Epoch(1, "e1")
 TICK_MS = 20
+LINKS_THAT_TELL = 0.8  # of those with a node that has gone
 TIMING = Timing(
     heartbeat_ms=50, election_timeout_ms=500, step_ms=80, settle_ms=2_000, cold_start_wait_ms=1_500
 )
@@ -46,6 +47,7 @@ class World:
         forming: bool = False,
         fsync_ms: int | None = None,
         volatile: bool = False,
+        tells_of_links: bool = False,
         levels: Sequence[int] = (FIRST_LEVEL,),
         trace: Callable[[str], None] | None = None,
     ) -> None:
@@ -60,6 +62,8 @@ class World:
         self._snapshot_every = snapshot_every
         self.fsync_ms = fsync_ms  # so often, if not with every write
         self._volatile = volatile
+        self._tells_of_links = tells_of_links  # that broke at the other end
+        self._links = Random(f"links {seed}")
         self.levels = levels  # the feature levels of the releases that nodes come with
         self._releases = Random(f"releases {seed}")
         self._calendar: list[tuple[int, int, Callable[[int], None]]] = []
@@ -228,9 +232,28 @@ class World:
         if node.up:
             self.counts.update(node.crash())
             self.counts["crashes"] += 1
+            if self._tells_of_links:
+                self._break_links(id)
         if lose_log:
             node.disk.lose_log(self.now)
             self.counts["logs lost"] += 1
+
+    def _break_links(self, id: str) -> None:
+        """Most of the others are told soon that a node is gone; or a moment after it is back."""
+        for other in sorted(self.nodes):
+            if other != id and self._links.random() < LINKS_THAT_TELL:
+                self.lose_link(other, id, self._links.randint(0, 30))
+
+    def lose_link(self, id: str, other: str, after_ms: int) -> None:
+        """A node is told that its link with another broke."""
+        node, life = self.nodes[id], self.nodes[id].life
+
+        def on_time(now: int) -> None:
+            if node.up and node.life == life:
+                self.counts["links lost"] += 1
+                node.hear(Lost(other), now)
+
+        self.after(after_ms, on_time)
 
     def restart(self, id: str) -> None:
         """Start a node again, from its disk."""

@@ -207,7 +207,10 @@ def answers_barriers_by_old_heartbeats() -> Iterator[None]:
         yield
 
 
-@planted("a new leader answers barriers before it knows what is committed", "slow_disk", "crash")
+@planted(
+    "a new leader answers barriers before it knows what is committed",
+    scenario="a_new_leader_that_is_asked_at_once",
+)
 def answers_barriers_too_early() -> Iterator[None]:
     with patch.object(Leading, "may_read", True):
         yield

@@ -11,7 +11,15 @@ from collections.abc import Callable
 
 import pytest
 
-from peers.core.messages import Append, AppendAnswer, Envelope, PreVoteAnswer, RecoverAnswer, Vote
+from peers.core.messages import (
+    Append,
+    AppendAnswer,
+    Envelope,
+    PreVoteAnswer,
+    Progress,
+    RecoverAnswer,
+    Vote,
+)
 from peers.core.outcomes import Ack, Settled
 from peers.core.output import Barrier
 from peers.errors import RefusedError
@@ -30,6 +38,40 @@ from tests.simulation.staging import (
     write,
 )
 from tests.simulation.world import World
+
+
+def a_new_leader_that_is_asked_at_once() -> World:
+    """`b` has x, and does not know that it is committed; `a`, which said so to a client, is gone.
+    Whoever asks `b` as of when to read is not told before an entry of its own term is committed,
+    although `c` has long said that it follows.
+    """
+    world = stage(3)
+    b, c = world.nodes["b"], world.nodes["c"]
+
+    def no_news(envelope: Envelope) -> int:
+        message = envelope.message
+        news = isinstance(message, Progress) or (
+            isinstance(message, Append) and not message.batches
+        )
+        return FOREVER_MS if news and envelope.sender.id == "a" else 0
+
+    world.hold = no_news
+    told = write(world, "a", "x")
+    assert world.run(1_000, told.answered)
+    assert told.result is not None
+    assert b.replica.state.commit < told.result["version"], "nobody has said so to it"
+    world.crash("a")
+    c.disk.slow_ms = 3_000
+    world.hold = None
+    assert world.run(5_000, lambda: b.replica.leads)
+    answers: list[Barrier] = []
+    b.barrier(answers.append, world.now)
+    world.run(1_000)
+    c.disk.slow_ms = 0
+    assert world.run(5_000, lambda: bool(answers))
+    (answer,) = answers
+    assert answer.index is None or answer.index >= told.result["version"]
+    return recover(world)
 
 
 def figure_8() -> World:
@@ -359,6 +401,7 @@ def the_whole_cluster_down_for_an_hour() -> World:
 
 
 LEADING: tuple[Callable[[], World], ...] = (
+    a_new_leader_that_is_asked_at_once,
     figure_8,
     isolated_leader_with_a_client,
     two_changes_of_leader_with_a_write_in_flight,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import pytest
 
+from tests.node.clusters import three
 from tests.running import CODECS, Talker, a_node, run, talking
 from tlru.engine.operations import Set, SetMany
+from tlru.node import Node
 from tlru.node.grouping import BYTES_MAX, ROWS_MAX, Group
 from tlru.wire.requests import OPS
 
@@ -138,6 +141,49 @@ def test_writes_of_a_connection_keep_their_order_whatever_they_are() -> None:
             assert (replies[4]["deleted"], replies[6]["deleted"]) == (1, 1)
             assert (await talker.ask("get", key="a"))["found"] is False
             assert (await talker.ask("get", key="z"))["ttl"] > 90
+
+    run(test())
+
+
+def test_a_touching_read_comes_behind_the_set_before_it() -> None:
+    async def test() -> None:
+        async with a_node() as node, talking(node) as talker:
+            _, touched = await asked(
+                talker,
+                {"op": "set", "key": "k", "value": 1},
+                {"op": "get", "key": "k", "touch": 50},
+            )
+            assert touched["value"] == 1
+            assert (await talker.ask("get", key="k"))["ttl"] > 40
+
+    run(test())
+
+
+@pytest.mark.parametrize("in_a_frame", [32, 70])
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_what_waits_for_room_is_taken_when_a_group_is_answered(nodes: int, in_a_frame: int) -> None:
+    """Answers at once, of a node alone, and later, where others have to hold the writes, too."""
+
+    async def ask_all(node: Node) -> None:
+        async with talking(node) as talker:
+            numbers = iter(range(3 * in_a_frame))
+            for _ in range(3):
+                part = list(islice(numbers, in_a_frame))
+                value = talker.value(1)
+                sets = [{"id": n, "op": "set", "key": f"k{n}", "value": value} for n in part]
+                await talker.send(*sets)
+            unanswered = set(range(3 * in_a_frame))
+            while unanswered:
+                unanswered.discard((await talker.receive()).get("id"))
+
+    async def test() -> None:
+        if nodes == 1:
+            async with a_node(in_flight=64) as node:
+                await ask_all(node)
+        else:
+            async with three(in_flight=64) as cluster:
+                for node in cluster.running.values():
+                    await ask_all(node)
 
     run(test())
 

@@ -176,7 +176,6 @@ class CacheService:
         if name == "set" and args.keys() <= PLAIN:
             self._group_set(args, asker, request)
             return
-        self._close_group()  # what came before it has its place before it
         operation = writes.operation(name, args)
         ack = writes.ack(name, args)
         timeout: int = args.get("timeout", TIMEOUT_MS)
@@ -248,6 +247,7 @@ class CacheService:
         self._writes.add(dot, Write(asker, request, Ack.QUORUM, deadline, read_now))
 
     def _propose(self, operation: Operation, ack: Ack, until: int, once: Once | None = None) -> Dot:
+        self._close_group()  # what came before it has its place before it
         self._check_room(writes.size_of(operation))
         try:
             return self.log.propose(encode(operation, once), ack, until)

@@ -113,7 +113,9 @@ class Session:
         finally:
             self._pumping = False
         self._write_out()
-        if self._room <= 0 and not self._full():
+        # Answers that came while the bound was met have made room for what is left.
+        left = self._room <= 0 or bool(self._frames) or self._messages is not None
+        if left and not self._full():
             self._set_reading(False)  # the others have their turn; then we go on
             self._wire.flush_later()
         else:
@@ -268,8 +270,8 @@ class Session:
             self._out_bytes += sum(map(len, part))
             if len(self._out) >= REPLIES_AT_ONCE:
                 self._write_out()
-        if self._out and not self._pumping:
-            self._wire.flush_later()
+        if not self._pumping:
+            self._wire.flush_later()  # also where all is written: there is room for more requests
 
     def refuse(self, request: int | None, error: errors.TlruError) -> None:
         """Tell that a request failed, unless it wanted no answer."""

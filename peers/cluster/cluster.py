@@ -68,6 +68,7 @@ class ClusterLog:
         self._outputs: list[Output] = []
         self._driving = False
         self._ticking = False  # a tick is owed at the end of this turn
+        self._gathering: asyncio.TimerHandle | None = None  # until what waits for more has to go
         self._admitted = False  # it was checked in this turn that operations may be taken
         self._barriers = Barriers()
         self._status = Look(self._look)
@@ -275,10 +276,14 @@ class ClusterLog:
             self.drive(output)
         if self.replica is not None:
             self.links.reach(self.mesh, self.replica)
-            if self.replica.gathers:
-                self._loop.call_later(GATHER_MS / 1000, self._touch)
+            if self._gathering is None and self.replica.gathers:
+                self._gathering = self._loop.call_later(GATHER_MS / 1000, self._go_on)
         if self._stopping and not self._leads_others():
             self._led_by_another.set()
+
+    def _go_on(self) -> None:
+        self._gathering = None
+        self._touch()
 
     def _tick_often(self) -> None:
         self._ticker = self._loop.call_later(TICK_S, self._tick_often)

@@ -120,10 +120,11 @@ def test_who_is_asked_to_leave_is_answered_until_it_does(tmp_path: Path) -> None
                 stopping = asyncio.create_task(n3.end(signal.SIGTERM))
                 while (await talker.receive()).get("push") != "goaway":
                     pass
-                await talker.send({"id": 99, "op": "set", "key": "a", "value": 1})
-                while (reply := await talker.receive()).get("id") != 99:
-                    pass
-                assert reply["error"]["code"] == "draining"
+                for number in range(100, 120):
+                    await talker.send({"id": number, "op": "set", "key": "a", "value": 1})
+                    while (reply := await talker.receive()).get("id") != number:
+                        pass
+                    assert reply["error"]["code"] == "draining"
             await stopping
 
     run(test())

@@ -113,7 +113,7 @@ HARMS = {
         "machines unplugged",
         "sessions begun anew",
     ),
-    (2, "upgrade", "take_back", "raise_level", "crash"): (
+    (25, "upgrade", "take_back", "raise_level", "crash"): (
         "levels raised",
         "logs torn",
         "notes of the time torn",

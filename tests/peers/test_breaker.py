@@ -89,6 +89,6 @@ def test_whatever_happens_an_open_one_tries_nothing_before_its_time(
                 assert breaker.circuit is Circuit.CLOSED
             else:
                 breaker.failed(now)
-        assert breaker.wait(now) <= 5
+        assert breaker.wait(now) <= 5 + 1e-9  # what is added and taken off again is not the same
         if breaker.circuit is Circuit.HALF_OPEN:
             assert trying, "a trial is under way, and its end will be told"

@@ -157,6 +157,7 @@ def test_one_sync_is_for_all_that_came_while_another_was_under_way(tmp_path: Pat
             await one.disk.written()
             files.syncs = 0
             files.gate.clear()
+            files.waiting.clear()  # it was set when the disk was opened
             one.append()
             await asyncio.to_thread(files.waiting.wait)
             one.append(99)

@@ -115,6 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         say.word(f"this is a defect of tlru {__version__}; please report it with the lines above")
         return Exit.DEFECT
+    finally:
+        say.let_go_of_streams()
 
 
 def _run(argv: list[str], session: Session) -> int:

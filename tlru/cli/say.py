@@ -79,6 +79,16 @@ def abandon_stdout() -> None:
     _point_nowhere(sys.stdout.fileno())
 
 
+def let_go_of_streams() -> None:
+    """Before the exit: what a terminal or a pipe that is gone did not take is dropped, else the
+    interpreter tries once more and ends with a status of its own."""
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            _point_nowhere(number)
+
+
 def _point_nowhere(number: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     if nowhere != number:

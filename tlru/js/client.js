@@ -2,8 +2,8 @@
 /** `connect`, and what it gives: a cache with the events of its link. */
 
 import { TlruEvent } from "./events.js";
-import { Exchange } from "./exchange.js";
 import { Face } from "./face.js";
+import { Lines } from "./lines.js";
 import { positionText } from "./results.js";
 import { settingsOf } from "./settings.js";
 
@@ -22,6 +22,7 @@ import { settingsOf } from "./settings.js";
 
 /** A cache, reached through whichever server is nearest and serves. */
 export class Cache extends Face {
+  #lines;
   #exchange;
   #events = new EventTarget();
   #told = "";
@@ -29,9 +30,10 @@ export class Cache extends Face {
 
   /** @param {import("./settings.js").Settings} settings */
   constructor(settings) {
-    const exchange = new Exchange(settings, () => this.#tellOfLink());
-    super(exchange, settings);
-    this.#exchange = exchange;
+    const lines = new Lines(settings, () => this.#tellOfLink());
+    super(lines, settings);
+    this.#lines = lines;
+    this.#exchange = lines.main;
   }
 
   /** How the link stands now. @returns {Link} */
@@ -88,7 +90,7 @@ export class Cache extends Face {
 
   /** End it: whoever still waits is told, and nothing is asked any more. */
   close() {
-    this.#exchange.close();
+    this.#lines.close();
   }
 
   /** Listeners hear of it after the turn in which it changed, and only of what has. */

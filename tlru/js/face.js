@@ -15,7 +15,6 @@ import * as results from "./results.js";
 import { subscribe } from "./subscribing.js";
 import { decode, encode } from "./values.js";
 
-/** @typedef {import("./exchange.js").Exchange} Exchange */
 /** @typedef {import("./patterns.js").Pattern} Pattern */
 /** @typedef {import("./requests.js").Reply} Reply */
 /** @typedef {import("./results.js").Change} Change */
@@ -52,17 +51,19 @@ const NODES_TIME_MAX_S = 3600;
 
 /** The part of a cache whose keys begin with a prefix. */
 export class Face {
+  #lines;
   #exchange;
   #prefix;
   #ttl;
   #timeout;
 
   /**
-   * @param {Exchange} exchange
+   * @param {import("./lines.js").Lines} lines
    * @param {{ prefix: string, ttl?: number | null, timeout: number }} part
    */
-  constructor(exchange, { prefix, ttl = null, timeout }) {
-    this.#exchange = exchange;
+  constructor(lines, { prefix, ttl = null, timeout }) {
+    this.#lines = lines;
+    this.#exchange = lines.main;
     this.#prefix = prefix;
     this.#ttl = ttl;
     this.#timeout = timeout;
@@ -74,7 +75,7 @@ export class Face {
    * @param {{ ttl?: number | null, timeout?: number }} [part]
    */
   at(prefix, { ttl = this.#ttl, timeout = this.#timeout } = {}) {
-    return new Face(this.#exchange, { prefix: this.#prefix + prefix, ttl, timeout });
+    return new Face(this.#lines, { prefix: this.#prefix + prefix, ttl, timeout });
   }
 
   // -- reading
@@ -336,7 +337,7 @@ export class Face {
    * @param {import("./subscribing.js").Subscribing} [how]
    */
   subscribe(pattern, listener, how = {}) {
-    return subscribe(this.#exchange, this.#prefix, pattern, listener, how);
+    return subscribe(this.#lines, this.#prefix, pattern, listener, how);
   }
 
   /**
@@ -346,7 +347,7 @@ export class Face {
    * @returns {Promise<Mirror>}
    */
   mirror(pattern, how = {}) {
-    return Mirror.open(this.#exchange, this.#prefix, pattern, how);
+    return Mirror.open(this.#lines, this.#prefix, pattern, how);
   }
 
   /**

@@ -31,7 +31,15 @@ import { fullJitter } from "./resilience.js";
  * @property {(error: TlruError) => void} ended nothing more will come
  */
 
-/** One subscription, as long as its listener wants it. */
+/**
+ * @typedef {object} FeedOptions
+ * @property {boolean} [snapshot]
+ * @property {boolean} [fold]
+ * @property {string} [send]
+ * @property {Position | null} [since]
+ */
+
+/** One subscription, as long as anybody listens to it. */
 export class Feed {
   /** From where it can be resumed; null where it must begin with a snapshot, or anew.
    * @type {Position | null} */
@@ -51,16 +59,44 @@ export class Feed {
   /** @type {"none" | "awaited" | "begun"} */
   #snapshot = "none";
 
+  /** @type {Listener[]} */
+  #listeners;
+
   /**
    * @param {Record<string, string>} selector one of `key`, `prefix`, `channel`, `channel_prefix`
-   * @param {{ snapshot?: boolean, fold?: boolean, send?: string, since?: Position | null }} options
+   * @param {FeedOptions} options
    * @param {Listener} listener
    */
   constructor(selector, options, listener) {
     this.selector = selector;
     this.options = options;
-    this.listener = listener;
+    this.#listeners = [listener];
     this.position = options.since ?? null;
+    /** What makes a subscription the same as another: one connection can have it once. */
+    this.identity = JSON.stringify([selector, options.send ?? "values"]);
+  }
+
+  /** Whether who asks for so much can listen to this one too: from now on, to whatever comes.
+   * @param {FeedOptions} options */
+  suits({ snapshot, fold = false, since }) {
+    const plain = !this.options.snapshot && !this.options.since && !snapshot && !since;
+    return plain && (this.options.fold ?? false) === fold;
+  }
+
+  /** @param {Listener} listener */
+  join(listener) {
+    this.#listeners = [...this.#listeners, listener];
+  }
+
+  /** Whether anybody still listens. @param {Listener} listener */
+  leave(listener) {
+    this.#listeners = this.#listeners.filter((each) => each !== listener);
+    return this.#listeners.length > 0;
+  }
+
+  /** @param {(listener: Listener) => void} act */
+  tell(act) {
+    for (const listener of this.#listeners) act(listener);
   }
 
   /** Whether what was told is as current as the node that tells it. */
@@ -89,11 +125,11 @@ export class Feed {
     this.attempts = 0;
     this.#epoch = connection.epoch;
     this.#snapshot = this.options.snapshot && !resumed ? "awaited" : "none";
-    // Where it resumes, `upto` is how far the node had come.
-    this.#goal = upto;
+    // Where it resumes, `upto` is no more than that; the node may have come farther.
+    this.#goal = resumed ? Math.max(upto, connection.pos) : upto;
     this.#seen = resumed && since ? since.pos : upto;
     if (!resumed && !since) this.#move(upto);
-    this.listener.stateChanged();
+    this.tell((each) => each.stateChanged());
   }
 
   /** The connection is gone, or listened to no more. */
@@ -101,7 +137,7 @@ export class Feed {
     if (this.source === null) return;
     this.source = null;
     this.#snapshot = "none";
-    this.listener.stateChanged();
+    this.tell((each) => each.stateChanged());
   }
 
   /** Forget the position: it is of another life of the cache. */
@@ -115,7 +151,7 @@ export class Feed {
     if (message.push === "events") this.#onEvents(message);
     else if (message.push === "snapshot") this.#onSnapshot(message);
     else if (message.push === "reset") this.#onReset(message);
-    if (this.live !== wasLive) this.listener.stateChanged();
+    if (this.live !== wasLive) this.tell((each) => each.stateChanged());
   }
 
   /** @param {Reply} message */
@@ -126,7 +162,7 @@ export class Feed {
       // Those of one version stand together; until the last of them, it has not all been told.
       const whole = events[at + 1]?.version !== event.version;
       this.#move(whole ? event.version : event.version - 1);
-      this.listener.event(event, this.position, this.#epoch);
+      this.tell((each) => each.event(event, this.position, this.#epoch));
     }
     this.#seen = Math.max(this.#seen, upto);
     this.#move(upto);
@@ -136,14 +172,15 @@ export class Feed {
   #onSnapshot({ items, upto, time, last }) {
     if (this.#snapshot !== "begun") {
       this.#snapshot = "begun";
-      this.listener.snapshotBegins();
+      this.tell((each) => each.snapshotBegins());
     }
-    for (const item of items) this.listener.snapshotItem(item, time, this.#epoch);
+    for (const item of items) this.tell((each) => each.snapshotItem(item, time, this.#epoch));
     if (!last) return;
     this.#snapshot = "none";
     this.#seen = Math.max(this.#seen, upto);
     this.#move(this.#seen);
-    if (this.position) this.listener.snapshotEnds(this.position);
+    const { position } = this;
+    if (position) this.tell((each) => each.snapshotEnds(position));
   }
 
   /** @param {Reply} message */
@@ -153,7 +190,7 @@ export class Feed {
     this.position = null;
     this.#snapshot = this.options.snapshot ? "awaited" : "none";
     this.#move(upto);
-    this.listener.reset(String(reason), { epoch, pos: upto });
+    this.tell((each) => each.reset(String(reason), { epoch, pos: upto }));
   }
 
   /** Everything up to here has been told; unless a snapshot is still missing parts.
@@ -167,6 +204,8 @@ export class Feed {
 export class Feeds {
   /** @type {Set<Feed>} */
   #feeds = new Set();
+  /** @type {Map<Request, string>} subscriptions that nobody wants any more, and are not answered yet */
+  #unwanted = new Map();
   #exchange;
 
   /** @param {import("./exchange.js").Exchange} exchange */
@@ -176,6 +215,14 @@ export class Feeds {
 
   get size() {
     return this.#feeds.size;
+  }
+
+  /** The subscription of this identity, or true where one is just being ended.
+   * @param {string} identity
+   * @returns {Feed | boolean} */
+  find(identity) {
+    for (const feed of this.#feeds) if (feed.identity === identity) return feed;
+    return [...this.#unwanted.values()].includes(identity);
   }
 
   /** Have it from now on. @param {Feed} feed */
@@ -188,14 +235,24 @@ export class Feeds {
 
   /** And no more. @param {Feed} feed */
   remove(feed) {
-    this.#feeds.delete(feed);
+    if (!this.#feeds.delete(feed)) return;
     feed.ended = true;
     clearTimeout(feed.timer);
+    this.#forgetAsked(feed);
     const { source } = feed;
     if (source === null) return;
     source.feeds.delete(feed.number);
     feed.source = null;
     this.#unsubscribe(source, feed.number);
+  }
+
+  /** @param {Feed} feed */
+  #forgetAsked(feed) {
+    const { asked } = feed;
+    feed.asked = null;
+    if (!asked) return;
+    if (asked.connection?.alive) this.#unwanted.set(asked, feed.identity);
+    else asked.tell(new Unavailable("nobody wants it any more")); // so it never leaves
   }
 
   /** @param {Connection} connection @param {number} number */
@@ -242,6 +299,7 @@ export class Feeds {
   /** @param {Connection} connection @param {Request} request @param {Reply} reply */
   answered(connection, request, reply) {
     if (reply.feed === undefined) return; // that was an `unsubscribe`
+    this.#unwanted.delete(request);
     const feed = this.#of(request);
     if (!feed || connection !== this.#exchange.connection) {
       this.#unsubscribe(connection, reply.feed);
@@ -254,12 +312,14 @@ export class Feeds {
 
   /** @param {Connection} connection @param {Request} request @param {TlruError} error */
   refused(connection, request, error) {
+    this.#unwanted.delete(request);
     const feed = this.#of(request);
     if (!feed) return;
     feed.asked = null;
     if (error.code === "wrong_epoch" && feed.position) {
+      const position = { epoch: connection.epoch, pos: connection.pos };
       feed.startAnew();
-      feed.listener.reset("epoch", { epoch: connection.epoch, pos: connection.pos });
+      feed.tell((each) => each.reset("epoch", position));
       this.#again(feed, 0);
     } else this.#refused(feed, error);
   }
@@ -279,6 +339,9 @@ export class Feeds {
 
   /** @param {Connection} connection */
   lost(connection) {
+    for (const request of this.#unwanted.keys()) {
+      if (!request.connection?.alive) this.#unwanted.delete(request);
+    }
     for (const feed of this.#feeds) if (feed.source === connection) feed.detached();
   }
 
@@ -298,7 +361,7 @@ export class Feeds {
       return;
     }
     this.remove(feed);
-    feed.listener.ended(error);
+    feed.tell((each) => each.ended(error));
   }
 
   /** @param {Feed} feed @param {number} delay seconds */
@@ -318,7 +381,7 @@ export class Feeds {
       clearTimeout(feed.timer);
       feed.ended = true;
       feed.detached();
-      feed.listener.ended(new Unavailable("this client has been closed"));
+      feed.tell((each) => each.ended(new Unavailable("this client has been closed")));
     }
   }
 }

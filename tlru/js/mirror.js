@@ -9,11 +9,12 @@
 
 import { BadRequest, Timeout, Unavailable } from "./errors.js";
 import { callSafely, TlruEvent } from "./events.js";
-import { Feed } from "./feeds.js";
 import { selector } from "./patterns.js";
 import { blank, change } from "./results.js";
 
 /** @typedef {import("./exchange.js").Exchange} Exchange */
+/** @typedef {import("./feeds.js").Feed} Feed */
+/** @typedef {import("./lines.js").Lines} Lines */
 /** @typedef {import("./requests.js").Reply} Reply */
 /** @typedef {import("./results.js").Change} Change */
 
@@ -43,21 +44,25 @@ export class Mirror extends EventTarget {
   #prefix;
   #exchange;
   #whenDown;
-  #feed;
+  #lines;
+  #wanted;
+  /** @type {Feed | null} */
+  #feed = null;
+  #listening = this.#listener();
   /** @type {(error?: Error) => void} */
   #whenFilled = () => {};
 
   /**
    * A mirror that is filled. It is `Mirror.open` and `cache.mirror`; there is no other way to one.
-   * @param {Exchange} exchange
+   * @param {Lines} lines
    * @param {string} prefix
    * @param {import("./patterns.js").Pattern} pattern
    * @param {Mirroring} how
    * @returns {Promise<Mirror>}
    */
-  static async open(exchange, prefix, pattern, how) {
+  static async open(lines, prefix, pattern, how) {
     const { timeout = FILLED_WITHIN_S } = how;
-    const mirror = new Mirror(exchange, prefix, pattern, how);
+    const mirror = new Mirror(lines, prefix, pattern, how);
     try {
       await mirror.#fill(timeout);
     } catch (error) {
@@ -68,12 +73,12 @@ export class Mirror extends EventTarget {
   }
 
   /**
-   * @param {Exchange} exchange
+   * @param {Lines} lines
    * @param {string} prefix
    * @param {import("./patterns.js").Pattern} pattern
    * @param {Mirroring} how
    */
-  constructor(exchange, prefix, pattern, { whenDown = "keep", onChange }) {
+  constructor(lines, prefix, pattern, { whenDown = "keep", onChange }) {
     super();
     const wanted = selector(pattern, prefix);
     if ("channel" in wanted || "channel_prefix" in wanted) {
@@ -82,7 +87,9 @@ export class Mirror extends EventTarget {
     if (!["keep", "empty", "throw"].includes(whenDown)) {
       throw new BadRequest("`whenDown` is keep, empty or throw");
     }
-    this.#exchange = exchange;
+    this.#lines = lines;
+    this.#exchange = lines.main;
+    this.#wanted = wanted;
     this.#prefix = prefix;
     this.#whenDown = whenDown;
     if (onChange) {
@@ -90,7 +97,6 @@ export class Mirror extends EventTarget {
         callSafely(onChange, /** @type {TlruEvent<Change>} */ (event).detail),
       );
     }
-    this.#feed = new Feed(wanted, { snapshot: true, fold: true }, this.#listener());
   }
 
   /** @param {number} timeout */
@@ -111,13 +117,16 @@ export class Mirror extends EventTarget {
         if (error) reject(error);
         else resolve(null);
       };
-      this.#exchange.feeds.add(this.#feed);
+      const options = { snapshot: true, fold: true };
+      const { feed, exchange } = this.#lines.listen(this.#wanted, options, this.#listening);
+      this.#feed = feed;
+      this.#exchange = exchange;
     });
   }
 
   /** Let it go: it is told of nothing more, and is not coherent any more. */
   close() {
-    this.#exchange.feeds.remove(this.#feed);
+    if (this.#feed) this.#lines.leave(this.#feed, this.#listening);
     this.#stateChanged();
   }
 
@@ -312,7 +321,8 @@ export class Mirror extends EventTarget {
   }
 
   #stateChanged() {
-    const coherent = this.#filled && this.#feed.live && !this.#feed.ended;
+    const feed = this.#feed;
+    const coherent = this.#filled && feed !== null && feed.live && !feed.ended;
     if (coherent === this.#coherent) return;
     this.#coherent = coherent;
     this.dispatchEvent(new TlruEvent("state", { coherent, error: this.#error }));

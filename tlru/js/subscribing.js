@@ -2,7 +2,6 @@
 /** Subscriptions as a program sees them: a function that is told of changes. */
 
 import { callSafely } from "./events.js";
-import { Feed } from "./feeds.js";
 import { selector } from "./patterns.js";
 import { blank, change, positionOf, positionText } from "./results.js";
 
@@ -25,35 +24,33 @@ import { blank, change, positionOf, positionText } from "./results.js";
 /** @typedef {(() => void) & Readonly<SubscriptionFacts>} Subscription */
 
 /**
- * @param {import("./exchange.js").Exchange} exchange
+ * @param {import("./lines.js").Lines} lines
  * @param {string} prefix
  * @param {import("./patterns.js").Pattern} pattern
  * @param {(change: Change) => unknown} listener
  * @param {Subscribing} how
  * @returns {Subscription}
  */
-export function subscribe(exchange, prefix, pattern, listener, { since, ...options }) {
+export function subscribe(lines, prefix, pattern, listener, { since, ...options }) {
   const own = (/** @type {string} */ key) => key.slice(prefix.length);
   const tell = (/** @type {Change} */ told) => callSafely(listener, told);
-  const feed = new Feed(
-    selector(pattern, prefix),
-    { ...options, since: positionOf(since) },
-    {
-      event: (event, position) =>
-        tell(change(event, { key: own(event.key), since: event.at, position })),
-      snapshotBegins() {},
-      snapshotItem: (item, time) =>
-        tell(change(item, { key: own(item.key), since: time, snapshot: true })),
-      snapshotEnds: (position) =>
-        tell({ ...blank("snapshot"), snapshot: true, position: positionText(position) }),
-      reset: (reason, position) =>
-        tell({ ...blank("reset"), reason, position: positionText(position) }),
-      stateChanged() {},
-      ended: (error) => tell({ ...blank("end"), error, reason: error.code }),
-    },
-  );
-  exchange.feeds.add(feed);
-  const stop = () => exchange.feeds.remove(feed);
+  /** @type {import("./feeds.js").Listener} */
+  const listening = {
+    event: (event, position) =>
+      tell(change(event, { key: own(event.key), since: event.at, position })),
+    snapshotBegins() {},
+    snapshotItem: (item, time) =>
+      tell(change(item, { key: own(item.key), since: time, snapshot: true })),
+    snapshotEnds: (position) =>
+      tell({ ...blank("snapshot"), snapshot: true, position: positionText(position) }),
+    reset: (reason, position) =>
+      tell({ ...blank("reset"), reason, position: positionText(position) }),
+    stateChanged() {},
+    ended: (error) => tell({ ...blank("end"), error, reason: error.code }),
+  };
+  const wanted = { ...options, since: positionOf(since) };
+  const { feed } = lines.listen(selector(pattern, prefix), wanted, listening);
+  const stop = () => lines.leave(feed, listening);
   return /** @type {Subscription} */ (
     Object.defineProperties(stop, {
       position: { get: () => positionText(feed.position) },

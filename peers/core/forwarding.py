@@ -99,8 +99,9 @@ class Forwarding:
 
     @property
     def gathers(self) -> bool:
-        """Whether something waits to be sent."""
-        return self._sent < self.sequence
+        """Whether something waits to be sent, and there is a leader to send it to."""
+        led = self.state.leader is not None
+        return led and bool(self._waiting) and self._sent < self.sequence
 
     def _next_part(self) -> tuple[Proposal, ...]:
         part: list[Proposal] = []
@@ -230,7 +231,11 @@ class Admission:
         self._ahead.clear()
 
     def let_in(self, origin: Origin, operations: Sequence[Proposal]) -> None:
-        """Take those that are next in the origin's sequence; pass over those that are there."""
+        """Take those that are next in the origin's sequence; pass over those that are there. Who
+        is out has no place any more that they could be next to: a leader that takes itself out
+        lets in nothing more of its own."""
+        if not self._state.membership.has(origin):
+            return
         for proposal in operations:
             dot = proposal.dot
             incarnation, last = self._place(origin)

@@ -44,6 +44,7 @@ class Forwarding:
         self._appended = 0  # it has said so
         self._again_at = self._sent_at = 0
         self._early = 0  # so many that wait want to hear of it when they are appended
+        self._in_doubt = 0  # up to this sequence all clients have been told something
         self._soonest: int | None = None  # nothing that waits is overdue before
         self._for_all: deque[tuple[int, Dot]] = deque()  # (index, dot): applied, not everywhere yet
 
@@ -195,6 +196,19 @@ class Forwarding:
             self.state.draft.settle.append((waiting.proposal.dot, Settled.UNKNOWN))
         self._sent = max(self._sent, through)
         self._appended = max(self._appended, through)
+
+    def say_unknown(self) -> None:
+        """It cannot be said soon what becomes of what waits: its clients hear that now. It waits
+        on, since only the log decides; and is told to nobody any more."""
+        if self._in_doubt == self.sequence:
+            return
+        self._in_doubt = self.sequence
+        for waiting in self._waiting:
+            if not waiting.told:
+                waiting.told = True
+                if waiting.ack is Ack.LEADER:
+                    self._early -= 1
+                self.state.draft.settle.append((waiting.proposal.dot, Settled.UNKNOWN))
 
     def give_up(self) -> None:
         """This node belongs no more: whether its operations were done it will not hear."""

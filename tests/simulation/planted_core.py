@@ -82,7 +82,9 @@ def refuses_what_is_handed() -> Iterator[None]:
         yield
 
 
-@planted("a leader is waited for although its process is known to be gone", scenario="links_that_break")
+@planted(
+    "a leader is waited for although its process is known to be gone", scenario="links_that_break"
+)
 def waits_for_a_leader_that_is_gone() -> Iterator[None]:
     with patch.object(Following, "on_lost", lambda self, node, now: False):
         yield

@@ -86,8 +86,15 @@ class Node:
 
     def _service(self, name: str) -> CacheService:
         settings = settings_of(self.config)
-        log, stale = self._log(name), self.config.stale_reads
-        return CacheService(name, log, self.limits, self.rates, settings, stale_reads=stale)
+        return CacheService(
+            name,
+            self._log(name),
+            self.limits,
+            self.rates,
+            settings,
+            stale_reads=self.config.stale_reads,
+            retained_bytes=self.config.retained_bytes,
+        )
 
     def _log(self, name: str) -> SingleLog | ClusterLog:
         config = self.config

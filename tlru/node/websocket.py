@@ -61,6 +61,11 @@ class WebSocketConnection(asyncio.Protocol):
         self._reads = True
         self.gone: asyncio.Future[None] = self._loop.create_future()
 
+    @property
+    def unsent(self) -> int:
+        """How many bytes the client has yet to take."""
+        return self._transport.get_write_buffer_size()
+
     # -- asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

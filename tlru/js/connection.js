@@ -2,9 +2,9 @@
 /**
  * One connection to a node: what was asked of it, and the replies that settle it.
  *
- * It decides when the other side is no longer believed alive. What happens to requests that it leaves
- * unanswered, and where the next connection goes, is its owner's business. Until it has one, what
- * comes is held.
+ * It decides when the other side is no longer believed alive. What happens to requests that it
+ * leaves unanswered, and where the next connection goes, is its owner's business. Until it has one,
+ * what comes is held.
  *
  * A request that was sent stays in `unanswered` until its reply has come or the connection is lost;
  * the owner hears of the loss exactly once, whatever ended it.
@@ -71,7 +71,9 @@ export class Connection {
   #owner = null;
   /** @type {Reply[]} */
   #held = [];
-  /** @type {{ number: number, resolve: (reply: Reply) => void, reject: (e: TlruError) => void } | null} */
+  /**
+   * @type {{ number: number, resolve(reply: Reply): void, reject(e: TlruError): void } | null}
+   */
   #hello = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -137,7 +139,10 @@ export class Connection {
     this.unanswered.set(request.number, request);
   }
 
-  /** From now on this is told what comes; and at once what has come already. @param {Owner} owner */
+  /**
+   * From now on this is told what comes; and at once what has come already.
+   * @param {Owner} owner
+   */
   adopt(owner) {
     this.#owner = owner;
     this.#pulse = new Pulse(this.#timing.pingAfter, this.#timing.pongWithin);
@@ -261,7 +266,9 @@ export class Connection {
   #closed(code, reason) {
     clearTimeout(this.#timer);
     const words = reason ? `: ${reason}` : "";
-    this.#lose(code, this.#problem || (code === ABNORMAL ? "it broke off, or cannot be reached" : `it closed (${code}${words})`));
+    const closed = `it closed (${code}${words})`;
+    const told = code === ABNORMAL ? "it broke off, or cannot be reached" : closed;
+    this.#lose(code, this.#problem || told);
   }
 
   /** @param {number} code @param {string} problem */

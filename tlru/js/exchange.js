@@ -2,12 +2,13 @@
 /**
  * What is asked and what is answered.
  *
- * It decides when requests leave and what becomes of those that get no reply. Which connection there
- * is, the keeper decides; what a message holds, the outbox; whether to ask again, `retrying.js`.
+ * It decides when requests leave and what becomes of those that get no reply. Which connection
+ * there is, the keeper decides; what a message holds, the outbox; whether to ask again,
+ * `retrying.js`.
  *
- * All that is asked in one turn (before the next microtask) leaves as one message. Every request ends
- * in exactly one way. An error never says more than is known: a write that has left may have been
- * done until the node says that it was not; what has never left was certainly not done.
+ * All that is asked in one turn (before the next microtask) leaves as one message. Every request
+ * ends in exactly one way. An error never says more than is known: a write that has left may have
+ * been done until the node says that it was not; what has never left was certainly not done.
  */
 
 import { USUAL_LIMITS } from "./connection.js";

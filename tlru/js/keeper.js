@@ -156,8 +156,8 @@ export class Keeper {
   // -- what others tell it
 
   /**
-   * Refuse a caller for whom waiting has no sense: once an outage has lasted for as long as a caller
-   * would wait, waiting again would only make the outage slow.
+   * Refuse a caller for whom waiting has no sense: once an outage has lasted for as long as a
+   * caller would wait, waiting again would only make the outage slow.
    * @param {number} patience
    */
   check(patience) {

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * What a client was asked to be: its servers, its patience and its bounds. Every time is in seconds,
- * as everywhere in the protocol.
+ * What a client was asked to be: its servers, its patience and its bounds. Every time is in
+ * seconds, as everywhere in the protocol.
  */
 
 import { BadRequest } from "./errors.js";
@@ -70,7 +70,7 @@ export const TIMING = Object.freeze({
 
 /**
  * The settings that options stand for; `BadRequest` says what of them makes no sense.
- * @param {string | Iterable<string | (Partial<Server> & { url: string })>} servers
+ * @param {string | Iterable<string | import("./server.js").Named>} servers
  * @param {Options} options
  * @returns {Settings}
  */

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,9 @@ def test_its_types_are_sound() -> None:
     """What the comments say of types is what the compiler finds."""
     equip()
     command = [node(), "node_modules/typescript/bin/tsc", "-p", "."]
-    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(
+        command, cwd=HERE, capture_output=True, text=True, timeout=90, check=False
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -54,6 +57,17 @@ def test_operations_on_a_node() -> None:
     run(test())
 
 
+def test_the_examples_of_its_page_do_what_they_say() -> None:
+    async def test() -> None:
+        page = (HERE.parents[1] / "docs" / "javascript.md").read_text()
+        examples = re.findall(r"^```js\n(.*?)^```$", page, re.M | re.S)
+        assert len(examples) == 4
+        async with a_node() as one:
+            await run_tests("docs.test.js", {"url": one.url, "examples": examples})
+
+    run(test())
+
+
 def test_subscriptions_on_a_node() -> None:
     async def test() -> None:
         async with a_node() as one:
@@ -69,8 +83,7 @@ def test_a_node_is_killed_under_it(tmp_path: Path) -> None:
         async with processes(tmp_path, "n1", "n2", "n3") as cluster:
             await cluster.until_alike()
             nodes = [
-                {"id": each.id, "url": each.url, "pid": each.pid}
-                for each in cluster.nodes.values()
+                {"id": each.id, "url": each.url, "pid": each.pid} for each in cluster.nodes.values()
             ]
             await run_tests("cluster.test.js", {"nodes": nodes})
 
@@ -129,7 +142,7 @@ console.log(lines.map((line) => encode(decode(JSON.parse(line)))).join("\\n"));
 
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 _NAMES = st.one_of(_TEXTS, _TEXTS.map(lambda text: "$" + text), st.just("__proto__"))
-_TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)).map(  # noqa: DTZ001
+_TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)).map(
     lambda each: each.replace(microsecond=each.microsecond // 1000 * 1000, tzinfo=UTC)
 )
 _LEAVES = st.one_of(
@@ -219,5 +232,3 @@ def test_equipping_is_done_once() -> None:
 def test_the_lock_file_names_no_registry() -> None:
     packages = json.loads((HERE / "package-lock.json").read_text())["packages"]
     assert all("resolved" not in each for each in packages.values())
-
-

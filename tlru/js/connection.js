@@ -145,8 +145,10 @@ export class Connection {
    */
   adopt(owner) {
     this.#owner = owner;
-    this.#pulse = new Pulse(this.#timing.pingAfter, this.#timing.pongWithin);
-    this.#look();
+    if (this.alive) {
+      this.#pulse = new Pulse(this.#timing.pingAfter, this.#timing.pongWithin);
+      this.#look();
+    }
     const held = this.#held;
     this.#held = [];
     for (const message of held) this.#take(message);

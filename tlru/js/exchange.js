@@ -45,8 +45,8 @@ export class Exchange {
   #turnOpen = false;
   /** @type {Map<Request, ReturnType<typeof setTimeout>>} those that will be asked again */
   #pausing = new Map();
-  /** @type {Set<Connection>} */
-  #retired = new Set();
+  /** @type {Map<Connection, ReturnType<typeof setTimeout>>} those that only answer what they owe */
+  #retired = new Map();
   #outbox;
   #retries;
 
@@ -184,6 +184,7 @@ export class Exchange {
   /** @param {Connection} connection */
   lost(connection) {
     if (connection === this.connection) this.connection = null;
+    clearTimeout(this.#retired.get(connection));
     this.#retired.delete(connection);
     if (connection.end.code === TOO_LARGE_MESSAGE) this.#outbox.split(connection.sentLargest);
     if (this.ended !== null) return;
@@ -268,9 +269,9 @@ export class Exchange {
   #retire(connection) {
     if (this.#retired.has(connection)) return;
     if (connection === this.connection) this.connection = null;
-    this.#retired.add(connection);
+    const patience = this.settings.timing.drain * 1000;
+    this.#retired.set(connection, setTimeout(() => connection.close(), patience));
     if (!connection.unanswered.size) connection.close();
-    else setTimeout(() => connection.close(), this.settings.timing.drain * 1000);
   }
 
   /** Seconds that the server in service takes to answer. @param {number} timeout */
@@ -339,7 +340,8 @@ export class Exchange {
     this.ended = problem;
     this.keeper.close();
     this.feeds.close();
-    const connections = [...this.#retired, ...(this.connection ? [this.connection] : [])];
+    const connections = [...this.#retired.keys(), ...(this.connection ? [this.connection] : [])];
+    for (const timer of this.#retired.values()) clearTimeout(timer);
     for (const connection of connections) {
       for (const request of connection.unanswered.values()) {
         const kind = request.isWrite ? UnknownOutcome : Unavailable;

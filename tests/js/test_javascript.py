@@ -18,6 +18,7 @@ from tests.integration.processes import processes
 from tests.js.running_node import HERE, equip, node, run_tests
 from tests.running import a_node, run
 from tlru import errors
+from tlru._version import __version__ as release
 from tlru.wire import strict_json, values
 
 CLIENT = HERE.parents[1] / "tlru" / "js"
@@ -39,6 +40,14 @@ def test_its_modules_are_small_and_import_nothing_from_elsewhere() -> None:
         assert lines[0] == "// @ts-check", file.name
         assert len(lines) <= 500, file.name
         assert max(map(len, lines)) <= 100, file.name
+
+
+def test_it_has_the_version_of_its_release() -> None:
+    package = json.loads((CLIENT / "package.json").read_text())
+    assert package["version"] == release
+    assert _said(f'console.log((await import("{CLIENT.as_uri()}/settings.js")).VERSION)') == (
+        f"{release}\n"
+    )
 
 
 def test_what_is_decided_without_a_connection() -> None:

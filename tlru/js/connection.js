@@ -63,6 +63,8 @@ export class Connection {
   heard = now();
   owesAWord = false; // something was sent, and nothing has been heard since
   sentLargest = 0;
+  /** Seconds from `hello` to its answer. @type {number | null} */
+  greetedIn = null;
   end = { code: ABNORMAL, problem: "the connection was closed" };
 
   /** @type {WebSocket} */
@@ -75,6 +77,7 @@ export class Connection {
    * @type {{ number: number, resolve(reply: Reply): void, reject(e: TlruError): void } | null}
    */
   #hello = null;
+  #greetedAt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** @type {Pulse | null} */
@@ -122,6 +125,7 @@ export class Connection {
         this.#drop();
       });
       this.#socket.addEventListener("open", () => {
+        this.#greetedAt = now();
         this.send([write({ id: number, op: "hello", ...who }), ...this.#written(others())]);
       });
     });
@@ -256,6 +260,7 @@ export class Connection {
     }
     if (typeof message.epoch !== "string") throw new TypeError("its hello names no epoch");
     this.epoch = message.epoch;
+    this.greetedIn = now() - this.#greetedAt;
     this.node = String(message.node ?? "");
     this.limits = limitsOf(message.limits);
     this.#note(message);

@@ -249,7 +249,8 @@ export class Exchange {
     this.session.enter(connection.epoch);
     this.session.saw(connection.epoch, connection.pos, connection.time, connection.heard);
     this.connection = connection;
-    this.roundTrip = this.keeper.servers.roundTrip(connection.url);
+    // What `hello` took is a way and back too, as long as nothing better is known.
+    this.roundTrip = this.keeper.servers.roundTrip(connection.url) ?? connection.greetedIn;
     this.#outbox.forgetFeeds();
     this.feeds.switchTo(connection);
     connection.adopt(this);

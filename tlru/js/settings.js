@@ -36,6 +36,9 @@ import { DEFAULT_CACHE, named } from "./server.js";
  * @property {Partial<typeof TIMING>} [timing]
  */
 
+/** Of this client: that of the release it belongs to. */
+export const VERSION = "0.1.0";
+
 /** How long things may take, in seconds. */
 export const TIMING = Object.freeze({
   open: 5, // name lookup, TCP, TLS, upgrade and hello together
@@ -99,7 +102,7 @@ export function settingsOf(servers, options) {
     zone,
     prefix,
     exactlyOnce,
-    name: options.name ?? "tlru-js",
+    name: options.name ?? `tlru-js/${VERSION}`,
     timing: { ...TIMING, ...options.timing },
   };
 }

@@ -67,8 +67,9 @@ class Encoding(Protocol[D_co]):
 class Sink(Protocol[D_contra]):
     """Where a reader's pushes go."""
 
-    stalled: bool
-    """It takes nothing more for now. Who changes that back wakes its readers."""
+    @property
+    def stalled(self) -> bool:
+        """Whether it takes nothing more for now. Who changes that back wakes its readers."""
 
     def deliver(self, data: D_contra) -> bool:
         """Take a push; whether it takes more."""

@@ -97,7 +97,8 @@ class Application(Protocol):
     def settle(self, dot: Dot, outcome: Settled) -> None:
         """Hear what became of an operation that this node proposed, beside being applied: before
         that, `APPENDED` to whom that is enough; after it, `HELD_BY_ALL`; and `NOT_DONE` or
-        `UNKNOWN` instead of it, where this node will not see it applied."""
+        `UNKNOWN` instead of it, where this node will not see it applied. A leader that hears no
+        majority any more says `UNKNOWN` too, of what may yet be applied: nobody is to wait on."""
 
     def capture(self) -> Snapshot:
         """Begin a snapshot at the last applied index."""

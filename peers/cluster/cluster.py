@@ -271,12 +271,13 @@ class ClusterLog:
         replica = self.replica
         if replica is None:
             return
-        output = replica.tick(boot_ms())
+        now = boot_ms()
+        output = replica.tick(now)
         if output is not NOTHING:
             self.drive(output)
         if self.replica is not None:
             self.links.reach(self.mesh, self.replica)
-            if self._gathering is None and self.replica.gathers:
+            if self._gathering is None and self.replica.gathers(now):
                 self._gathering = self._loop.call_later(GATHER_MS / 1000, self._go_on)
         if self._stopping and not self._leads_others():
             self._led_by_another.set()

@@ -146,7 +146,7 @@ class Election:
             state.enter_term(request.term)
         current = request.term == state.term
         granted = (
-            self._may_vote(now)
+            self._may_vote(now, handed=request.handed)
             and current
             and state.vote in (None, candidate)
             and request.last >= state.log.last
@@ -161,12 +161,14 @@ class Election:
         answer = VoteAnswer(state.term, granted, last, clock, error, state.resumed)
         state.draft.tell(candidate.id, answer)
 
-    def _may_vote(self, now: int) -> bool:
+    def _may_vote(self, now: int, *, handed: bool = False) -> bool:
         """A node that lacks what it promised to keep must not judge logs by its own. One that has
-        just started may have said to a leader, a moment ago, that it hears it."""
+        just started may have said to a leader, a moment ago, that it hears it. A leader that hands
+        its lead over is not harmed by that, whatever it was told: so does who started long ago."""
         state = self.state
         young = now - state.started < state.timing.election_timeout_ms
-        return state.takes_part and not (young and len(state.membership.voters) > 1)
+        waits = young and not handed and len(state.membership.voters) > 1
+        return state.takes_part and not waits
 
     def _end_to_be_taken(self) -> Position:
         """Where our log ends, as others may have it from us: nothing of one with holes."""

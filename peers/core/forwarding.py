@@ -44,6 +44,7 @@ class Forwarding:
         self._appended = 0  # it has said so
         self._again_at = self._sent_at = 0
         self._early = 0  # so many that wait want to hear of it when they are appended
+        self._in_doubt = 0  # up to this sequence all clients have been told something
         self._soonest: int | None = None  # nothing that waits is overdue before
         self._for_all: deque[tuple[int, Dot]] = deque()  # (index, dot): applied, not everywhere yet
 
@@ -99,8 +100,9 @@ class Forwarding:
 
     @property
     def gathers(self) -> bool:
-        """Whether something waits to be sent."""
-        return self._sent < self.sequence
+        """Whether something waits to be sent, and there is a leader to send it to."""
+        led = self.state.leader is not None
+        return led and bool(self._waiting) and self._sent < self.sequence
 
     def _next_part(self) -> tuple[Proposal, ...]:
         part: list[Proposal] = []
@@ -195,6 +197,19 @@ class Forwarding:
         self._sent = max(self._sent, through)
         self._appended = max(self._appended, through)
 
+    def say_unknown(self) -> None:
+        """It cannot be said soon what becomes of what waits: its clients hear that now. It waits
+        on, since only the log decides; and is told to nobody any more."""
+        if self._in_doubt == self.sequence:
+            return
+        self._in_doubt = self.sequence
+        for waiting in self._waiting:
+            if not waiting.told:
+                waiting.told = True
+                if waiting.ack is Ack.LEADER:
+                    self._early -= 1
+                self.state.draft.settle.append((waiting.proposal.dot, Settled.UNKNOWN))
+
     def give_up(self) -> None:
         """This node belongs no more: whether its operations were done it will not hear."""
         while self._waiting:
@@ -230,7 +245,11 @@ class Admission:
         self._ahead.clear()
 
     def let_in(self, origin: Origin, operations: Sequence[Proposal]) -> None:
-        """Take those that are next in the origin's sequence; pass over those that are there."""
+        """Take those that are next in the origin's sequence; pass over those that are there. Who
+        is out has no place any more that they could be next to: a leader that takes itself out
+        lets in nothing more of its own."""
+        if not self._state.membership.has(origin):
+            return
         for proposal in operations:
             dot = proposal.dot
             incarnation, last = self._place(origin)

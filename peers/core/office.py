@@ -105,6 +105,7 @@ class Office:
         self.leading.watch_transfer(now)
         if self.leading.is_suspended(now):
             self.leading.give_up_questions(now)
+            self._forwarding.say_unknown()
 
     def _answer_origins(self) -> None:
         state, admission = self.state, self.admission

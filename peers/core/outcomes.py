@@ -23,7 +23,7 @@ class Settled(enum.Enum):
     APPENDED = enum.auto()  # the leader has it (asked for by `Ack.LEADER`)
     HELD_BY_ALL = enum.auto()  # every voter holds it (asked for by `Ack.ALL`); applied before
     NOT_DONE = enum.auto()  # it never came in order: not done and never will be
-    UNKNOWN = enum.auto()  # it may have been done: its entry was passed over by a snapshot
+    UNKNOWN = enum.auto()  # it may have been done, or may be later: this node cannot say soon
 
 
 class NodeStatus(enum.StrEnum):

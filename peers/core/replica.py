@@ -87,7 +87,6 @@ from peers.errors import RefusedError
 Operation = tuple[bytes, int | None, Ack]
 """What a client wants done: its bytes, until when it may be, and when it is to be answered."""
 
-
 SEE_TO_MS = 5  # so often, among many writes, it is looked what is due by the time alone
 
 
@@ -321,10 +320,11 @@ class Replica:
         """Whether this node leads, for all that it knows."""
         return self.leading is not None
 
-    @property
-    def gathers(self) -> bool:
-        """Whether operations wait for more, or for a leader: a tick is due within `GATHER_MS`."""
-        return self.forwarding.gathers if self.leading is None else self.leading.has_gathered
+    def gathers(self, now: int) -> bool:
+        """Whether operations wait for more, not for a leader: a tick is due within `GATHER_MS`."""
+        if self.leading is not None:
+            return self.leading.has_gathered
+        return self.following.in_touch(now) and self.forwarding.gathers
 
     def agreed(self) -> Noted | None:
         """The newest digest that a majority noted at one checkpoint, as far as this node, where it

@@ -201,7 +201,9 @@ class State:
         self.intact = True
         self.noted = None
         self.commit, self.applied = max(self.commit, index), index
-        self.stored, self.agreed = max(self.stored, index), max(self.agreed, index)
+        # A log that began anew ends here, however much was stored of the one before.
+        self.stored = max(self.stored, index) if keeps_log else index
+        self.agreed = max(self.agreed, index)
         self.clock.at_least(base.at)
         self.draft.install = Install(number, base, keeps_log)
         self.draft.membership = Committed(index, self.log.membership_at(index)[1])

@@ -16,6 +16,11 @@ CAUGHT: dict[str, Caught] = {
     "votes_twice": Caught(3, "invariant 1"),
     "vote_not_kept": Caught("a_voter_remembers_its_vote", "invariant 1"),
     "votes_for_an_older_log": Caught(0, "invariant 3"),
+    "refuses_what_is_handed": Caught(
+        "a_lead_that_is_handed_over_right_after_the_founding", "the scenario"
+    ),
+    "waits_for_a_leader_that_is_gone": Caught("links_that_break", "the scenario"),
+    "stands_where_a_link_breaks": Caught("links_that_break", "the scenario"),
     "obeys_an_old_leader": Caught("a_late_append_of_an_old_leader", "invariant 3"),
     "believes_a_former_leader": Caught(5, "invariant 2"),
     "acknowledges_before_it_is_kept": Caught(0, "invariant 5"),
@@ -31,6 +36,7 @@ CAUGHT: dict[str, Caught] = {
     "answers_barriers_too_early": Caught("a_new_leader_that_is_asked_at_once", "the scenario"),
     "lets_operations_in_twice": Caught(0, "invariant 13"),
     "does_not_send_again": Caught(8, "invariant 13"),
+    "forgets_what_it_has_gathered": Caught(1, "invariant 13"),
     "refuses_after_the_dot": Caught(0, "invariant 13"),
     "forgets_that_a_life_has_ended": Caught(0, "the core's own check (IndexError)"),
     "counts_without_its_log": Caught(2, "invariant 3"),
@@ -45,6 +51,7 @@ CAUGHT: dict[str, Caught] = {
     "starts_its_time_anew": Caught("time_over_a_change_of_leader", "the scenario"),
     "forgets_the_time_between": Caught("the_whole_cluster_down_for_an_hour", "invariant 9"),
     "serves_while_suspended": Caught(1, "invariant 11"),
+    "leaves_them_waiting": Caught("isolated_leader_with_a_client", "the scenario"),
     "never_hands_back": Caught(1, "invariant 13"),
     "opens_before_all_have_accepted": Caught(
         "a_cold_start_that_one_does_not_accept", "the scenario"

@@ -13,7 +13,7 @@ from peers.core.entry import Origin, Position
 from peers.core.following import Following
 from peers.core.forwarding import Admission, Forwarding
 from peers.core.lives import Lives
-from peers.core.messages import Append, Envelope, Progress, Vote
+from peers.core.messages import Append, Envelope, Local, Lost, Progress, Vote
 from peers.core.output import NOTHING, Output
 from peers.core.recovery import Recovery
 from peers.core.replica import Replica
@@ -68,6 +68,38 @@ def votes_for_an_older_log() -> Iterator[None]:
         patch.object(Election, "on_vote", on_vote),
         patch.object(Election, "on_pre_vote", on_pre_vote),
     ):
+        yield
+
+
+@planted(
+    "who has just started refuses even the vote that its leader wants",
+    scenario="a_lead_that_is_handed_over_right_after_the_founding",
+)
+def refuses_what_is_handed() -> Iterator[None]:
+    honest = Election._may_vote
+
+    with patch.object(Election, "_may_vote", lambda self, now, handed=False: honest(self, now)):
+        yield
+
+
+@planted(
+    "a leader is waited for although its process is known to be gone", scenario="links_that_break"
+)
+def waits_for_a_leader_that_is_gone() -> Iterator[None]:
+    with patch.object(Following, "on_lost", lambda self, node, now: False):
+        yield
+
+
+@planted("who loses the link with its leader stands without asking", scenario="links_that_break")
+def stands_where_a_link_breaks() -> Iterator[None]:
+    honest = Replica.hear
+
+    def hear(self: Replica, local: Local, now: int) -> Output:
+        if isinstance(local, Lost) and local.node == self.state.leader:
+            self.election._stand(now, handed=False)
+        return honest(self, local, now)
+
+    with patch.object(Replica, "hear", hear):
         yield
 
 
@@ -235,6 +267,12 @@ def does_not_send_again() -> Iterator[None]:
         yield
 
 
+@planted("what only waits for more counts as let in no longer", "bad_network", "slow_links")
+def forgets_what_it_has_gathered() -> Iterator[None]:
+    with patch.object(Leading, "has_gathered", False):
+        yield
+
+
 @planted("the leader passes over an operation that it has no room for", "bad_network")
 def refuses_after_the_dot() -> Iterator[None]:
     honest = Admission.let_in
@@ -282,10 +320,10 @@ def counts_without_its_log() -> Iterator[None]:
 def votes_while_it_recovers() -> Iterator[None]:
     honest = Election._may_vote
 
-    def may_vote(self: Election, now: int) -> bool:
+    def may_vote(self: Election, now: int, **how: Any) -> bool:
         counts, self.state.counts = self.state.counts, True
         try:
-            return honest(self, now)
+            return honest(self, now, **how)
         finally:
             self.state.counts = counts
 
@@ -409,6 +447,15 @@ def forgets_the_time_between() -> Iterator[None]:
 @planted("a leader that hears nobody goes on serving", "isolate", "partition")
 def serves_while_suspended() -> Iterator[None]:
     with patch.object(Leading, "is_suspended", lambda self, now: False):
+        yield
+
+
+@planted(
+    "a suspended leader has those wait whose writes are in flight",
+    scenario="isolated_leader_with_a_client",
+)
+def leaves_them_waiting() -> Iterator[None]:
+    with patch.object(Forwarding, "say_unknown", lambda self: None):
         yield
 
 

@@ -34,6 +34,7 @@ def planted(
     """Enter a fault into the table."""
 
     def enter(plant: Callable[[], Iterator[None]]) -> Callable[[], Iterator[None]]:
+        assert plant.__name__ not in PLANTED, "of two under one name only one would be planted"
         manager = contextlib.contextmanager(plant)
         PLANTED[plant.__name__] = Planted(plant.__name__, what, manager, faults, nodes, scenario)
         return plant

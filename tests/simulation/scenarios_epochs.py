@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from peers.core.messages import Append, EpochPropose, Hello, Probe
+from peers.core.messages import Append, EpochPropose, HandOver, Hello, Probe
 from peers.core.outcomes import NodeStatus
 from tests.simulation.staging import (
     FOREVER_MS,
@@ -57,6 +57,23 @@ def a_founder_that_fails_at_once() -> World:
     world.restart("a")
     assert world.run(10_000, lambda: all_active(world) and at_rest(world))
     assert len(epochs(world)) == 1
+    return recover(world)
+
+
+def a_lead_that_is_handed_over_right_after_the_founding() -> World:
+    """Everybody has just started, and votes for nobody; but for whom its leader wants it votes. So
+    the lead goes where it is to go, and there is no election."""
+    world = World(1, 3, timing=STAGED, bounds=SINGLE, forming=True)
+    assert world.run(5_000, lambda: leads(world, "a"))
+    assert world.run(200, lambda: at_rest(world))
+    a, c = world.nodes["a"], world.nodes["c"]
+    term, began = a.replica.state.term, world.now
+    a.hear(HandOver("c"), world.now)
+    young = [n.clock.read(world.now) - n.replica.state.started for n in world.nodes.values()]
+    assert max(young) < STAGED.election_timeout_ms // 2
+    assert world.run(STAGED.election_timeout_ms // 2, lambda: leads(world, "c")), "at once"
+    assert c.replica.state.term == term + 1
+    assert world.now - began < 100
     return recover(world)
 
 
@@ -222,6 +239,7 @@ EPOCHS: tuple[Callable[[], World], ...] = (
     a_fresh_cluster,
     a_founder_that_fails_at_once,
     a_founder_that_is_late,
+    a_lead_that_is_handed_over_right_after_the_founding,
     a_full_power_cut,
     a_cold_start_that_one_does_not_accept,
     a_leader_that_was_taking_itself_out,

@@ -26,6 +26,7 @@ from peers.errors import RefusedError
 from tests.simulation.staging import (
     FOREVER_MS,
     HOUR_MS,
+    STAGED,
     apart,
     at_rest,
     holds,
@@ -127,13 +128,15 @@ def len_log(world: World, id: str) -> int:
 
 def isolated_leader_with_a_client() -> World:
     """What a leader takes while it does not know yet that it is alone is not lost in silence: its
-    client hears in the end that it was done or not, and it is done once at the most. Once it knows,
-    it refuses."""
+    client hears after an election timeout that this is not known, and it is done once at the most.
+    Once it knows, it refuses."""
     world = stage(3)
     apart(world, "a", "bc")
     told = write(world, "a", "x")
+    assert world.run(STAGED.election_timeout_ms + 50, lambda: bool(told.settled))
     assert world.run(5_000, lambda: leads(world, "b"))
     assert not told.answered()
+    assert told.settled == [Settled.UNKNOWN], "once"
     with pytest.raises(RefusedError, match="isolated"):
         write(world, "a", "y")
     other = write(world, "b", "x")
@@ -362,6 +365,23 @@ def a_read_as_of_now_at_a_leader_that_was() -> World:
     return recover(world)
 
 
+def links_that_break() -> World:
+    """Who hears that the link with its leader broke asks the others at once. As long as they hear
+    the leader nobody is unseated by that; where it is gone another leads in a moment."""
+    world = stage(3)
+    term = world.nodes["a"].replica.state.term
+    world.lose_link("b", "a", 0)
+    world.run(1_000)
+    assert world.counts["links lost"] == 1
+    assert leads(world, "a"), "it is heard by the others"
+    assert world.nodes["b"].replica.state.term == term
+    world.crash("a")
+    for id in "bc":
+        world.lose_link(id, "a", 5)
+    assert world.run(STAGED.election_timeout_ms // 2, lambda: leads(world, "b"))
+    return recover(world)
+
+
 def time_over_a_change_of_leader() -> World:
     """The time goes on where the one who led had it, give or take what its voters may be behind."""
     world = stage(3)
@@ -415,6 +435,7 @@ LEADING: tuple[Callable[[], World], ...] = (
     a_recovery_that_is_interrupted,
     an_answer_to_an_earlier_life,
     a_read_as_of_now_at_a_leader_that_was,
+    links_that_break,
     time_over_a_change_of_leader,
     the_whole_cluster_down_for_an_hour,
 )

@@ -52,6 +52,11 @@ class State:
         entries.move_to_end(key)
         return item
 
+    def look(self, key: str, now: int) -> Item | None:
+        """The user's item under `key` if it is alive at `now`; that does not count as a use."""
+        item = self._entries.get(key)
+        return None if item is None or over(item, now) or is_reserved(key) else item
+
     def scan(self, prefix: str, after: str | None, now: int) -> Iterator[tuple[str, Item]]:
         """The users' living items from `after` on, in the order of their keys."""
         entries = self._entries

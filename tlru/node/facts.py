@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # The least that a client may ask for as its largest message; below it a push could not be split.
 MAX_BYTES_MIN = 1_024
 
-FEATURES = ("once", "locks", "unchanged", "rev", "command")
+FEATURES = ("once", "locks", "unchanged", "rev", "command", "feeds", "fold")
 
 # Without authentication everybody may do everything: one prefix, the empty one, of each right.
 EVERYTHING: dict[str, Any] = {
@@ -195,7 +195,7 @@ def hello(node: Node, session: Session, args: dict[str, Any]) -> dict[str, Any]:
         "limits": session.limits.to_wire(),
         "features": list(FEATURES),
         "may": EVERYTHING,
-        "retained": {"entries": 0, "seconds": 0},
+        "retained": service.feeds.retained(service.log.now()),
         "time": service.log.now(),
     }
 

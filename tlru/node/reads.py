@@ -14,13 +14,13 @@ from typing import Any
 from peers.errors import RefusedError
 from peers.ordered_log import OrderedLog
 from tlru import errors
-from tlru.engine.items import Item
 from tlru.engine.machine import Machine
 from tlru.node.asker import Asker
 from tlru.node.pending import Read, Reads, may_wait
 from tlru.node.rates import Rates
 from tlru.wire.fields import Min
 from tlru.wire.limits import Limits
+from tlru.wire.pushes import shown_item
 from tlru.wire.requests import TIMEOUT_MS
 
 Args = dict[str, Any]
@@ -188,7 +188,7 @@ class ReadDesk:
             self._rates.misses += 1
             return {"found": False}
         self._rates.hits += 1
-        return _shown(item, now, {"found": True})
+        return shown_item(item, now, {"found": True})
 
     def _get_many(self, args: Args, now: int) -> Fields:
         size, values = 0, []
@@ -215,18 +215,5 @@ class ReadDesk:
                 size += len(item.value) + ITEM_OVERHEAD_BYTES
             if page and (len(page) == limit or size > bytes_max):
                 return {"items" if with_values else "keys": page, "more": True}
-            page.append(_shown(item, now, {"key": key}) if with_values else key)
+            page.append(shown_item(item, now, {"key": key}) if with_values else key)
         return {"items" if with_values else "keys": page}
-
-
-def _shown(item: Item, now: int, fields: Fields) -> Fields:
-    fields["value"] = item.value
-    fields["version"] = item.version
-    fields["at"] = item.at
-    if item.expires is not None:
-        fields["ttl"] = (item.expires - now) / 1000
-    if item.rev is not None:
-        fields["rev"] = item.rev
-    if item.mime is not None:
-        fields["mime"] = item.mime
-    return fields

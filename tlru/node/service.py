@@ -29,10 +29,12 @@ from tlru.engine.snapshot import Capture, Loader, SnapshotError
 from tlru.node import writes
 from tlru.node.asker import Asker
 from tlru.node.duties import EXPIRE_EVERY_MS, Duties
+from tlru.node.feeds import RETAINED_BYTES, FeedDesk, Subscriber
 from tlru.node.grouping import PLAIN, Group
 from tlru.node.pending import Write, Writes, may_wait
 from tlru.node.rates import Rates
 from tlru.node.reads import ReadDesk
+from tlru.wire.fields import Min
 from tlru.wire.limits import Limits
 from tlru.wire.requests import TIMEOUT_MS, Op
 
@@ -56,6 +58,7 @@ class CacheService:
         settings: dict[str, Any] | None = None,
         *,
         stale_reads: bool = False,
+        retained_bytes: int = RETAINED_BYTES,
     ) -> None:
         self.name = name
         self.log = log
@@ -71,6 +74,7 @@ class CacheService:
         self._on_events: list[Callable[[Sequence[Event]], None]] = []
         self._on_epoch: list[Callable[[], None]] = []
         self._take_up(Machine())
+        self.feeds = FeedDesk(self.machine, limits, retained_bytes, lambda: str(self.log.epoch))
         self._ticker: asyncio.TimerHandle | None = None
 
     def _take_up(self, machine: Machine) -> None:
@@ -105,12 +109,13 @@ class CacheService:
 
     def go_by(self, limits: Limits) -> None:
         """Judge by other limits from now on."""
-        self.limits = self.reads.limits = limits
+        self.limits = self.reads.limits = self.feeds.limits = limits
 
     async def stop(self) -> None:
         """Stop the log; whoever still waits is told that the outcome is not known."""
         if self._ticker is not None:
             self._ticker.cancel()
+        self.feeds.stop()
         await self.log.stop()
         self.send_away()
 
@@ -162,10 +167,14 @@ class CacheService:
         any_will_do = self.stale_reads and status in STALE and args.get("read") == "any"
         behind = self.log.behind_ms() if any_will_do and not op.writes else None
         if behind is None or "touch" in args:
-            raise errors.Unavailable(
-                f"this node is {status}", code=str(status), servers=self.elsewhere()
-            )
+            raise self._not_serving()
         return behind / 1000
+
+    def _not_serving(self) -> errors.Unavailable:
+        status = self.log.node_status
+        return errors.Unavailable(
+            f"this node is {status}", code=str(status), servers=self.elsewhere()
+        )
 
     def flush(self) -> None:
         """Whoever asks has asked all that there is at the moment: it leaves now."""
@@ -307,6 +316,7 @@ class CacheService:
             else:
                 self._answer(dot, write, result)
         if applied.events:
+            self.feeds.applied(applied.events)
             for listener in self._on_events:
                 listener(applied.events)
         self.reads.applied()
@@ -370,8 +380,39 @@ class CacheService:
         """Go on with another machine: whoever waits to read from this one asks again."""
         self.reads.refuse_all(errors.Unavailable("the node replaces its state", code="syncing"))
         self._take_up(machine)
+        self.feeds.take_up(machine)
 
     # -- for those who watch
+
+    def subscribe(self, args: Args, subscriber: Subscriber, request: int | None) -> None:
+        """Have events sent, from where the subscriber was, once the node has come as far."""
+        self.rates.ops["subscribe"] += 1
+        try:
+            if self.draining:
+                raise errors.Unavailable("the node is about to stop", code="draining")
+            if self.log.node_status is not NodeStatus.ACTIVE:
+                raise self._not_serving()
+            since: Min | None = args.get("since")
+            if since is None or since.epoch != str(self.log.epoch):
+                subscriber.reply(request, self.feeds.subscribe(args, subscriber))
+            else:
+                self.reads.after(
+                    since,
+                    args,
+                    subscriber,
+                    request,
+                    lambda: subscriber.reply(request, self.feeds.subscribe(args, subscriber)),
+                )
+        except errors.TlruError as error:
+            subscriber.refuse(request, error)
+
+    def unsubscribe(self, args: Args, subscriber: Subscriber, request: int | None) -> None:
+        """Have events sent no more."""
+        self.rates.ops["unsubscribe"] += 1
+        try:
+            subscriber.reply(request, self.feeds.unsubscribe(args, subscriber))
+        except errors.TlruError as error:
+            subscriber.refuse(request, error)
 
     def on_epoch(self, listener: Callable[[], None]) -> None:
         """Call `listener` when another life of the log has begun."""

@@ -18,9 +18,11 @@ from typing import Any, Protocol
 
 from peers.core.entry import Dot
 from tlru import errors
+from tlru.engine.feeds import Reader
 from tlru.node import commands
 from tlru.node.service import CacheService
 from tlru.wire.codec import Codec, FramingError, Message
+from tlru.wire.pushes import Push
 from tlru.wire.requests import OPS, checked, request_id
 
 logger = logging.getLogger(__name__)
@@ -47,6 +49,9 @@ class Wire(Protocol):
 
     def write(self, messages: list[bytes]) -> None:
         """Send encoded messages, joined as the codec joins them."""
+
+    def write_push(self, push: Push) -> None:
+        """Send what others are sent too."""
 
     def close(self, code: int, reason: str) -> None:
         """End the connection."""
@@ -82,7 +87,8 @@ class Session:
         self._out_bytes = 0
         self._pumping = False
         self._room = 0  # requests that may still be taken in this turn
-        self._stalled = False  # the client does not read
+        self.feeds: dict[int, Reader[Push]] = {}
+        self.stalled = False  # the client does not read
         self._reading = True
         self._ended = False
         self._later: set[asyncio.Task[None]] = set()  # answers that wait for other nodes
@@ -129,15 +135,16 @@ class Session:
                 return False
             self._room -= 1
             self._take(message)
-        return self._out_bytes >= OUT_BYTES_MAX and not self._stalled
+        return self._out_bytes >= OUT_BYTES_MAX and not self.stalled
 
     def stall(self, stalled: bool) -> None:
         """The client has stopped reading, or reads again."""
-        self._stalled = stalled
+        self.stalled = stalled
         if stalled:
             self._set_reading(False)  # also its pings stay unread, whose answers would pile up
         else:
             self.pump()
+            self.service.feeds.wake(self)
 
     def end(self) -> None:
         """The connection is gone."""
@@ -150,6 +157,8 @@ class Session:
                 task.cancel()
             self._note_idle()
             self.service.forget(self)
+            self.service.feeds.forget(self)
+            self.stalled = True  # nothing more is written
 
     @property
     def idle(self) -> bool:
@@ -170,7 +179,7 @@ class Session:
 
     def _full(self) -> bool:
         return (
-            self._stalled
+            self.stalled
             or self._out_bytes >= OUT_BYTES_MAX
             or len(self._unanswered) >= self.limits.in_flight
         )
@@ -227,7 +236,11 @@ class Session:
             raise errors.UnknownOp(f"there is no operation {str(name)[:40]!r}")
         args = checked(op, message, self.codec.reading)
         node_op = self._node_ops.get(op.name)
-        if node_op is None:
+        if op.name == "subscribe":
+            self.service.subscribe(args, self, request)
+        elif op.name == "unsubscribe":
+            self.service.unsubscribe(args, self, request)
+        elif node_op is None:
             self.service.handle(op, args, self, request)
         else:
             answer = node_op(self, args)
@@ -290,6 +303,13 @@ class Session:
     def push(self, message: Message) -> None:
         """Tell the client something that it did not ask for."""
         self._say(message)
+
+    def deliver(self, push: Push) -> bool:
+        """Write what a feed's readers are given: the same bytes to each. What was said before goes
+        before it, the answer to `subscribe` above all."""
+        self._write_out()
+        self._wire.write_push(push)
+        return not self.stalled
 
     def _say(self, message: Message) -> None:
         if self._ended:

@@ -24,6 +24,7 @@ from tlru.errors import BadRequest, Forbidden, Overloaded, TlruError, Unavailabl
 from tlru.node.session import Session
 from tlru.wire import codec as codecs
 from tlru.wire import frames, strict_json
+from tlru.wire.pushes import Push
 
 if TYPE_CHECKING:
     from tlru.node.server import Node
@@ -35,7 +36,7 @@ logging.getLogger("tlru.websockets").setLevel(logging.WARNING)
 BYTES_A_TURN = 64 << 10  # of one connection in one turn of the loop; then it rests
 CLOSE_S = 2.0  # how long a client may take to close its side before the connection is cut
 SILENT_PINGS_MAX = 2
-WRITE_BUFFER_BYTES = 64 << 10  # unread replies beyond this stop the session taking requests
+WRITE_BUFFER_BYTES = 32 << 10  # what is unread beyond this stops the session taking requests
 
 
 class WebSocketConnection(asyncio.Protocol):
@@ -115,7 +116,8 @@ class WebSocketConnection(asyncio.Protocol):
             self.session.stall(True)
 
     def resume_writing(self) -> None:
-        """The client reads again."""
+        """The client reads again. That is a sign of life, too: nothing of it was read meanwhile."""
+        self._heard = self._loop.time()
         if self.session is not None:
             self.session.stall(False)
 
@@ -214,6 +216,15 @@ class WebSocketConnection(asyncio.Protocol):
             self._send()  # what the protocol says by itself, the handshake above all, goes first
             parts = [frames.frame(message, self._first) for message in messages]
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def write_push(self, push: Push) -> None:
+        """Send a push, framed once for all who get it: frames of a node carry no mask."""
+        if self._protocol.state is State.OPEN:
+            self._send()
+            frame = push.frames.get(False)
+            if frame is None:
+                frame = push.frames[False] = frames.frame(push.message, self._first)
+            self._transport.write(frame)
 
     def close(self, code: int, reason: str) -> None:
         """Say goodbye, after all that was said; cut it if the client does not answer."""

@@ -25,6 +25,10 @@ Message = dict[Any, Any]
 
 _SHORT_MAP, _SHORT_MAP_MAX = 0x80, 15  # the head of a map of so many fields at most is one byte
 
+# The parts of a push of events between which its numbers stand.
+_EVENTS_HEAD = b"\x84" + b"".join(map(msgpack.packb, ("push", "events", "feed")))
+_UPTO, _EVENTS, _LIST = msgpack.packb("upto"), msgpack.packb("events"), b"\xdd"
+
 
 class FramingError(Exception):
     """The connection cannot be read any further."""
@@ -50,6 +54,9 @@ class Codec(Protocol):
 
     def encode_alike(self, ids: Sequence[int], fields: Message) -> list[bytes]:
         """A message for each id, and in all of them the same fields, which are encoded once."""
+
+    def encode_events(self, feed: int, upto: int, events: Sequence[bytes]) -> bytes:
+        """A push of events that are encoded already."""
 
 
 class MsgpackCodec:
@@ -99,6 +106,14 @@ class MsgpackCodec:
         head = bytes((_SHORT_MAP | len(fields) + 1,)) + pack("id")
         return [head + pack(id) + rest for id in ids]
 
+    def encode_events(self, feed: int, upto: int, events: Sequence[bytes]) -> bytes:
+        """A map of which the last member is the list."""
+        pack, count = self.encode, len(events)
+        size = (
+            b"%c%b" % (0xDC, count.to_bytes(2)) if count <= 0xFFFF else b"\xdd" + count.to_bytes(4)
+        )
+        return b"".join((_EVENTS_HEAD, pack(feed), _UPTO, pack(upto), _EVENTS, size, *events))
+
 
 def _take_bin(found: Any) -> bytes:
     if type(found) is not bytes:
@@ -142,6 +157,11 @@ class JsonCodec:
         """The same object with one more member before the others."""
         rest = self.encode(fields)[1:]
         return [b'{"id":%d,%b' % (id, rest) for id in ids]
+
+    def encode_events(self, feed: int, upto: int, events: Sequence[bytes]) -> bytes:
+        """An object of which the last member is the list."""
+        head = b'{"push":"events","feed":%d,"upto":%d,"events":[' % (feed, upto)
+        return b"%b%b]}" % (head, b",".join(events))
 
 
 def _show_value(found: Any) -> Any:

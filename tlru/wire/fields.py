@@ -252,6 +252,24 @@ def minimum(found: Any, name: str, reading: Reading) -> Min:
     )
 
 
+def pattern(found: Any, name: str, reading: Reading) -> str:
+    """The shorthand of what is to be watched: a key or channel, and a character at either end."""
+    if not isinstance(found, str) or not found:
+        raise _bad(name, found, "text such as price:EUR, price:*, * or #news")
+    _check_text(found, name, reading.limits.key_bytes + 2)
+    return found
+
+
+def since(found: Any, name: str, reading: Reading) -> Min:
+    """A position with its epoch, to go on from."""
+    if not isinstance(found, dict):
+        raise _bad(name, found, "an object of epoch and pos")
+    _only(found, name, required=("epoch", "pos"), optional=())
+    if not isinstance(found["epoch"], str):
+        raise _bad(f"{name}.epoch", found["epoch"], "text")
+    return Min(natural(found["pos"], f"{name}.pos", reading), found["epoch"])
+
+
 def once(found: Any, name: str, reading: Reading) -> Once:
     """A client's own name for a write."""
     if not isinstance(found, dict):

@@ -59,6 +59,9 @@ _WRITE = {
     "once": Field(fields.once),
 }
 
+# What `subscribe` may watch is said by one of these.
+WATCHED = ("key", "prefix", "channel", "channel_prefix", "pattern")
+
 OPS: dict[str, Op] = {
     op.name: op
     for op in (
@@ -146,6 +149,22 @@ OPS: dict[str, Op] = {
             {"channel": _required(fields.key), "value": _VALUE, **_WRITE},
             writes=True,
         ),
+        Op(
+            "subscribe",
+            "Sends what changes: each event, in order, once; from a position on, if it is given.",
+            {
+                "key": Field(fields.key),
+                "prefix": Field(fields.prefix),
+                "channel": Field(fields.key),
+                "channel_prefix": Field(fields.prefix),
+                "pattern": Field(fields.pattern),
+                "send": Field(fields.choice("values", "keys")),
+                "snapshot": Field(fields.flag),
+                "fold": Field(fields.flag),
+                "since": Field(fields.since),
+            },
+        ),
+        Op("unsubscribe", "Ends a feed.", {"feed": _required(fields.natural)}),
         Op(
             "lock",
             "Takes a lock, or waits for its turn.",

@@ -107,6 +107,8 @@ def test_both_subprotocols_have_every_operation() -> None:
 
 
 # What brings each operation to an answer, and some to a refusal.
+LONG_AGO = {"epoch": "1-00000000", "pos": 1}
+
 EXCHANGES: list[dict[str, Any]] = [
     {"op": "hello", "client": "test"},
     {"op": "set", "key": "a", "value": 1, "ttl": 60, "rev": 1, "mime": "x/y"},
@@ -124,6 +126,9 @@ EXCHANGES: list[dict[str, Any]] = [
     {"op": "scan", "values": True},
     {"op": "scan"},
     {"op": "publish", "channel": "c", "value": 1},
+    {"op": "subscribe", "pattern": "a"},
+    {"op": "subscribe"},
+    {"op": "unsubscribe", "feed": 1},
     {"op": "lock", "name": "l", "ttl": 60},
     {"op": "lock", "name": "l", "ttl": 60},
     {"op": "renew", "name": "l", "fence": 1, "ttl": 60},
@@ -191,5 +196,39 @@ def test_a_goaway_is_as_it_is_described() -> None:
             payload = _resolved(DOCUMENT["components"]["messages"]["GoawayJson"]["payload"])
             OAS31Validator(payload).validate(push)
             assert_described(payload, push)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_what_is_pushed_on_a_feed_is_as_it_is_described(codec: str) -> None:
+    name = asyncapi.SUBPROTOCOLS[codec][0].capitalize()
+
+    async def scenario() -> None:
+        async with a_node() as node, talking(node, codec) as client:
+            one = client.value(1)
+            asked: tuple[dict[str, Any], ...] = (
+                {"op": "set", "key": "a", "value": one, "ttl": 60, "rev": 1, "mime": "x/y"},
+                {"op": "subscribe", "pattern": "*", "snapshot": True, "since": LONG_AGO},
+                {"op": "subscribe", "pattern": "#*"},
+                {"op": "set", "key": "b", "value": one, "ttl": 60, "rev": 1, "mime": "x/y"},
+                {"op": "touch", "key": "b", "ttl": 9},
+                {"op": "delete", "key": "b"},
+                {"op": "publish", "channel": "c", "value": one},
+                {"op": "clear"},
+            )
+            for number, each in enumerate(asked):
+                await client.send({**each, "id": number})
+            seen: set[str] = set()
+            while not seen >= {"reset", "snapshot", "set", "touch", "delete", "message", "clear"}:
+                push = _as_text(await client.receive())
+                if "push" not in push:
+                    assert push["ok"], push
+                    continue
+                seen |= {push["push"], *(each["type"] for each in push.get("events", ()))}
+                told = DOCUMENT["components"]["messages"][f"{push['push'].capitalize()}{name}"]
+                payload = _resolved(told["payload"])
+                OAS31Validator(payload).validate(push)
+                assert_described(payload, push)
 
     run(scenario())

@@ -70,7 +70,9 @@ def _queried(path: str, method: str) -> set[str]:
 
 
 def _concrete(path: str) -> str:
-    return path.replace("{key}", "a").replace("{channel}", "c").replace("{id}", "n1")
+    for name, place in {"key": "a", "channel": "c", "id": "n1", "file": "tlru.js"}.items():
+        path = path.replace(f"{{{name}}}", place)
+    return path
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
@@ -131,7 +133,7 @@ _WANTED = {
 def test_what_a_path_names_is_described(path: str, method: str) -> None:
     parameters = document()["paths"][path][method].get("parameters", ())
     named = {f"{{{each['name']}}}" for each in parameters if each["in"] == "path"}
-    assert named == {part for part in ("{key}", "{channel}", "{id}") if part in path}
+    assert named == {part for part in ("{key}", "{channel}", "{id}", "{file}") if part in path}
 
 
 def test_every_operation_may_fail_as_the_protocol_says() -> None:

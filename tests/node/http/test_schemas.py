@@ -61,6 +61,13 @@ TAKEN: dict[str, list[Any]] = {
     "limit": [1, 5],
     "by": [-NUMBER_MAX, 0],
     "fence": [0],
+    "feed": [0],
+    "channel_prefix": ["", "x" * 8],
+    "pattern": ["a", "*", "#" + "x" * 8 + "*"],
+    "send": ["values", "keys"],
+    "snapshot": [True],
+    "fold": [False],
+    "since": [{"epoch": "1-a", "pos": 0}],
 }
 
 _scalars = (
@@ -153,7 +160,7 @@ def test_no_schema_stands_for_a_check_that_no_operation_has() -> None:
 def test_a_request_of_samples_is_as_described_and_as_checked(op: str) -> None:
     schema = REQUESTS.of_op(OPS[op])
     required = {name: TAKEN[name][0] for name in OPS[op].required}
-    if op == "delete":
+    if op in ("delete", "subscribe"):
         required["key"] = "a"
     checked(OPS[op], required, READING)
     resolved = {

@@ -25,6 +25,7 @@ _PLACES = {
     "metrics": "/metrics",
     "openapi": "/openapi.json",
     "asyncapi": "/asyncapi.json",
+    "javascript": "/tlru.js",
     "websocket": "/ws",
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from tlru._version import __version__
+from tlru.node.http.push_schemas import PUSHES
 from tlru.node.http.replies import replies, reply
 from tlru.node.http.schemas import (
     ERROR,
@@ -18,7 +19,6 @@ from tlru.node.http.schemas import (
     TEXT,
     Schema,
     described,
-    listed,
     or_null,
     record,
     ref,
@@ -42,15 +42,6 @@ _FRAMING = {
     "msgpack": "Binary messages; each holds one or more msgpack maps, one after another.",
 }
 
-_GOAWAY = record(
-    {
-        "push": {"const": "goaway"},
-        "reason": TEXT,
-        "within": described({"type": "number"}, "Leave at a random moment of so many seconds."),
-        "servers": listed({"type": "object"}),
-    }
-)
-
 
 def _in(schema: Any, name: str) -> Any:
     """A schema with its references led to the schemas of one subprotocol."""
@@ -68,7 +59,8 @@ def _in(schema: Any, name: str) -> Any:
 
 def _schemas(limits: Limits, name: str, value: Schema) -> dict[str, Schema]:
     """The schemas of one subprotocol, each named for it."""
-    plain = {"Value": value, "Error": ERROR, "Goaway": _GOAWAY, **replies()}
+    pushes = {push: schema for push, (_, schema) in PUSHES.items()}
+    plain = {"Value": value, "Error": ERROR, **pushes, **replies()}
     plain |= {
         asked: {**schema, "properties": {**schema["properties"], "id": or_null(_ID)}}
         for asked, schema in requests(limits).items()
@@ -86,7 +78,7 @@ def _messages(name: str, content_type: str) -> dict[str, Any]:
     refused = record({"id": or_null(_ID), "ok": {"const": False}, "error": ref("Error")})
     payloads: dict[str, tuple[str, Schema]] = {
         "Refusal": ("A request failed; `id` is null where it could not be read.", refused),
-        "Goaway": ("The node is about to stop.", ref("Goaway")),
+        **{push: (says, ref(push)) for push, (says, _) in PUSHES.items()},
     }
     for op in OPS.values():
         payloads[request_name(op.name)] = (op.doc, ref(request_name(op.name)))
@@ -97,7 +89,9 @@ def _messages(name: str, content_type: str) -> dict[str, Any]:
             "summary": summary,
             "contentType": content_type,
             "payload": _in(payload, name),
-            **({"correlationId": {"location": "$message.payload#/id"}} if one != "Goaway" else {}),
+            **(
+                {"correlationId": {"location": "$message.payload#/id"}} if one not in PUSHES else {}
+            ),
         }
         for one, (summary, payload) in payloads.items()
     }
@@ -140,12 +134,13 @@ def _operations(name: str) -> dict[str, Any]:
                 "messages": [of_channel(reply_name(op.name)), of_channel("Refusal")],
             },
         }
-    found[f"goaway{end}"] = {
-        "action": "send",
-        "channel": {"$ref": f"#/channels/{name}"},
-        "summary": "The node is about to stop: connect elsewhere.",
-        "messages": [of_channel("Goaway")],
-    }
+    for push, (says, _) in PUSHES.items():
+        found[f"{push.lower()}{end}"] = {
+            "action": "send",
+            "channel": {"$ref": f"#/channels/{name}"},
+            "summary": says,
+            "messages": [of_channel(push)],
+        }
     return found
 
 

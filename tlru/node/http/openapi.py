@@ -65,6 +65,7 @@ class _Paths:
             **self._of_the_node(),
             **member_paths(),
             **self._of_the_process(),
+            **_of_the_client(),
         }
 
     # -- the plain old forms
@@ -228,6 +229,40 @@ class _Paths:
                 )
             },
         }
+
+
+def _of_the_client() -> dict[str, Any]:
+    tagged = {"ETag": {"description": "Which content it is.", "schema": TEXT}}
+    answers = {
+        "200": {
+            "description": "The module.",
+            "headers": tagged,
+            "content": {"text/javascript": {"schema": TEXT}},
+        },
+        "304": answer("You have it already.", headers=tagged),
+    }
+    held = parts.header("IfNoneMatch")
+
+    return {
+        "/tlru.js": {
+            "get": operation(
+                "client",
+                "The JavaScript client, as a module to import.",
+                "about",
+                answers,
+                parameters=[held],
+            )
+        },
+        "/js/{file}": {
+            "get": operation(
+                "clientModule",
+                "One of the modules that it consists of.",
+                "about",
+                {**answers, "404": parts.problem("It has no such module.")},
+                parameters=[place("file", "The module's name.", TEXT), held],
+            )
+        },
+    }
 
 
 def _components(limits: Limits) -> dict[str, Any]:

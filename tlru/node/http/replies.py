@@ -28,16 +28,16 @@ _VERSION = described(NATURAL, "The index of the entry that made this write or la
 _LEFT = described(NUMBER, "Seconds of life left; absent where there is no end to it.")
 _OBJECT: Schema = {"type": "object"}
 
-_ITEM = {"value": VALUE, "version": _VERSION, "at": described(NATURAL, "When it was last set.")}
-_ITEM_MAY = {"ttl": _LEFT, "rev": REV, "mime": TEXT}
+ITEM = {"value": VALUE, "version": _VERSION, "at": described(NATURAL, "When it was last set.")}
+ITEM_MAY = {"ttl": _LEFT, "rev": REV, "mime": TEXT}
 
 # What is there, where a write was not applied.
 _THERE = {"value": VALUE, "rev": REV}
 
-_FOUND = record({"found": FLAG}, **_ITEM, **_ITEM_MAY)
-_LISTED = record({"key": TEXT, **_ITEM}, **_ITEM_MAY)
+_FOUND = record({"found": FLAG}, **ITEM, **ITEM_MAY)
+_LISTED = record({"key": TEXT, **ITEM}, **ITEM_MAY)
 
-_SERVER = record(
+SERVER = record(
     {
         "url": TEXT,
         "id": TEXT,
@@ -160,7 +160,7 @@ REPLIES: dict[str, Schema] = {
             "pos": _POS,
             "status": TEXT,
             "leader": or_null(TEXT),
-            "servers": listed(_SERVER),
+            "servers": listed(SERVER),
             "limits": {"type": "object", "additionalProperties": NUMBER},
             "features": listed(TEXT),
             "may": _OBJECT,
@@ -168,7 +168,7 @@ REPLIES: dict[str, Schema] = {
             "time": _TIME,
         }
     ),
-    "get": _at({"found": FLAG}, **_ITEM, **_ITEM_MAY),
+    "get": _at({"found": FLAG}, **ITEM, **ITEM_MAY),
     "get_many": _at({"values": listed(_FOUND)}),
     "set": _after_write(applied=FLAG, version=_VERSION, old=VALUE, **_THERE),
     "set_many": _after_write(applied=FLAG, version=_VERSION, key=TEXT, **_THERE),
@@ -178,6 +178,14 @@ REPLIES: dict[str, Schema] = {
     "clear": _after_write(deleted=NATURAL, version=_VERSION),
     "scan": _at({}, keys=listed(TEXT), items=listed(_LISTED), more=FLAG),
     "publish": _after_write(version=_VERSION),
+    "subscribe": record(
+        {
+            "feed": described(NATURAL, "The feed's number, on this connection only."),
+            "upto": described(NATURAL, "The position that it goes on from."),
+            "resumed": described(FLAG, "Whether it goes on from `since`."),
+        }
+    ),
+    "unsubscribe": record({}),
     "lock": _after_write(held=FLAG, fence=NATURAL, ttl=NUMBER),
     "unlock": _after_write(released=FLAG),
     "renew": _after_write(held=FLAG, ttl=NUMBER),

@@ -5,7 +5,7 @@ The description (`openapi.py`) is written against this table, and a test compare
 
 from __future__ import annotations
 
-from tlru.node.http import admin, batch, descriptions, keys, members, metrics, old_forms
+from tlru.node.http import admin, batch, descriptions, keys, members, metrics, old_forms, scripts
 from tlru.node.http.routing import Route, Table
 
 _STATUS = {"GET": admin.status}
@@ -47,5 +47,7 @@ ROUTES = Table(
         Route("/metrics", {"GET": metrics.metrics}),
         Route("/openapi.json", {"GET": descriptions.openapi_json}),
         Route("/asyncapi.json", {"GET": descriptions.asyncapi_json}),
+        Route("/tlru.js", {"GET": scripts.entry}),
+        Route("/js/{file}", {"GET": scripts.module}),
     )
 )

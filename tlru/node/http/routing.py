@@ -1,9 +1,9 @@
 """Which route a path and a method lead to.
 
 Pure. Paths are compared as they came, undecoded: an encoded slash never becomes one that separates.
-What a path names (`{key}`, `{channel}`) is all the rest of it, slashes too; an `{id}` ends at a
-slash. Where two templates fit, the one that stands first and has the method is meant, so that a key
-may end in `/incr` for every method but the one that means it.
+What a path names (`{key}`, `{channel}`) is all the rest of it, slashes too; an `{id}` or a `{file}`
+end at a slash. Where two templates fit, the one that stands first and has the method is meant, so
+that a key may end in `/incr` for every method but the one that means it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tlru.wire.strict_json import shown
 
 Handler = Callable[[Request], Awaitable[Answer]]
 
-_PARTS = {"{key}": "(.*)", "{channel}": "(.*)", "{id}": "([^/]*)"}
+_PARTS = {"{key}": "(.*)", "{channel}": "(.*)", "{id}": "([^/]*)", "{file}": "([^/]*)"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from tlru.wire.limits import (
     TTL_S_MIN,
     Limits,
 )
-from tlru.wire.requests import OPS, Field, Op
+from tlru.wire.requests import OPS, WATCHED, Field, Op
 
 Schema = dict[str, Any]
 
@@ -36,10 +36,11 @@ INTEGER: Schema = {"type": "integer", "minimum": -NUMBER_MAX, "maximum": NUMBER_
 NATURAL: Schema = {"type": "integer", "minimum": 0, "maximum": NUMBER_MAX}
 VALUE: Schema = {"$ref": "#/components/schemas/Value"}
 
-# The words of the two fields that take one of several.
+# The words of the fields that take one of several.
 CHOICES: dict[str, tuple[str, ...]] = {
     "read": ("local", "linear", "any"),
     "ack": ("none", "leader", "quorum", "all"),
+    "send": ("values", "keys"),
 }
 
 JSON_VALUE: Schema = {
@@ -98,6 +99,7 @@ CONDITION: Schema = {
 MINIMUM: Schema = {
     "oneOf": [NATURAL, closed(record({"pos": NATURAL}, epoch=or_null(TEXT), time=or_null(NATURAL)))]
 }
+SINCE: Schema = closed(record({"epoch": TEXT, "pos": NATURAL}))
 ONCE: Schema = closed(
     record(
         {
@@ -166,6 +168,11 @@ def of_checks(limits: Limits) -> dict[Check, Schema]:
         fields.token: TEXT,
         fields.minimum: MINIMUM,
         fields.once: ONCE,
+        fields.since: SINCE,
+        fields.pattern: described(
+            {"type": "string", "minLength": 1, "maxLength": limits.key_bytes + 2},
+            "`price:EUR`, `price:*`, `*` for all keys; `#news`, `#news:*`, `#*` for channels.",
+        ),
         fields.rows: described(listed(row, **many), "No key may stand twice."),
     }
 
@@ -195,6 +202,8 @@ class Requests:
         schema = described(record(required, **optional), op.doc)
         if op.name == "delete":
             schema["oneOf"] = [{"required": ["key"]}, {"required": ["keys"]}]
+        if op.name == "subscribe":
+            schema["oneOf"] = [{"required": [name]} for name in WATCHED]
         return schema
 
 

@@ -1,0 +1,217 @@
+"""Subscriptions of one cache on this node: the shell of `engine/feeds.py`.
+
+This module decides when: what a turn of the loop has brought leaves at its end, readers that are
+behind have a little of every turn, and a feed on which nothing happens says now and then how far it
+has come. It knows the requests and the encodings; what a reader gets is decided in the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Protocol
+
+from tlru import errors
+from tlru.engine.events import Event
+from tlru.engine.feeds import Feeds, Reader, Since, Sink
+from tlru.engine.machine import Machine
+from tlru.engine.patterns import Kind, Pattern
+from tlru.node.asker import Asker
+from tlru.wire.codec import Codec
+from tlru.wire.limits import Limits
+from tlru.wire.pushes import EventEncoder, Push, PushEncoding
+from tlru.wire.requests import WATCHED
+
+Args = dict[str, Any]
+Fields = dict[str, Any]
+
+MARK_TICK_S = 1.0
+RETAINED_BYTES = 64 << 20
+
+# A frame of events. Of a client that has stopped reading the node holds what its transport's buffer
+# takes and one of these.
+FRAME_BYTES = 32 << 10
+
+
+class Subscriber(Asker, Sink[Push], Protocol):
+    """A connection that can be told of events."""
+
+    feeds: dict[int, Reader[Push]]
+    """What it has subscribed to, by the numbers of the feeds."""
+
+    codec: Codec
+    limits: Limits
+    push_bytes: int
+
+
+class FeedDesk:
+    """Answers `subscribe` and `unsubscribe`, and keeps the feeds going."""
+
+    def __init__(
+        self, machine: Machine, limits: Limits, retained_bytes: int, epoch: Callable[[], str]
+    ) -> None:
+        self.limits = limits
+        self._machine = machine
+        self._epoch = epoch
+        self.feeds: Feeds[Push] = Feeds(machine, retained_bytes)
+        self._encoders: dict[tuple[str, bool], EventEncoder] = {}
+        self._flushing = False
+        self._serving = False
+        self._marks: asyncio.TimerHandle | None = None
+
+    # -- what happens
+
+    def applied(self, events: Sequence[Event]) -> None:
+        """Events, in order; whoever watches is told at the end of this turn of the loop."""
+        self.feeds.extend(events)
+        if self.feeds.feeds and not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        self._tell()
+        self._serve_later()
+
+    def _tell(self) -> None:
+        self.feeds.flush(self._machine.index)
+        for encoder in self._encoders.values():
+            encoder.forget()
+
+    def take_up(self, machine: Machine) -> None:
+        """The state was replaced as a whole."""
+        self._machine = machine
+        self.feeds.begin_anew(machine, machine.index)
+        self._serve_later()
+
+    # -- those that are behind
+
+    def _serve_later(self) -> None:
+        if self.feeds.ready and not self._serving:
+            self._serving = True
+            asyncio.get_running_loop().call_soon(self._serve)
+
+    def _serve(self) -> None:
+        self._serving = False
+        self._tell()
+        self.feeds.serve()
+        for encoder in self._encoders.values():
+            encoder.forget()
+        self._serve_later()
+
+    def wake(self, subscriber: Subscriber) -> None:
+        """A connection takes more again."""
+        for reader in subscriber.feeds.values():
+            self.feeds.wake(reader)
+        self._serve_later()
+
+    def forget(self, subscriber: Subscriber) -> None:
+        """A connection is gone."""
+        for reader in subscriber.feeds.values():
+            self.feeds.unsubscribe(reader)
+        subscriber.feeds.clear()
+
+    # -- requests
+
+    def subscribe(self, args: Args, subscriber: Subscriber) -> Fields:
+        """A new feed for a connection. The reply is written before anything of the feed."""
+        pattern = pattern_of(args)
+        since = args.get("since")
+        if len(subscriber.feeds) >= subscriber.limits.feeds:
+            raise errors.TooLarge(
+                f"a connection may have {subscriber.limits.feeds} feeds; unsubscribe from one, "
+                "or subscribe to a prefix"
+            )
+        values = args.get("send", "values") == "values"
+        name = (subscriber.codec.name, values, min(subscriber.push_bytes, FRAME_BYTES))
+        self._refuse_twice(pattern, name, subscriber)
+        self._tell()
+        reader, resumed = self.feeds.subscribe(
+            pattern,
+            name,
+            lambda: self._encoding(subscriber.codec, *name[1:]),
+            subscriber,
+            since=None if since is None else Since(since.pos, since.epoch == self._epoch()),
+            snapshot=args.get("snapshot", False),
+            fold=args.get("fold", False),
+        )
+        subscriber.feeds[reader.feed.number] = reader
+        self._serve_later()
+        if self._marks is None:
+            self._mark_later()
+        return {"feed": reader.feed.number, "upto": reader.upto, "resumed": resumed}
+
+    def _encoding(self, codec: Codec, values: bool, bytes_max: int) -> PushEncoding:
+        encoder = self._encoders.get((codec.name, values))
+        if encoder is None:
+            encoder = self._encoders[codec.name, values] = EventEncoder(codec, values=values)
+        return PushEncoding(encoder, bytes_max, self._epoch)
+
+    def _refuse_twice(self, pattern: Pattern, name: Hashable, subscriber: Subscriber) -> None:
+        feed = self.feeds.feeds.get((pattern, name))
+        if feed is not None and feed.number in subscriber.feeds:
+            raise errors.AlreadySubscribed(
+                f"this connection has subscribed to {str(pattern)!r} already: feed {feed.number}"
+            )
+
+    def unsubscribe(self, args: Args, subscriber: Subscriber) -> Fields:
+        """Nothing of the feed comes any more."""
+        reader = subscriber.feeds.pop(args["feed"], None)
+        if reader is None:
+            raise errors.BadRequest(f"this connection has no feed {args['feed']}")
+        self.feeds.unsubscribe(reader)
+        return {}
+
+    # -- quiet feeds
+
+    def _mark_later(self) -> None:
+        tick = min(MARK_TICK_S, self.limits.mark_s / 2)
+        self._marks = asyncio.get_running_loop().call_later(tick, self._mark, tick)
+
+    def _mark(self, tick: float) -> None:
+        """Each feed that has said nothing for long says how far it has come."""
+        self._tell()
+        for feed in list(self.feeds.feeds.values()):
+            feed.quiet += tick
+            if feed.quiet > self.limits.mark_s - tick:
+                self.feeds.mark(feed)
+        if self.feeds.feeds:
+            self._mark_later()
+        else:
+            self._marks = None
+
+    def stop(self) -> None:
+        """No timer is left."""
+        if self._marks is not None:
+            self._marks.cancel()
+            self._marks = None
+
+    # -- figures
+
+    def retained(self, now: int) -> Fields:
+        """How far back a reader can resume."""
+        window = self.feeds.retained
+        oldest = window.events[0].at if window.events else now
+        return {
+            "entries": max(0, self._machine.index - window.base),
+            "seconds": round(max(0, now - oldest) / 1000, 3),
+        }
+
+
+_BY_FIELD = {kind.value: kind for kind in Kind}
+
+
+def pattern_of(args: Args) -> Pattern:
+    """What is to be watched, said in exactly one way. BadRequest else."""
+    said = [name for name in WATCHED if name in args]
+    if len(said) != 1:
+        raise errors.BadRequest(
+            f"one of {', '.join(WATCHED)} says what to watch, not {len(said)} of them"
+        )
+    (name,) = said
+    if name != "pattern":
+        return Pattern(_BY_FIELD[name], args[name])
+    pattern = Pattern.parse(args[name])
+    if pattern.kind.whole and not pattern.text:
+        raise errors.BadRequest("`pattern` names an empty key or channel; `*` and `#*` mean all")
+    return pattern

@@ -1,0 +1,66 @@
+"""`/tlru.js` and the modules beside it: the JavaScript client, as this release has it.
+
+What is served is a table of files that are read when this module is; a request names one of them or
+gets nothing, so no path that a stranger writes reaches a disk.
+
+`/tlru.js` hands on what `/js/tlru.js` exports, by a relative address, so that it also works behind
+a proxy that puts a path before it. A browser asks whether what it holds is still current: else
+modules of two releases could come together in one page.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Final, NamedTuple
+
+import xxhash
+
+from tlru.node.http import conditions
+from tlru.node.http.answers import Answer
+from tlru.node.http.problems import NotFound
+from tlru.node.http.request import Request
+from tlru.wire.strict_json import shown
+
+JAVASCRIPT: Final = "text/javascript; charset=utf-8"
+
+
+class _Script(NamedTuple):
+    body: bytes
+    etag: str
+
+
+def _script(body: bytes) -> _Script:
+    return _Script(body, f'"{xxhash.xxh3_128_hexdigest(body)}"')
+
+
+def _read() -> dict[str, _Script]:
+    folder = resources.files("tlru") / "js"
+    files = sorted(folder.iterdir(), key=lambda each: each.name)
+    return {each.name: _script(each.read_bytes()) for each in files if each.name.endswith(".js")}
+
+
+SCRIPTS: Final = _read()
+ENTRY: Final = _script(b'export * from "./js/tlru.js";\n')
+
+
+async def entry(request: Request) -> Answer:
+    """What a page imports."""
+    request.only()
+    return _answer(request, ENTRY)
+
+
+async def module(request: Request) -> Answer:
+    """One module of the client."""
+    request.only()
+    name = request.place or ""
+    if (found := SCRIPTS.get(name)) is None:
+        raise NotFound(f"the client has no module {shown(name)}; import /tlru.js")
+    return _answer(request, found)
+
+
+def _answer(request: Request, script: _Script) -> Answer:
+    headers = {"ETag": script.etag, "Cache-Control": "no-cache"}
+    held = conditions.tags(request, "If-None-Match")
+    if held is not None and held.match(script.etag, weakly=True):
+        return Answer(304, headers=headers)
+    return Answer(200, script.body, JAVASCRIPT, headers)

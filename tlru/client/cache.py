@@ -14,16 +14,21 @@ from typing import Any, Final, TypeVar, overload
 
 from tlru.client import replies
 from tlru.client.cached import Decorator, decorator
+from tlru.client.changes import Reader, Topic
 from tlru.client.client import Client
+from tlru.client.copying import Stale
 from tlru.client.filling import Filling, Loader, OnError
 from tlru.client.keys import KeyFor
 from tlru.client.locks import Lock
+from tlru.client.mirror import MIRROR_ENTRIES, Mirror, MirrorStale
+from tlru.client.near import NEAR_ENTRIES, Near
 from tlru.client.reading import Reading
 from tlru.client.requests import Kind
 from tlru.client.results import UNSET, Ttl, TtlOrUnset, seconds
 from tlru.client.serializers import Msgpack, Serializer
 from tlru.client.server import DEFAULT_CACHE, DEFAULT_URL, Server, named
 from tlru.client.settings import DEFAULT_STAY_S, Settings, Token
+from tlru.client.watching import Send, Watch
 from tlru.client.writing import Writing
 
 T = TypeVar("T")
@@ -176,6 +181,85 @@ class Cache(Reading[T], Writing[T]):
             renew=renew,
             timeout=self._timeout if timeout is None else timeout,
         )
+
+    # Watching.
+
+    def watch(
+        self,
+        pattern: str = "*",
+        *,
+        since: str | None = None,
+        snapshot: bool = False,
+        fold: bool = False,
+        send: Send = "values",
+    ) -> Watch[T]:
+        """Changes as they happen: `async for change in cache.watch("price:*")`.
+
+        A pattern is a key, a beginning of keys (`price:*`), a channel (`#news`) or a beginning of
+        channels (`#news:*`); without one it is all keys of this part of the cache. `since` is the
+        `position` of an earlier change: what has happened behind it comes first. With `snapshot`
+        first comes what there is, as `Set`s. `fold` lets one change stand for several of a key,
+        where the watcher is behind. `send="keys"` leaves the values out.
+        """
+        return Watch(
+            self._client,
+            Topic.parse(pattern, self._prefix),
+            Reader(self._serializer, self._prefix),
+            since=since,
+            snapshot=snapshot,
+            fold=fold,
+            send=send,
+            timeout=self._timeout,
+        )
+
+    def near(
+        self,
+        max_entries: int = NEAR_ENTRIES,
+        *,
+        stale: Stale = "miss",
+        timeout: float | None = None,
+    ) -> Near[T]:
+        """A copy of what is read, in memory, that the cluster keeps coherent: for `async with`.
+
+        `stale` is what it does while that cannot be relied on (the connection is down): "miss" asks
+        the cache, "serve" goes on from memory, "raise" raises `Unavailable`.
+        """
+        return Near(
+            self._client,
+            self._serializer,
+            Topic.parse("*", self._prefix),
+            prefix=self._prefix,
+            max_entries=max_entries,
+            stale=stale,
+            timeout=self._timeout if timeout is None else timeout,
+        )
+
+    async def mirror(
+        self,
+        pattern: str = "*",
+        *,
+        max_entries: int = MIRROR_ENTRIES,
+        stale: MirrorStale = "serve",
+        timeout: float | None = None,
+    ) -> Mirror[T]:
+        """A live, read-only mapping of all keys of a pattern, once it has been filled.
+
+        It is kept up until it is closed or dropped. `stale` is what it does while it cannot be
+        relied on: "serve" goes on from memory, "raise" raises `Unavailable`.
+        """
+        topic = Topic.parse(pattern, self._prefix)
+        if topic.kind not in ("key", "prefix"):
+            raise ValueError(f"{pattern!r} is a channel: nothing of it is stored; watch it")
+        mirror = Mirror(
+            self._client,
+            self._serializer,
+            topic,
+            prefix=self._prefix,
+            max_entries=max_entries,
+            stale=stale,
+            timeout=self._timeout if timeout is None else timeout,
+        )
+        return await mirror.open()
 
     # The cluster.
 

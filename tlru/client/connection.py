@@ -35,6 +35,7 @@ class Limits:
     in_flight: int = 4096
     keys: int = 10_000
     scan: int = 1000
+    mark_s: int = 5
 
 
 class Owner(Protocol):
@@ -50,7 +51,7 @@ class Owner(Protocol):
         """A request was answered with an error."""
 
     def pushed(self, connection: Connection, message: Reply) -> None:
-        """Something came that answers no request."""
+        """Something came that answers no request, or one about a feed; in the order sent."""
 
     def writable(self, connection: Connection) -> None:
         """What was written has drained; more may be."""
@@ -94,6 +95,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._pulse: Pulse | None = None
         self._ping = b""
+        self._held = False
 
     # What the owner does with it.
 
@@ -115,6 +117,18 @@ class Connection(asyncio.Protocol):
         """Somebody has waited in vain: be heard within so many seconds, or be given up."""
         if self._pulse is not None and self.alive:
             self._obey(*self._pulse.ask(within, self.heard, monotonic()))
+
+    def hold(self) -> None:
+        """Read no more until `resume`."""
+        if self._transport is not None and not self._held:
+            self._held = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on, where it was held."""
+        if self._transport is not None and self._held and not self._transport.is_closing():
+            self._held = False
+            self._transport.resume_reading()
 
     def close(self, code: int = NORMAL, reason: str = "") -> None:
         """Say goodbye; the node has a moment to close in turn."""
@@ -181,7 +195,7 @@ class Connection(asyncio.Protocol):
 
     def _on_replies(self, replies: list[Reply]) -> None:
         take = self.unanswered.pop
-        pos, time, named = self.pos, self.time, Kind.NAMED
+        pos, time, named, feed = self.pos, self.time, Kind.NAMED, Kind.FEED
         rest: list[tuple[Request | None, Reply]] = []
         request: Request | None = None
         try:
@@ -189,6 +203,9 @@ class Connection(asyncio.Protocol):
                 request = take(reply.get("id", -1), None)
                 if request is None or reply["ok"] is not True:
                     rest.append((request, reply))
+                    continue
+                if request.kind is feed:
+                    rest.append((None, reply))  # it has its place among the pushes
                     continue
                 if reply.get("pos", 0) > pos:
                     pos = reply["pos"]
@@ -204,7 +221,7 @@ class Connection(asyncio.Protocol):
             self._framing.fail(BAD_DATA, f"a reply of it makes no sense: {exc!r}")
         self.pos, self.time = pos, time
         for request, reply in rest:
-            if request is None:
+            if request is None or request.kind is feed:
                 self.owner.pushed(self, reply)
             else:
                 self.owner.refused(self, request, reply.get("error"))

@@ -14,13 +14,14 @@ import logging
 import random
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from peers.awake import Awake
 from tlru.client import replies
 from tlru.client.aftermath import Aftermath
 from tlru.client.alarm import Alarm
 from tlru.client.connection import Connection, Limits
+from tlru.client.feeds import Feeds
 from tlru.client.keeper import Keeper
 from tlru.client.outbox import Outbox
 from tlru.client.requests import Kind, Rare, Request, pack_fields, pack_get
@@ -29,6 +30,9 @@ from tlru.client.retrying import Retries
 from tlru.client.session import Session
 from tlru.client.settings import Settings
 from tlru.errors import Timeout, TlruError, Unavailable
+
+if TYPE_CHECKING:
+    from tlru.client.copying import Keeping
 
 logger = logging.getLogger("tlru.client")
 
@@ -52,12 +56,16 @@ class Exchange:
         self.settings = settings
         self.session = Session()
         self.ended: str | None = None
+        self.copies: set[Keeping[Any]] = set()  # those that writes through here are to be seen in
         self._winding_up = False
         self._on_end = on_end
         self._keeper = Keeper(settings, self, loop, chance)
         self._outbox = Outbox(self.session)
         retries = Retries(chance, settings.timing, renewable=callable(settings.token))
         self._aftermath = Aftermath(loop, self._outbox, retries, self._see_to_it)
+        self.feeds = Feeds(
+            loop, self.session, settings.timing, chance, self.next_number, self._keeper.wanted
+        )
         self._alarm = Alarm(loop, self._look)
         self._deadlines = self._alarm.deadlines
         self._awake = Awake(loop, settings.stay_awake)
@@ -160,12 +168,20 @@ class Exchange:
     def refused(self, connection: Connection, request: Request, error: Any) -> None:
         """A request was answered with an error."""
         exc = replies.error(error)
-        if self._keeper.refused(connection, exc):
-            self._retire(connection)
+        self._on_refusal(connection, exc)
         self._aftermath.refused(request, exc, self._asked)
 
+    def _on_refusal(self, connection: Connection, error: TlruError) -> None:
+        if self._keeper.refused(connection, error):
+            self._retire(connection)
+
     def pushed(self, connection: Connection, message: Reply) -> None:
-        """The node tells of its cluster. What is not known is ignored, as the protocol asks."""
+        """The node tells of a feed, or of its cluster. What is not known is ignored, as the protocol
+        asks."""
+        if self.feeds.pushed(connection, message):
+            if message.get("ok") is False:
+                self._on_refusal(connection, replies.error(message.get("error")))
+            return
         kind = message.get("push")
         if kind == "goaway":
             self._keeper.go_away(connection, message)
@@ -181,6 +197,7 @@ class Exchange:
         self._retired.discard(connection)
         if connection.end.code == TOO_LARGE_MESSAGE:
             self._outbox.split(connection.sent_largest)
+        self.feeds.lost(connection)
         if self.ended is not None:
             return
         self._aftermath.lost(connection, self._asked)
@@ -207,6 +224,15 @@ class Exchange:
         """Whether this epoch is known to be over."""
         return self.session.has_left(epoch)
 
+    @property
+    def watched(self) -> bool:
+        """Whether a connection is wanted though nobody asks for anything."""
+        return self.feeds.watched
+
+    def opening(self) -> list[Request]:
+        """What is to be asked for together with `hello`."""
+        return self.feeds.opening()
+
     def take_up(self, connection: Connection) -> None:
         """This connection is in service now; the one before answers what it owes, and closes."""
         if self._connection is not None:
@@ -216,10 +242,12 @@ class Exchange:
         self.session.saw(connection.epoch, connection.pos, connection.time, connection.heard)
         connection.keep_alive(pack_fields({"id": self.next_number(), "op": "ping"}))
         self._connection = connection
+        self.feeds.take_up(connection)
         self._see_to_it()
 
     def give_up(self, error: TlruError) -> None:
         """Nobody will open a connection for those who wait."""
+        self.feeds.give_up(error)
         while self._outbox.queue:
             self._aftermath.unsent(self._outbox.queue.popleft(), error)
 
@@ -274,6 +302,7 @@ class Exchange:
         self._alarm.stop()
         self._awake.came()
         self._aftermath.end(self._connections(), problem)
+        self.feeds.end(Unavailable(problem))
         self.give_up(Unavailable(problem))
         self._on_end(self)
 

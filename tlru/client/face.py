@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from tlru.client.client import Client
+from tlru.client.copying import seen
 from tlru.client.exchange import Exchange
 from tlru.client.requests import Kind
 from tlru.client.results import Ack, Reply, Ttl, TtlOrUnset, Unset, seconds
@@ -82,7 +83,13 @@ class Face(Generic[T]):
         fields["timeout"] = min(given * NODES_SHARE, NODES_TIME_MAX_S)
         asked = self._client.settings.exactly_once if exactly_once is None else exactly_once
         kind = Kind.NAMED if (named if asked is None else asked) else Kind.PLAIN
-        return self._exchange().ask(fields, given, kind, bound=bound)
+        exchange = self._exchange()
+        answer = exchange.ask(fields, given, kind, bound=bound)
+        if exchange.copies:
+            concerned = [copy for copy in exchange.copies if copy.covers(fields)]
+            if concerned:
+                return exchange.loop.create_task(seen(answer, concerned))
+        return answer
 
     async def _in_parts(
         self, keys: Sequence[str], ask: Callable[[Sequence[str]], Awaitable[R]]

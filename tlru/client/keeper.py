@@ -22,6 +22,7 @@ from tlru.client.connection import Connection
 from tlru.client.listing import EXAMPLE
 from tlru.client.opening import Opened, open_connection
 from tlru.client.probing import Prober
+from tlru.client.requests import Request
 from tlru.client.results import Reply
 from tlru.client.servers import Servers
 from tlru.client.servers_file import ServersFile, UnusableError
@@ -53,6 +54,13 @@ class Service(Protocol):
 
     def has_left(self, epoch: str) -> bool:
         """Whether this epoch is known to be over."""
+
+    @property
+    def watched(self) -> bool:
+        """Whether a connection is wanted though nobody asks for anything."""
+
+    def opening(self) -> list[Request]:
+        """What is to be asked for together with `hello`."""
 
     def take_up(self, connection: Connection) -> None:
         """This connection is in service now."""
@@ -125,6 +133,7 @@ class Keeper:
         self._service.take_up(connection)
         for push in opened.pushes:
             self._service.pushed(connection, push)
+        connection.resume()
         nearer = await self._until_left(connection)
         if monotonic() - since >= self._settings.timing.steady:
             self._backoff.reset()
@@ -166,6 +175,10 @@ class Keeper:
             return
         if (lasted := monotonic() - self.down_since) >= patience:
             raise Unavailable(f"no server for {lasted:.1f} s now: {self.servers.told()}")
+
+    def wanted(self) -> None:
+        """Somebody would use a connection, without a call of theirs that waits for it."""
+        self._asked_for.set()
 
     def lost(self, connection: Connection) -> None:
         """A connection has ended."""
@@ -247,7 +260,12 @@ class Keeper:
         patient = len(every) == 1 or every.all_failed()
         patience = timing.open if patient else min(timing.open, timing.open_elsewhere)
         opened = await open_connection(
-            url, self._settings, self._loop, self._service.next_number, patience
+            url,
+            self._settings,
+            self._loop,
+            self._service.next_number,
+            patience,
+            self._service.opening,
         )
         try:
             self._check(opened)
@@ -285,8 +303,9 @@ class Keeper:
         self.refusal = error
         self._service.give_up(error)
         await asyncio.sleep(self._settings.timing.backoff_most)
-        self._asked_for.clear()
-        await self._asked_for.wait()
+        if not self._service.watched:
+            self._asked_for.clear()
+            await self._asked_for.wait()
         self.refusal = None
 
     # The file of servers.

@@ -32,7 +32,7 @@ from tlru.errors import Forbidden, TlruError, Unauthenticated, Unavailable
 
 NOT_ALLOWED = 1008
 NOT_AUTHENTICATED = 4401
-PUSHES_MAX = 16  # messages that a node may send before its connection is taken up
+PUSHES_MAX = 1024  # messages that a node may send before its connection is taken up
 EXPLANATION_MAX = 200  # characters of a refused upgrade's body that are told
 
 
@@ -43,7 +43,8 @@ class Opened:
     connection: Connection
     greeting: Reply
     pushes: list[Reply]
-    """What came on it since: the node may have asked to be left at once."""
+    """What came on it since: answers to what was asked for with `hello`, and the node may have asked
+    to be left at once."""
 
 
 class Greeter:
@@ -63,9 +64,13 @@ class Greeter:
         """There is nothing else to write."""
 
     def pushed(self, connection: Connection, message: Reply) -> None:
-        """Kept for whoever takes the connection up."""
-        if len(self.pushes) < PUSHES_MAX:
-            self.pushes.append(message)
+        """Kept for whoever takes the connection up; until then no more of it is read."""
+        self.pushes.append(message)
+        if self._hello.done():
+            connection.hold()
+        if len(self.pushes) > PUSHES_MAX:
+            self._fail(Unavailable(f"it sent {PUSHES_MAX} messages instead of its hello"))
+            connection.abort()
 
     def refused(self, connection: Connection, request: Request, error: Any) -> None:
         """The node does not want us."""
@@ -92,8 +97,10 @@ async def open_connection(
     loop: asyncio.AbstractEventLoop,
     number: Callable[[], int],
     patience: float,
+    also: Callable[[], list[Request]] = list,
 ) -> Opened:
-    """A connection to this address, within so many seconds."""
+    """A connection to this address, within so many seconds. What is `also` asked for goes in one
+    message with `hello`; its replies are among the `pushes`."""
     hello: asyncio.Future[Reply] = loop.create_future()
     try:
         framing = Framing(url, settings.message_bytes_max)
@@ -103,7 +110,7 @@ async def open_connection(
     connection = Connection(url, framing, greeter, loop, settings.timing)
     try:
         async with asyncio.timeout(patience):
-            greeting = await _open(connection, settings, loop, number, hello)
+            greeting = await _open(connection, settings, loop, number, hello, also)
     except BaseException as exc:
         connection.abort()
         if isinstance(exc, Exception):
@@ -118,6 +125,7 @@ async def _open(
     loop: asyncio.AbstractEventLoop,
     number: Callable[[], int],
     hello: asyncio.Future[Reply],
+    also: Callable[[], list[Request]],
 ) -> Reply:
     token = await _fetch(settings.token)
     parts = urlsplit(connection.url)
@@ -132,8 +140,9 @@ async def _open(
     client = f"{settings.name}/{__version__}"
     own = number()
     payload = pack_fields({"id": own, "op": "hello", "client": client, "token": token})
-    connection.unanswered[own] = Request(own, hello, payload, math.inf, Kind.ASK, None)
-    connection.send([payload])
+    requests = [Request(own, hello, payload, math.inf, Kind.ASK, None), *also()]
+    connection.unanswered.update((request.number, request) for request in requests)
+    connection.send([request.payload for request in requests])
     greeting = await hello
     if not connection.alive:
         raise Unavailable(connection.end.problem)  # between its greeting and this very moment

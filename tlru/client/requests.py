@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import math
 from typing import Any, Final
 
 import msgpack
@@ -29,6 +30,7 @@ class Kind(enum.Enum):
     ASK = enum.auto()  # sent again; there is no `min` to it
     NAMED = enum.auto()  # a write with a name: sent again under the same name
     PLAIN = enum.auto()  # a write without one: its outcome is not known
+    FEED = enum.auto()  # about a subscription, which ends with its connection: never sent again
 
 
 class Rare:
@@ -98,6 +100,13 @@ class Request:
     def fail(self, kind: type[TlruError], what: str, **facts: Any) -> None:
         """End it with an error that begins with what was asked for."""
         self.tell(kind(f"{describe(self.payload)} {what}", **facts))
+
+
+def feed_request(number: int, payload: bytes, loop: asyncio.AbstractEventLoop) -> Request:
+    """A request whose reply is told in order with what is pushed; nobody waits for it otherwise."""
+    nobody: asyncio.Future[Reply] = loop.create_future()
+    nobody.set_result({})
+    return Request(number, nobody, payload, math.inf, Kind.FEED, None)
 
 
 def pack_get(number: int, key: str) -> bytes:

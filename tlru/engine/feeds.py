@@ -151,6 +151,7 @@ class Feeds(Generic[D]):
         self.upto = 0  # the position that they have come to
         self.ready: deque[Reader[D]] = deque()  # behind, with sinks that took more when last seen
         self.feeds: dict[Hashable, Feed[D]] = {}
+        self.resets = 0
         self._source = source
         self._watched: Watched[Feed[D]] = Watched()
         self._numbers = count(1)
@@ -288,6 +289,16 @@ class Feeds(Generic[D]):
             reader.queued = True
             self.ready.append(reader)
 
+    @property
+    def readers(self) -> int:
+        """How many subscriptions there are."""
+        return sum(feed.readers for feed in self.feeds.values())
+
+    @property
+    def behind(self) -> int:
+        """How many of their readers are served from what is retained."""
+        return sum(feed.readers - len(feed.live) for feed in self.feeds.values())
+
     # -- those that are behind
 
     def serve(self) -> None:
@@ -317,6 +328,7 @@ class Feeds(Generic[D]):
         reader.number, reader.upto = self.flushed, self.upto
         reader.walk = "" if reader.snapshot else None
         feed = reader.feed
+        self.resets += 1
         reason = "the events after this position are not retained here"
         reader.sink.deliver(feed.encoding.reset(feed.number, reason, self.upto))
         if reader.walk is None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # The least that a client may ask for as its largest message; below it a push could not be split.
 MAX_BYTES_MIN = 1_024
 
-FEATURES = ("once", "locks", "unchanged", "rev", "command", "feeds", "fold")
+FEATURES = ("once", "locks", "unchanged", "rev", "command", "feeds", "fold", "sse", "tickets")
 
 # Without authentication everybody may do everything: one prefix, the empty one, of each right.
 EVERYTHING: dict[str, Any] = {

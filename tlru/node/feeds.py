@@ -63,6 +63,8 @@ class FeedDesk:
         self._not_serving_s = 0.0  # for so long already
         self._subscribers: dict[Subscriber, None] = {}
         self.feeds: Feeds[Push] = Feeds(machine, retained_bytes)
+        self.events_pushed = 0  # to all subscribers together
+        self.bytes_pushed = 0  # before compression
         self._encoders: dict[tuple[str, bool], EventEncoder] = {}
         self._flushing = False
         self._serving = False
@@ -215,6 +217,11 @@ class FeedDesk:
             self._marks = None
 
     # -- figures
+
+    def count(self, push: Push) -> None:
+        """A subscriber is sent a push."""
+        self.events_pushed += push.events
+        self.bytes_pushed += len(push.message)
 
     def retained(self, now: int) -> Fields:
         """How far back a reader can resume."""

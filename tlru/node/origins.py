@@ -109,6 +109,14 @@ class Origins:
             "name its origin in the option cors_origins to let it"
         )
 
+    def of_page(self, host: str | None, origin: str | None) -> str | None:
+        """Whose page a request comes from, always in the same words; None where it is ours, whose
+        browser may or may not say so, or none at all."""
+        if origin is None or self._is_same(origin, host):
+            return None
+        page = _origin(origin)
+        return origin if page is None else f"{page.scheme}://{page.host}:{page.port}"
+
     def _is_ours(self, host: str) -> bool:
         found = _authority(host, 0)
         if found is None:

@@ -299,15 +299,19 @@ class Node:
         gained by leaving slowly."""
         for service in self.services.values():
             others = facts.others(self, service)
+            goaway = {"push": "goaway", "reason": "stopping", "within": 0, "servers": others}
             for session in self.sessions_of(service):
-                goaway = {"push": "goaway", "reason": "stopping", "within": 0, "servers": others}
                 session.push(goaway)
+            for stream in self.http.streams_of(service):
+                stream.leave(goaway)
 
     def _leave_epoch(self, cache: str) -> None:
         """What clients of this cache know of positions is of another epoch."""
         for connection in list(self.connections):
             if connection.session is not None and connection.session.service.name == cache:
                 connection.close(4410, "the cache has begun another life; forget positions")
+        for stream in self.http.streams_of(self.services[cache]):
+            stream.leave()
 
     def _tell_of_servers(self) -> None:
         """Clients are told when the list has changed."""

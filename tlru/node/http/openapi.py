@@ -12,6 +12,7 @@ from tlru._version import __version__
 from tlru.node.http import openapi_parts as parts
 from tlru.node.http.batch import OF_A_CONNECTION
 from tlru.node.http.old_forms import MINUTES_MAX, MINUTES_MIN
+from tlru.node.http.openapi_events import event_paths
 from tlru.node.http.openapi_keys import KeyPaths
 from tlru.node.http.openapi_members import member_paths
 from tlru.node.http.openapi_parts import answer, body, data, operation, place, query
@@ -62,6 +63,7 @@ class _Paths:
             **KeyPaths(self._limits).all(),
             **self._of_old_forms(),
             **self._of_messages(),
+            **event_paths(self._requests),
             **self._of_the_node(),
             **member_paths(),
             **self._of_the_process(),
@@ -318,6 +320,7 @@ def describe(limits: Limits) -> dict[str, Any]:
             for name in (
                 "keys",
                 "channels",
+                "events",
                 "batch",
                 "old forms",
                 "node",

@@ -106,7 +106,6 @@ HAPPENS = (
     "subscribers broken",
     "subscribers moved",
     "subscribers that stopped reading",
-    "subscribers that waited for a node",
     "turns with readers behind",
     "waits given up",
 )

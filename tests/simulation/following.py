@@ -276,8 +276,8 @@ class _Follower:
             for event in events:
                 if event.type is EventType.CLEAR:
                     self.stale = {key for key in self.stale if not key.startswith(event.key)}
-                elif event.type is not EventType.TOUCH:
-                    self.stale.discard(event.key)
+                elif event.type is not EventType.TOUCH or event.key in self.state:
+                    self.stale.discard(event.key)  # a touch alone says no value
 
     def _differ(self) -> set[str]:
         if self.state == self.truth:
@@ -293,14 +293,16 @@ class _Follower:
         if told.upto != self.upto:
             return f"told of a snapshot at {told.upto}, having begun at {self.upto}"
         self.now = max(self.now, told.now)
-        changed = self._changed_until(told.as_of)
+        changed, touched = self._changed_until(told.as_of)
         for key, held in told.items:
             if key <= self.listed:
                 return f"{key!r} stands in the snapshot after {self.listed!r}"
-            if held != self.truth.get(key):
-                return f"at {self.upto} {key!r} is {self.truth.get(key)}, and listed as {held}"
             if told.as_of is not None and key in changed:
                 return f"{key!r} is listed, though it has changed after {self.upto}"
+            was = self.truth.get(key)
+            lives = touched.get(key, ())
+            if held != was and not (was and held in [was._replace(expires=e) for e in lives]):
+                return f"at {self.upto} {key!r} is {was}, and listed as {held}"
             self.listed = key
             self.listing[key] = held
         if told.last:
@@ -314,16 +316,21 @@ class _Follower:
             if key not in self.listing and key not in changed and not is_over:
                 return f"{key!r} is not listed, though it has not changed after {self.upto}"
         self.state, self.listing = self.listing, None
-        self.stale = set(self.truth) - set(self.state)
+        # What has changed is told of; of what was touched the new life was listed, which is too.
+        self.stale = {k for k, held in self.truth.items() if self.state.get(k) != held}
         return None
 
-    def _changed_until(self, as_of: int | None) -> set[str]:
-        """The keys that have changed after `upto`; where nobody knows, those that ever will."""
+    def _changed_until(self, as_of: int | None) -> tuple[set[str], dict[str, list[int | None]]]:
+        """The keys that have changed after `upto`, and the lives of those that were touched; where
+        nobody knows how far the node was, those that ever will."""
         end = len(self.made) if as_of is None else self._first_after(as_of)
         changed: set[str] = set()
+        touched: dict[str, list[int | None]] = {}
         for event in self.made[self.next : end]:
             if event.type is EventType.CLEAR:
                 changed |= {key for key in self.truth if key.startswith(event.key)}
+            elif event.type is EventType.TOUCH:
+                touched.setdefault(event.key, []).append(event.expires)
             elif event.type is not EventType.MESSAGE:
                 changed.add(event.key)
-        return changed
+        return changed, touched

@@ -348,3 +348,14 @@ def snapshots_move_on() -> Iterator[None]:
 
     with patch.object(Feeds, "_walk", walk):
         yield
+
+
+@planted("what was only touched since a snapshot began is not listed", "isolate")
+def leaves_out_what_was_touched() -> Iterator[None]:
+    honest = Feeds._items
+
+    def items(self: Feeds[Any], reader: Reader[Any], now: int) -> Iterator[Item]:
+        return (item for item in honest(self, reader, now) if item.changed <= reader.upto)
+
+    with patch.object(Feeds, "_items", items):
+        yield

@@ -77,6 +77,19 @@ def test_a_snapshot_and_what_follows_pass() -> None:
     assert check_stream("s", told, MADE, snapshot=True, whole=True) is None
 
 
+def test_what_was_touched_since_is_listed_with_its_new_life() -> None:
+    """Its event brings no value, so that who is not told of it here would never be."""
+    before, after = held("a", 2), ("a", Held(b"v", 2, 2, 90))
+    for items, sentence in (
+        ((after,), None),
+        ((before,), None),  # as it was, which is as good
+        ((), "'a' is not listed, though it has not changed after 2"),
+    ):
+        told: list[Told] = [Began(2), Listed(2, 2, items, last=True, as_of=3), Pushed(3, MADE[1:2])]
+        violation = check_stream("s", told, MADE[:2], snapshot=True, whole=True)
+        assert (violation and violation.sentence) == (sentence and f"subscriber s: {sentence}")
+
+
 def test_folded_events_that_stand_for_all_pass() -> None:
     told: list[Told] = [Began(0), Pushed(9, (MADE[4], MADE[5], MADE[6]), (1, 4, 2))]
     assert check_stream("s", told, MADE, whole=True) is None

@@ -8,7 +8,7 @@ slowness costs another reader time, or the node memory.
 
 Invariants: a live reader has been given everything before `flushed`; one that is behind, all before
 its `number`. What a reader gets is never more than one step ahead of what its sink takes. A
-snapshot holds what had not changed after its `upto`, and what changed since follows as events.
+snapshot holds what had not been set after its `upto`, and what changed since follows as events.
 """
 
 from __future__ import annotations
@@ -312,8 +312,9 @@ class Feeds(Generic[D]):
         reader.sink.deliver(feed.encoding.reset(feed.number, reason, self.upto))
 
     def _walk(self, reader: Reader[D]) -> None:
-        """The next part of a snapshot. What has changed after `upto` is left out: its event
-        follows, as it does of what is not there any more."""
+        """The next part of a snapshot. What was set after `upto` is left out: its event follows,
+        as it does of what is not there any more. What was only touched is listed with its new
+        life, since the event of that brings no value."""
         feed = reader.feed
         bytes_max, now, last = feed.encoding.bytes_max // 2, self._source.at, True
         part: list[Item] = []
@@ -323,7 +324,7 @@ class Feeds(Generic[D]):
                 last = False
                 break
             reader.walk = item.key
-            if item.changed <= reader.upto:
+            if item.version <= reader.upto:
                 part.append(item)
                 size += item.size
         if part or last:

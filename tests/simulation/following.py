@@ -47,12 +47,13 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """Events; with counts, each stands for so many. `more`: the next message belongs to it."""
+    """Events; with counts, each stands for so many. `more`: the next message belongs to it; None
+    where that does not show."""
 
     upto: int
     events: tuple[Event, ...] = ()
     counts: tuple[int, ...] | None = None
-    more: bool = False
+    more: bool | None = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,8 @@ class _Follower:
             return "its beginning never came"
         if self.next < len(self.made):
             return f"never told of {self.made[self.next]}"
+        if self.owed:
+            return f"folded events stand for {self.owed} too few"
         if self.stale:
             return f"never told what became of {sorted(self.stale)}"
         return None
@@ -230,7 +233,7 @@ class _Follower:
         carry_out(span, self.truth)
         self.upto, self.next = told.upto, end
         differ = self._differ()
-        if told.more:
+        if told.more or (told.more is None and self.owed):
             self.stale |= differ  # what follows tells of it
         elif differ:
             key = min(differ)
@@ -267,7 +270,7 @@ class _Follower:
         if missing := messages.difference(told.events):
             return f"not told of the message {min(missing, key=lambda each: each.version)}"
         self.owed += end - self.next - sum(told.counts)
-        if self.owed and not told.more:
+        if self.owed < 0 or (self.owed and told.more is False):
             return f"folded events stand for {self.owed} too few up to {told.upto}"
         return None
 

@@ -45,7 +45,7 @@ from tlru.engine.patterns import Pattern
 
 IDS = ("n1", "n2", "n3")
 KEEPER = "n1"  # it takes no snapshots: its log is whole
-RETAINED_BYTES = 400_000
+RETAINED_BYTES = 200_000  # of some seconds, or less
 PATTERNS = ("*", "a:*", "b:1*", "a:7", "b:3", "#*", "#news", "#n*", "none:*")
 WRITERS = 4
 PACE_S = 0.03
@@ -203,8 +203,15 @@ def kinds(count: int, chance: random.Random) -> list[Kind]:
     return found
 
 
-async def play(folder: Path, seconds: float, count: int, chance: random.Random) -> Report:
-    """A cluster of its own, with subscribers and writers, and one fault after another."""
+async def play(
+    folder: Path,
+    seconds: float,
+    count: int,
+    chance: random.Random,
+    faults: Sequence[Fault] = FAULTS,
+) -> Report:
+    """A cluster of its own, with subscribers and writers: each of these faults, and then more of
+    them until the time is over."""
     env = {id: {small_windows.RETAINED: str(RETAINED_BYTES)} for id in IDS}
     for id in IDS:
         env[id]["TLRU_SNAPSHOT_INTERVAL"] = "1h" if id == KEEPER else "2s"
@@ -228,7 +235,7 @@ async def play(folder: Path, seconds: float, count: int, chance: random.Random) 
         ]
         reading = [asyncio.create_task(follower.follow()) for follower in followers]
         try:
-            await _harm(cluster, seconds, chance, counts)
+            await _harm(cluster, seconds, chance, counts, faults)
             _nobody_failed(writers)
             await end(writers)
             await _until_all_was_told(cluster, followers)
@@ -242,19 +249,21 @@ async def play(folder: Path, seconds: float, count: int, chance: random.Random) 
 
 
 async def _harm(
-    cluster: Processes, seconds: float, chance: random.Random, counts: Counter[str]
+    cluster: Processes,
+    seconds: float,
+    chance: random.Random,
+    counts: Counter[str],
+    faults: Sequence[Fault],
 ) -> None:
-    """Each kind once, and then as chance has it."""
     ends = time.monotonic() + seconds
-    first = list(FAULTS)
-    chance.shuffle(first)
-    while time.monotonic() < ends:
-        fault = first.pop() if first else chance.choice(FAULTS)
+    first = list(faults)
+    while first or time.monotonic() < ends:
+        fault = first.pop() if first else chance.choice(faults)
+        await asyncio.sleep(chance.uniform(0.5, 2))
         counts[f"fault: {fault.__name__}"] += 1
         await fault(cluster, chance)
         for node in cluster.nodes.values():
             await cluster.until_active(node)
-        await asyncio.sleep(chance.uniform(0, min(2, seconds / 10)))
 
 
 def _nobody_failed(tasks: Sequence[asyncio.Task[None]]) -> None:

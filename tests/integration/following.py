@@ -36,6 +36,9 @@ JSON, MSGPACK = "tlru.v1.json", "tlru.v1.msgpack"
 SILENCE_S = 3.0  # then somebody leaves: a node says something more often (`--mark-s`)
 CONNECT_S = 3.0
 RECEIVE_BYTES = 4 << 10  # the kernel's, of a slow reader
+# Of a slow reader, in bytes. On loopback segments are so large that the kernel would take megabytes
+# for it that are not read, and its node would never find that it is slow.
+SEGMENT = 536
 TROUBLES = (OSError, TimeoutError, WebSocketException)
 
 
@@ -152,6 +155,7 @@ def line_to(url: str, codec: str, *, narrow: bool = False) -> connect:
         assert target.hostname is not None
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT)
         sock.settimeout(CONNECT_S)
         try:
             sock.connect((target.hostname, target.port))
@@ -247,7 +251,7 @@ class Follower:
 
     async def _dawdle(self) -> None:
         await asyncio.sleep(self.chance.random() * 0.05)
-        if self.chance.random() < 0.02:
+        if self.chance.random() < 0.05:
             self.counts["subscribers that stopped reading"] += 1
             await asyncio.sleep(self.chance.uniform(1, 6))
 

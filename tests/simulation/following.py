@@ -144,6 +144,7 @@ class _Follower:
         self.made = made
         self.versions = [event.version for event in made]
         assert self.versions == sorted(self.versions), "the reference is in the order of the log"
+        self.ats = [event.at for event in made]
         self.place = {event: place for place, event in enumerate(made)}
         self.snapshot = snapshot
         self.upto = 0
@@ -309,13 +310,14 @@ class _Follower:
             self.listed = key
             self.listing[key] = held
         if told.last:
-            return self._end_listing(changed)
+            return self._end_listing(changed, touched)
         return None
 
-    def _end_listing(self, changed: set[str]) -> str | None:
+    def _end_listing(self, changed: set[str], touched: dict[str, list[int | None]]) -> str | None:
         assert self.listing is not None
         for key, held in self.truth.items():
-            is_over = held.expires is not None and held.expires <= self.now
+            *_, ends = held.expires, *touched.get(key, ())
+            is_over = ends is not None and ends <= self.now
             if key not in self.listing and key not in changed and not is_over:
                 return f"{key!r} is not listed, though it has not changed after {self.upto}"
         self.state, self.listing = self.listing, None
@@ -324,9 +326,9 @@ class _Follower:
         return None
 
     def _changed_until(self, as_of: int | None) -> tuple[set[str], dict[str, list[int | None]]]:
-        """The keys that have changed after `upto`, and the lives of those that were touched; where
-        nobody knows how far the node was, those that ever will."""
-        end = len(self.made) if as_of is None else self._first_after(as_of)
+        """The keys that have changed after `upto`, and the lives of those that were touched. Where
+        nobody knows how far the node was, it was not beyond the time that it has told."""
+        end = bisect_right(self.ats, self.now) if as_of is None else self._first_after(as_of)
         changed: set[str] = set()
         touched: dict[str, list[int | None]] = {}
         for event in self.made[self.next : end]:

@@ -119,6 +119,19 @@ def resets_without_a_snapshot() -> Iterator[None]:
 # -- readers that are behind
 
 
+@planted("who is behind is given what another was, who came by another place", "isolate")
+def gives_what_was_for_another() -> Iterator[None]:
+    honest = Feeds._chunk
+
+    def chunk(self: Feeds[Any], reader: Reader[Any]) -> tuple[Sequence[Any], int]:
+        chunks = reader.feed.chunks
+        later = [each for number, each in chunks.items() if number > reader.number]
+        return later[-1] if later and not reader.fold else honest(self, reader)
+
+    with patch.object(Feeds, "_chunk", chunk):
+        yield
+
+
 @planted("who does not read loses what came at that moment", "isolate")
 def loses_what_a_stalled_one_missed() -> Iterator[None]:
     honest = Feeds._spread

@@ -90,6 +90,13 @@ def test_what_was_touched_since_is_listed_with_its_new_life() -> None:
         assert (violation and violation.sentence) == (sentence and f"subscriber s: {sentence}")
 
 
+def test_what_was_touched_since_may_be_over_when_the_snapshot_comes_to_it() -> None:
+    told: list[Told] = [Began(2), Listed(2, 90, (), last=True, as_of=3)]
+    assert check_stream("s", told, MADE[:2], snapshot=True) is None
+    told[1] = Listed(2, 89, (), last=True, as_of=3)
+    assert check_stream("s", told, MADE[:2], snapshot=True) is not None
+
+
 def test_folded_events_that_stand_for_all_pass() -> None:
     told: list[Told] = [Began(0), Pushed(9, (MADE[4], MADE[5], MADE[6]), (1, 4, 2))]
     assert check_stream("s", told, MADE, whole=True) is None

@@ -272,6 +272,7 @@ class Feeds(Generic[D]):
         if not feed.readers:
             del self.feeds[feed.name]
             self._watched.remove(feed.pattern, feed)
+        self._keep_chunks(feed)
 
     def wake(self, reader: Reader[D]) -> None:
         """Its sink may take more."""
@@ -354,6 +355,13 @@ class Feeds(Generic[D]):
     def _go_live(self, reader: Reader[D]) -> None:
         reader.live = True
         reader.feed.live[reader] = None
+        self._keep_chunks(reader.feed)
+
+    @staticmethod
+    def _keep_chunks(feed: Feed[D]) -> None:
+        """For as long as anybody is behind; a node with many feeds would keep much for nobody."""
+        if len(feed.live) == feed.readers:
+            feed.chunks.clear()
 
     def _chunk(self, reader: Reader[D]) -> tuple[Sequence[D], int]:
         """Messages of the next events, and the number of the first that is not in them."""

@@ -304,7 +304,7 @@ class _Follower:
             if told.as_of is not None and key in changed:
                 return f"{key!r} is listed, though it has changed after {self.upto}"
             was = self.truth.get(key)
-            lives = touched.get(key, ())
+            lives = touched.get(key, [])
             if held != was and not (was and held in [was._replace(expires=e) for e in lives]):
                 return f"at {self.upto} {key!r} is {was}, and listed as {held}"
             self.listed = key
@@ -316,7 +316,7 @@ class _Follower:
     def _end_listing(self, changed: set[str], touched: dict[str, list[int | None]]) -> str | None:
         assert self.listing is not None
         for key, held in self.truth.items():
-            *_, ends = held.expires, *touched.get(key, ())
+            ends = touched[key][-1] if key in touched else held.expires
             is_over = ends is not None and ends <= self.now
             if key not in self.listing and key not in changed and not is_over:
                 return f"{key!r} is not listed, though it has not changed after {self.upto}"

@@ -253,7 +253,7 @@ class Follower:
         await asyncio.sleep(self.chance.random() * 0.05)
         if self.chance.random() < 0.05:
             self.counts["subscribers that stopped reading"] += 1
-            await asyncio.sleep(self.chance.uniform(1, 6))
+            await asyncio.sleep(self.chance.uniform(0.5, 4))
 
     def _note(self, told: Told) -> None:
         self.told.append(told)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import count
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from tlru.engine.events import Event
 from tlru.engine.folding import Folded, fold
@@ -62,9 +62,6 @@ class Encoding(Protocol[D_co]):
 
     def reset(self, feed: int, reason: str, upto: int) -> D_co:
         """The reader begins anew."""
-
-    def end(self, feed: int, error: dict[str, Any], upto: int) -> D_co:
-        """The feed ends."""
 
 
 class Sink(Protocol[D_contra]):
@@ -277,6 +274,7 @@ class Feeds(Generic[D]):
         if not feed.readers:
             del self.feeds[feed.name]
             self._watched.remove(feed.pattern, feed)
+        self._keep_chunks(feed)
 
     def end(self, reader: Reader[D], push: D) -> None:
         """It reads no more, and is told why."""
@@ -383,6 +381,13 @@ class Feeds(Generic[D]):
     def _go_live(self, reader: Reader[D]) -> None:
         reader.live = True
         reader.feed.live[reader] = None
+        self._keep_chunks(reader.feed)
+
+    @staticmethod
+    def _keep_chunks(feed: Feed[D]) -> None:
+        """For as long as anybody is behind; a node with many feeds would keep much for nobody."""
+        if len(feed.live) == feed.readers:
+            feed.chunks.clear()
 
     def _chunk(self, reader: Reader[D]) -> tuple[Sequence[D], int]:
         """Messages of the next events, and the number of the first that is not in them."""

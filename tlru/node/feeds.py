@@ -205,7 +205,9 @@ class FeedDesk:
         for subscriber in list(self._subscribers):
             if not subscriber.stalled:  # else it is told once it reads again
                 for number, reader in subscriber.feeds.items():
-                    push = reader.feed.encoding.end(number, told, self.feeds.upto)
+                    message = {"push": "end", "feed": number, "error": told}
+                    data = subscriber.codec.encode(message)
+                    push = Push(data, self.feeds.upto, resumable=False, final=True)
                     self.feeds.end(reader, push)
                 subscriber.feeds.clear()
                 del self._subscribers[subscriber]

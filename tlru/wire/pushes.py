@@ -111,11 +111,6 @@ class PushEncoding:
         message = {"push": "reset", "feed": feed, "reason": reason, "epoch": self._epoch()}
         return Push(self._codec.encode({**message, "upto": upto}), upto, resumable=False)
 
-    def end(self, feed: int, error: Message, upto: int) -> Push:
-        """The node ends the feed."""
-        message = {"push": "end", "feed": feed, "error": error}
-        return Push(self._codec.encode(message), upto, resumable=False, final=True)
-
 
 def _parted(
     encoded: Iterable[tuple[int, bytes]], bytes_max: int

@@ -123,6 +123,8 @@ def status(node: Node, service: CacheService) -> dict[str, Any]:
         "max_bytes": machine.settings["max_bytes"],
         "locks": len(machine.locks),
         "connections": len(node.connections),
+        "subscriptions": service.feeds.feeds.readers,
+        "subscriptions_behind": service.feeds.feeds.behind,
         "rates": node.rates.now(),
     }
 

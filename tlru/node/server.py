@@ -313,6 +313,11 @@ class Node:
         for stream in self.http.streams_of(self.services[cache]):
             stream.leave()
 
+    def server_urls(self) -> list[str]:
+        """Where clients reach this node and the others of its caches."""
+        services = self.services.values()
+        return [server["url"] for each in services for server in facts.servers(self, each)]
+
     def _tell_of_servers(self) -> None:
         """Clients are told when the list has changed."""
         for service in self.services.values():

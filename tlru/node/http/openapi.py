@@ -68,6 +68,7 @@ class _Paths:
             **member_paths(),
             **self._of_the_process(),
             **_of_the_client(),
+            **_of_the_dashboard(),
         }
 
     # -- the plain old forms
@@ -262,6 +263,53 @@ def _of_the_client() -> dict[str, Any]:
                 "about",
                 {**answers, "404": parts.problem("It has no such module.")},
                 parameters=[place("file", "The module's name.", TEXT), held],
+            )
+        },
+    }
+
+
+def _of_the_dashboard() -> dict[str, Any]:
+    tagged = {"ETag": {"description": "Which content it is.", "schema": TEXT}}
+    held = parts.header("IfNoneMatch")
+
+    def answers(*kinds: str) -> dict[str, Any]:
+        return {
+            "200": {
+                "description": "The file.",
+                "headers": tagged,
+                "content": {kind: {"schema": TEXT} for kind in kinds},
+            },
+            "304": answer("You have it already.", headers=tagged),
+        }
+
+    return {
+        "/dashboard": {
+            "get": operation(
+                "dashboardMoved",
+                "Leads to /dashboard/.",
+                "about",
+                {"308": {"description": "It is at /dashboard/."}},
+            )
+        },
+        "/dashboard/": {
+            "get": operation(
+                "dashboard",
+                "The cluster on a page: nodes, rates, keys and what happens.",
+                "about",
+                answers("text/html"),
+                parameters=[held],
+            )
+        },
+        "/dashboard/{file}": {
+            "get": operation(
+                "dashboardFile",
+                "One of the page's files.",
+                "about",
+                {
+                    **answers("text/html", "text/css", "text/javascript", "image/svg+xml"),
+                    "404": parts.problem("It has no such file."),
+                },
+                parameters=[place("file", "The file's name.", TEXT), held],
             )
         },
     }

@@ -14,6 +14,7 @@ from tlru.node.http import (
     members,
     metrics,
     old_forms,
+    pages,
     scripts,
 )
 from tlru.node.http.routing import Route, Table
@@ -61,5 +62,8 @@ ROUTES = Table(
         Route("/asyncapi.json", {"GET": descriptions.asyncapi_json}),
         Route("/tlru.js", {"GET": scripts.entry}),
         Route("/js/{file}", {"GET": scripts.module}),
+        Route("/dashboard", {"GET": pages.moved}),
+        Route("/dashboard/", {"GET": pages.page}),
+        Route("/dashboard/{file}", {"GET": pages.file}),
     )
 )

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import tlru
-from tests.client.nodes import cluster_of, in_use, with_cache
+from tests.client.nodes import at_a_node, cluster_of, in_use
 from tests.client.scripted import EPOCH, Link, client, run, scripted, until
 from tests.integration.processes import processes
 from tests.running import a_node
@@ -41,7 +41,7 @@ def names(changes: list[Change]) -> list[tuple[str, str]]:
 # -- what is told
 
 
-@with_cache
+@at_a_node
 async def test_every_kind_of_change_is_told(cache: Cache[Any]) -> None:
     users = cache.at("user:")
     async with users.watch() as watch:
@@ -71,7 +71,7 @@ async def test_every_kind_of_change_is_told(cache: Cache[Any]) -> None:
     assert versions == sorted(versions)
 
 
-@with_cache
+@at_a_node
 async def test_one_key_a_channel_and_channels_with_a_prefix(cache: Cache[Any]) -> None:
     part = cache.at("a:")
     async with (
@@ -97,7 +97,7 @@ async def test_one_key_a_channel_and_channels_with_a_prefix(cache: Cache[Any]) -
         ]
 
 
-@with_cache
+@at_a_node
 async def test_what_there_is_comes_first_where_a_snapshot_is_asked_for(cache: Cache[Any]) -> None:
     await cache.set_many({f"k{number:03}": number for number in range(300)})
     await cache.set("k007", "short", ttl=60)
@@ -118,7 +118,7 @@ async def test_what_there_is_comes_first_where_a_snapshot_is_asked_for(cache: Ca
         assert names(await take(later, 1)) == [("Removed", "k000")]
 
 
-@with_cache
+@at_a_node
 async def test_a_stored_position_is_where_a_watch_goes_on(cache: Cache[Any]) -> None:
     async with cache.watch() as watch:
         await cache.set("a", 1)
@@ -159,7 +159,7 @@ def test_a_pattern_of_nothing_is_refused() -> None:
 # -- how it is taken
 
 
-@with_cache
+@at_a_node
 async def test_batches_hold_what_comes_together(cache: Cache[Any]) -> None:
     async with cache.watch() as watch:
         await cache.set_many({f"k{number}": number for number in range(25)})
@@ -170,14 +170,14 @@ async def test_batches_hold_what_comes_together(cache: Cache[Any]) -> None:
         assert len(await more) == 10
 
 
-@with_cache
+@at_a_node
 async def test_a_batch_is_given_when_its_time_is_over(cache: Cache[Any]) -> None:
     async with cache.watch() as watch:
         await cache.set("k", 1)
         assert names(await anext(watch.batches(within=0.01))) == [("Set", "k")]
 
 
-@with_cache
+@at_a_node
 async def test_a_function_is_called_with_every_change(
     cache: Cache[Any],
 ) -> None:
@@ -210,7 +210,7 @@ class User:
     name: str
 
 
-@with_cache
+@at_a_node
 async def test_a_value_that_cannot_be_read_costs_no_other(cache: Cache[Any]) -> None:
     users = cache.at("user:", serializer=tlru.typed(User))
     async with users.watch() as watch, users.watch() as other:
@@ -230,7 +230,7 @@ async def test_a_value_that_cannot_be_read_costs_no_other(cache: Cache[Any]) -> 
             assert [each.key for each in await other.take()] == ["c"]
 
 
-@with_cache
+@at_a_node
 async def test_who_is_done_ends_the_watch_and_who_drops_it_too(cache: Cache[Any]) -> None:
     feeds = cache._client.exchange().feeds
     watch = cache.watch()
@@ -246,7 +246,7 @@ async def test_who_is_done_ends_the_watch_and_who_drops_it_too(cache: Cache[Any]
     await until(lambda: not feeds.watched)
 
 
-@with_cache
+@at_a_node
 async def test_two_that_take_from_one_watch_are_told_so(cache: Cache[Any]) -> None:
     async with cache.watch() as watch:
         first = asyncio.ensure_future(anext(watch))
@@ -286,7 +286,7 @@ def test_who_waits_for_a_server_in_vain_is_told_so() -> None:
 # -- several on one connection
 
 
-@with_cache
+@at_a_node
 async def test_watches_of_the_same_share_a_subscription(cache: Cache[Any]) -> None:
     """A connection takes a subscription once; each of them gets what it asked for all the same."""
     await cache.set("k0", 0)

@@ -40,7 +40,7 @@ class Set(Generic[T]):
     rev: Revision | None = None
     mime: str | None = None
     folded: int = 0
-    """How many earlier changes of the key it stands for as well, where a watcher is behind and folds."""
+    """How many earlier changes of the key it stands for too, where one that folds was behind."""
 
 
 @dataclass(frozen=True, slots=True)

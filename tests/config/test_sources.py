@@ -79,6 +79,7 @@ SAMPLES: dict[str, Any] = {
     "max_bytes": 512 << 20,
     "max_entries": 1_000,
     "snapshot_interval": 90.5,
+    "retained_bytes": 1 << 20,
     "grace": 0.0,
     "log_level": "warning",
     "log_format": "json",

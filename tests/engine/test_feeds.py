@@ -297,7 +297,7 @@ class Watching(RuleBasedStateMachine):
             assert push.upto == watcher.at
             assert watcher.state is not None
             assert not watcher.state.keys() & push.items.keys()
-            assert all(each.changed <= push.upto for each in push.items.values())
+            assert all(each.version <= push.upto for each in push.items.values())
             watcher.state |= {key: each.value for key, each in push.items.items()}
             watcher.walking = not push.last
             return
@@ -370,4 +370,4 @@ def _follow(state: dict[str, bytes] | None, event: Event) -> None:
 
 
 TestWatching: Any = Watching.TestCase
-TestWatching.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+TestWatching.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)

@@ -1,4 +1,5 @@
-"""What clients saw, judged: sessions, counters, locks and feeds. Single keys: `linearizability`.
+"""What clients saw, judged: sessions, counters and locks. Single keys: `linearizability`;
+feeds: `following`.
 
 Pure: a recorded history goes in, the first `Violation` comes out, or None where all is well. A
 checker takes each record at its word and never asks the cluster, so that it cannot share a mistake
@@ -8,7 +9,6 @@ with what it judges.
 from __future__ import annotations
 
 import enum
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -261,12 +261,12 @@ def _fault_of_grant(before: Grant, grant: Grant) -> str | None:
     return None
 
 
-# Feeds
+# Effects
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change, as a feed tells it or as the log made it; several may have one version."""
+    """A change that the log made; several may have one version."""
 
     version: int
     key: str
@@ -274,86 +274,3 @@ class Event:
 
     def __str__(self) -> str:
         return f"{self.type} {self.key!r} at {self.version}"
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """The subscriber was told: these are all events up to `upto`."""
-
-    upto: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reset:
-    """The subscriber was told: what is missing up to `upto` is lost, the feed goes on after it."""
-
-    upto: int
-
-
-def check_feed(
-    feed: str,
-    since: int,
-    received: Sequence[Event | Mark | Reset],
-    effects: Sequence[Event],
-) -> Violation | None:
-    """Whether a subscriber got each event after `since` once, in the order of the log.
-
-    `effects` are the events of one epoch that belong to the feed. What the log made last may still
-    be on its way: a `Mark` at the end says up to where nothing may be.
-    """
-    follower = _Follower(effects, since)
-    for number, told in enumerate(received):
-        if (fault := follower.follow(told)) is not None:
-            return Violation(f"feed {feed}: {fault}", tuple(received[max(0, number - 2) :][:3]))
-    return None
-
-
-class _Follower:
-    """Walks along the reference list with one subscriber."""
-
-    def __init__(self, effects: Sequence[Event], since: int) -> None:
-        self.effects = effects
-        self.place = {event: index for index, event in enumerate(effects)}
-        self.versions = [event.version for event in effects]
-        assert self.versions == sorted(self.versions), "the reference is in the order of the log"
-        self.upto = since
-        self.next = self._first_after(since)
-
-    def follow(self, told: Event | Mark | Reset) -> str | None:
-        match told:
-            case Event():
-                return self._on_event(told)
-            case Mark():
-                return self._on_mark(told)
-            case Reset():
-                return self._on_reset(told)
-
-    def _on_event(self, event: Event) -> str | None:
-        index = self.place.get(event)
-        if index is None:
-            return f"told of {event}, which never happened"
-        if index < self.next:
-            return f"told of {event} again, or too late: it was told of all up to {self.upto}"
-        if index > self.next:
-            return f"told of {event}, but not of {self.effects[self.next]} before it"
-        self.next += 1
-        self.upto = event.version
-        return None
-
-    def _on_mark(self, mark: Mark) -> str | None:
-        if mark.upto < self.upto:
-            return f"told of all up to {mark.upto} after {self.upto}"
-        if self.next < self._first_after(mark.upto):
-            return f"told that all up to {mark.upto} was told, but not of {self.effects[self.next]}"
-        self.upto = mark.upto
-        return None
-
-    def _on_reset(self, reset: Reset) -> str | None:
-        if reset.upto < self.upto:
-            return f"reset to {reset.upto}, though it was told of all up to {self.upto}"
-        self.upto = reset.upto
-        self.next = self._first_after(reset.upto)
-        return None
-
-    def _first_after(self, version: int) -> int:
-        return bisect_right(self.versions, version)

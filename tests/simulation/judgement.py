@@ -26,14 +26,15 @@ from tests.simulation.effects import (
     check_revisions,
     check_turns,
 )
+from tests.simulation.following import Held, States, carry_out, check_stream, concerns
 from tests.simulation.histories import (
     Denial,
+    Event,
     Grant,
     Increment,
     Outcome,
     Violation,
     check_counter,
-    check_feed,
     check_locks,
     check_session,
 )
@@ -44,7 +45,7 @@ from tests.simulation.node import Node
 from tests.simulation.reference import Loss
 from tests.simulation.sessions import Counted, Records
 from tests.simulation.sources import FILLED, REVISED
-from tests.simulation.subscribers import Subscriber, as_told, belongs
+from tests.simulation.subscribers import Stream, Subscriber
 from tests.simulation.world import World
 from tlru.engine.items import Item, is_reserved
 from tlru.engine.machine import Machine
@@ -64,13 +65,10 @@ def judge(
     for part, (end, ledger) in enumerate(zip(ends, ledgers, strict=True)):
         yield from _judge_clients(records, losses, part, end)
         yield from _judge_log(records.space, ledger, end)
-        for subscriber in subscribers:
-            if part < len(subscriber.received):
-                made = [
-                    as_told(event) for event in ledger.events if belongs(event, subscriber.prefix)
-                ]
-                told = subscriber.received[part]
-                yield 10, check_feed(subscriber.name, 0, told, made)
+        yield 10, check_events(ledger, end)
+    for subscriber in subscribers:
+        for stream in subscriber.streams:
+            yield 10, judge_stream(subscriber, stream)
     for loss, ledger in zip(losses, ledgers[1:], strict=True):
         yield 14, check_fences(loss.before.ledger.answers, ledger.answers, loss.begins)
     for session, seen in records.observations.items():
@@ -106,8 +104,32 @@ def _judge_log(space: str, ledger: Ledger, machine: Machine) -> Iterator[Verdict
     for key in FILLED:
         key = space + key
         yield 15, check_fills(key, list(changes(key, ledger.answers)))
-    effects = [as_told(event) for event in ledger.events]
+    effects = [Event(each.version, each.key, each.type.value) for each in ledger.events]
     yield 16, check_evictions(evictions(ledger.answers), effects)
+
+
+# -- subscribers
+
+
+def judge_stream(subscriber: Subscriber, stream: Stream) -> Violation | None:
+    """What a subscriber was told in one epoch, by what the log of it made."""
+    made = [e for e in stream.reference.ledger.events if concerns(subscriber.pattern, e)]
+    last = stream is subscriber.streams[-1]
+    return check_stream(
+        subscriber.name, stream.told, made, snapshot=subscriber.snapshot, whole=last
+    )
+
+
+def check_events(ledger: Ledger, end: Machine) -> Violation | None:
+    """Whether who is told of all events knows all that there is."""
+    known: States = {}
+    carry_out((event for event in ledger.events if not is_reserved(event.key)), known)
+    items = end.items.store.entries
+    there = {key: Held.of_item(item) for key, item in items.items() if not is_reserved(key)}
+    if known != there:
+        keys = [k for k in sorted({*known, *there}) if known.get(k) != there.get(k)]
+        return Violation(f"the events leave {keys[0]!r} as {known.get(keys[0])}", tuple(keys))
+    return None
 
 
 # -- the parts of a run

@@ -6,6 +6,7 @@ nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -44,9 +45,10 @@ from peers.core.timing import Bounds, Timing
 from peers.errors import RefusedError
 from peers.snapshot_pieces import Pieces
 from tests.simulation.clocks import Clock
+from tests.simulation.desk import Desk
 from tests.simulation.disk import NOTE_AGE_MS, Disk, Kept
-from tests.simulation.feed import Feed
 from tests.simulation.observer import Observer
+from tlru.engine.events import Event
 from tlru.engine.items import Item
 from tlru.engine.machine import Machine, Result
 from tlru.engine.operations import Operation as EngineOperation
@@ -90,6 +92,7 @@ class Node:
         schedule: Callable[[int, Callable[[int], None]], None],
         birth: Callable[[str], str],
         observer: Observer,
+        counts: Counter[str],
     ) -> None:
         self.id = id
         self.disk = disk
@@ -102,8 +105,9 @@ class Node:
         self.life = 0
         self.replica: Replica
         self.machine = Machine()
-        self.feed = Feed(0)
+        self.counts = counts
         self.events_kept: int | None = None  # for subscribers; None: all of this life
+        self.desk = Desk(self.machine, None, counts)
         self.replies: dict[Dot, Callable[[Result | None, Settled | None, int], None]] = {}
         self.barriers: dict[int, Callable[[Barrier], None]] = {}
         self._barrier = 0
@@ -146,7 +150,7 @@ class Node:
         self.stated_level = max(self.stated_level, self.level)
         self._flush_at = now
         self.machine = kept
-        self.feed = Feed(self.machine.index, self.events_kept)
+        self.desk = Desk(self.machine, self.events_kept, self.counts)
         log, commit = self.disk.log(), self.disk.snapshot_index
         self.corrupted = self.leapt = False
         self._loading: Loading | None = None
@@ -402,13 +406,16 @@ class Node:
     def _apply(self, entries: tuple[Entry, ...]) -> None:
         noted = self.machine.noted
         replies: list[tuple[Dot, Result]] = []
+        events: list[Event] = []
         diverged = False
         for entry in entries:  # one by one, since it is of interest what came of each
             applied = self.machine.apply((entry,))
             self._observer.put_out(self, entry, applied)
-            self.feed.add(entry.index, applied.events)
+            events += applied.events
             replies += applied.replies
             diverged |= applied.diverged
+        if events:
+            self.desk.applied(events)
         self._observer.applied(self, entries, self.machine)
         for dot, result in replies:
             then = self.replies.get(dot)
@@ -501,5 +508,5 @@ class Node:
         if not install.keeps_log:
             self.disk.begin(install.base)
         self._take_up(machine)
-        self.feed = Feed(machine.index, self.events_kept)
+        self.desk.take_up(machine)
         self._observer.installed(self, install.base, machine)

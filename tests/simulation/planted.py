@@ -8,6 +8,7 @@ from __future__ import annotations
 from tests.simulation import (
     planted_core,
     planted_epochs,
+    planted_feeds,
     planted_machine,
     planted_members,
     planted_power,
@@ -25,4 +26,5 @@ PARTS = (
     planted_members,
     planted_power,
     planted_machine,
+    planted_feeds,
 )

@@ -1,4 +1,4 @@
-"""Small faults above the core, put in one at a time: in the machine, its duties, and the feeds.
+"""Small faults above the core, put in one at a time: in the machine and its duties.
 
 As in `planted`, whose table they are entered into: each must be caught, by what it breaks.
 """
@@ -10,7 +10,6 @@ from typing import Any
 from unittest.mock import patch
 
 from peers.core.entry import Dot, Entry
-from tests.simulation.feed import Delivery, Feed
 from tests.simulation.node import Node
 from tests.simulation.planting import planted
 from tlru.engine import items
@@ -191,42 +190,4 @@ def serves_the_last_first() -> Iterator[None]:
         return honest(self, name, at)
 
     with patch.object(Locks, "_pass_on", pass_on):
-        yield
-
-
-# -- feeds
-
-
-@planted("a feed that is resumed begins with the last that was told", "isolate", "crash")
-def tells_the_last_again() -> Iterator[None]:
-    honest = Feed.behind
-
-    def behind(self: Feed, pos: int, most: int) -> Delivery | None:
-        found = honest(self, max(self.start, pos - 1), most)
-        return found if pos >= self.start else None
-
-    with patch.object(Feed, "behind", behind):
-        yield
-
-
-@planted("a feed that is resumed leaves one out", "isolate", "crash")
-def leaves_one_out() -> Iterator[None]:
-    honest = Feed.behind
-
-    def behind(self: Feed, pos: int, most: int) -> Delivery | None:
-        found = honest(self, pos + 1, most)
-        return found if pos >= self.start else None
-
-    with patch.object(Feed, "behind", behind):
-        yield
-
-
-@planted("a feed goes on over what is not kept any more", "isolate", "crash")
-def resumes_over_a_gap() -> Iterator[None]:
-    honest = Feed.behind
-
-    def behind(self: Feed, pos: int, most: int) -> Delivery | None:
-        return honest(self, max(pos, self.start), most)
-
-    with patch.object(Feed, "behind", behind):
         yield

@@ -26,7 +26,7 @@ from tests.simulation.sessions import Records, Session
 from tests.simulation.subscribers import Subscriber
 from tests.simulation.workload import Workload
 from tests.simulation.world import World
-from tlru.engine import once
+from tlru.engine import feeds, once
 from tlru.engine.machine import Result
 from tlru.engine.operations import Set, encode
 
@@ -95,7 +95,10 @@ class Run:
 
     def go(self) -> None:
         """Run it, and raise what is broken."""
-        with patch.object(once, "RECORDS_MAX", self.workload.once_records):
+        with (
+            patch.object(once, "RECORDS_MAX", self.workload.once_records),
+            patch.object(feeds, "LOOKS_A_STEP", self.workload.looks_a_step),
+        ):
             self._begin()
             end = self.world.now + int(self.seconds * 1_000)
             while self.world.now < end:
@@ -104,6 +107,8 @@ class Run:
             heal_everything(self.world)
             for client in self.clients:
                 client.stopped = True
+            for subscriber in self.subscribers:
+                subscriber.calm = True
             self._say_last_word(self.world.now)
             self._come_to_rest()
             self._judge()
@@ -112,7 +117,8 @@ class Run:
         """A cluster that is set as this run wants it, and all who use it."""
         world = self.world
         for node in world.nodes.values():
-            node.events_kept = node.feed.room = self.workload.events_kept
+            node.events_kept = self.workload.events_kept
+            node.desk.keep(node.events_kept)
         world.run(3_000)
         self._configure()
         self.clients = self.workload.sessions(world, self.random, self.records)
@@ -180,8 +186,7 @@ class Run:
             if client.busy:
                 yield f"{client.name} to be answered"
         for subscriber in self.subscribers:
-            told = len(subscriber.received) > len(world.invariants.losses)
-            if not told or subscriber.pos < len(world.invariants.committed):
+            if not subscriber.has_all():
                 yield f"{subscriber.name} to be told of all"
 
     def _state_waits_for(self, leader: Node | None) -> Iterator[str]:

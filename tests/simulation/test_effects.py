@@ -18,7 +18,6 @@ from tests.simulation.effects import (
     check_revisions,
     check_turns,
 )
-from tests.simulation.feed import Delivery, Feed
 from tests.simulation.histories import Event, Violation
 from tests.simulation.judgement import check_digest
 from tests.simulation.ledger import Ledger
@@ -194,29 +193,3 @@ def test_a_digest_that_leaves_something_out_is_caught(monkeypatch: pytest.Monkey
     assert sentence(check_digest([Item(*item.fields())])) == (
         "the digest of 'k' is the same with 2 as field 2"
     )
-
-
-# What a node keeps for subscribers
-
-
-def told_at(*versions: int) -> tuple[events.Event, ...]:
-    return tuple(events.Event(events.EventType.SET, "k", version, 0) for version in versions)
-
-
-def test_a_feed_tells_what_follows_and_never_splits_an_entry() -> None:
-    feed = Feed(0)
-    for index, made in ((1, 1), (2, 0), (3, 3), (4, 1), (5, 0)):
-        feed.add(index, told_at(*[index] * made))
-    assert feed.behind(0, 9) == Delivery(told_at(1, 3, 3, 3, 4), 5)
-    assert feed.behind(1, 1) == Delivery(told_at(3, 3, 3), 3)
-    assert feed.behind(4, 9) == Delivery((), 5)
-    assert feed.behind(8, 9) == Delivery((), 8)  # the node is not there yet
-
-
-def test_a_feed_that_has_no_room_says_that_it_does_not_have_it_any_more() -> None:
-    feed = Feed(0, room=4)
-    for index in range(1, 6):
-        feed.add(index, told_at(index, index))
-    assert feed.start == 4
-    assert feed.behind(3, 9) is None
-    assert feed.behind(4, 9) == Delivery(told_at(5, 5), 5)

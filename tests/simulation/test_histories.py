@@ -1,4 +1,4 @@
-"""Sessions, counters, locks and feeds: what kept its promise passes, and no planted fault does."""
+"""Sessions, counters and locks: what kept its promise passes, and no planted fault does."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ from hypothesis import strategies as st
 from tests.simulation.histories import (
     Denial,
     Did,
-    Event,
     Grant,
     Increment,
-    Mark,
     Observation,
     Outcome,
-    Reset,
     check_counter,
-    check_feed,
     check_locks,
     check_session,
 )
@@ -190,66 +186,3 @@ def test_who_is_denied_what_is_free_or_his_own_is_caught(denial: Denial, sentenc
     violation = check_locks([Grant("l", "a", 7, 10, 20)], [denial])
     assert violation is not None
     assert violation.sentence == f"lock 'l': {sentence}"
-
-
-# Feeds
-
-EFFECTS = [
-    Event(2, "a"),
-    Event(3, "a", "delete"),
-    Event(5, "a"),
-    Event(5, "b"),
-    Event(8, "a", "expire"),
-]
-
-
-@given(st.data())
-def test_a_feed_that_tells_all_or_of_a_reset_passes(data: st.DataObject) -> None:
-    since = data.draw(st.integers(0, 9))
-    told: list[Event | Mark | Reset] = []
-    upto = since
-    for event in (event for event in EFFECTS if event.version > since):
-        if event.version <= upto and isinstance(told[-1], Reset):
-            continue
-        if event.version > upto and data.draw(st.booleans()):
-            told.append(Mark(event.version - 1))
-        told.append(Reset(event.version) if data.draw(st.booleans()) else event)
-        upto = event.version
-    assert check_feed("f", since, [*told, Mark(9)], EFFECTS) is None
-    assert check_feed("f", since, told, EFFECTS) is None
-
-
-@pytest.mark.parametrize(
-    ("told", "sentence"),
-    [
-        (
-            [EFFECTS[0], EFFECTS[2]],
-            "told of set 'a' at 5, but not of delete 'a' at 3 before it",
-        ),
-        (
-            [EFFECTS[0], EFFECTS[0]],
-            "told of set 'a' at 2 again, or too late: it was told of all up to 2",
-        ),
-        (
-            [EFFECTS[0], Reset(3), EFFECTS[1]],
-            "told of delete 'a' at 3 again, or too late: it was told of all up to 3",
-        ),
-        (
-            [*EFFECTS[:2], EFFECTS[3], EFFECTS[2]],
-            "told of set 'b' at 5, but not of set 'a' at 5 before it",
-        ),
-        ([Event(4, "a")], "told of set 'a' at 4, which never happened"),
-        (
-            [*EFFECTS[:3], Mark(5)],
-            "told that all up to 5 was told, but not of set 'b' at 5",
-        ),
-        ([*EFFECTS[:3], Mark(4)], "told of all up to 4 after 5"),
-        ([*EFFECTS[:3], Reset(1)], "reset to 1, though it was told of all up to 5"),
-    ],
-)
-def test_a_feed_that_loses_or_repeats_is_caught(
-    told: list[Event | Mark | Reset], sentence: str
-) -> None:
-    violation = check_feed("f", 0, told, EFFECTS)
-    assert violation is not None
-    assert violation.sentence == f"feed f: {sentence}"

@@ -82,18 +82,31 @@ def test_each_kind_of_harm_is_borne_by_itself(name: str) -> None:
 
 
 HAPPENS = (
+    "connections that took no more",
+    "event clear",
     "event evict",
     "event expire",
+    "event message",
+    "event touch",
+    "events folded away",
     "events told",
+    "feeds marked",
     "feeds reset",
+    "feeds resumed",
     "fills let in",
     "fills refused",
     "locks refused",
     "locks taken",
     "named write overloaded",
     "named write too_old",
-    "named writes repeated",
     "named writes repeated late",
+    "named writes repeated",
+    "snapshot parts told",
+    "snapshots told",
+    "subscribers broken",
+    "subscribers moved",
+    "subscribers that stopped reading",
+    "turns with readers behind",
     "waits given up",
 )
 

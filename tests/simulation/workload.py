@@ -12,11 +12,16 @@ from tests.simulation.sessions import Records, Session
 from tests.simulation.sources import Source
 from tests.simulation.subscribers import Subscriber
 from tests.simulation.world import World
-from tlru.engine import once
+from tlru.engine import feeds, once
 from tlru.engine.operations import Settings
+from tlru.engine.patterns import Pattern
 from tlru.engine.settings import DEFAULTS
 
 LONG_MS = 120_000
+
+# What subscribers watch: of the crowd's keys, and of everybody else's.
+CROWDED = ("b*", "b1*", "b3", "b", "c*", "b10", "*")
+PLAIN = ("k*", "t*", "f*", "f0", "r*", "n0", "t1", "#*", "#news", "#n*", "fx*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,7 @@ class Workload:
     once_records: int = once.RECORDS_MAX
     tombstone_ms: int = LONG_MS
     events_kept: int | None = None  # by each node, for subscribers
+    looks_a_step: int = feeds.LOOKS_A_STEP  # for one subscriber that is behind
 
     @classmethod
     def drawn(cls, seed: int) -> Workload:
@@ -40,6 +46,7 @@ class Workload:
             once_records=random.choice([24, once.RECORDS_MAX]) if small else once.RECORDS_MAX,
             tombstone_ms=random.choice([400, 400, LONG_MS]),
             events_kept=random.choice([None, 8]),
+            looks_a_step=random.choice([3, 40, feeds.LOOKS_A_STEP]),
         )
 
     @property
@@ -63,9 +70,19 @@ class Workload:
         ]
 
     def subscribers(self, world: World, random: Random) -> list[Subscriber]:
-        """One to everything, one to a part."""
-        prefixes = {"all": "", "part": "b" if self.max_entries else "f"}
+        """Several to everything, others to a part: with and without a snapshot, folded or not."""
+        chance = Random(random.getrandbits(64))  # of their own, so that they move nobody else's
+        always = ["*", "*", "b*"] if self.max_entries else ["*", "*", "#*"]
+        wanted = always + chance.sample(CROWDED if self.max_entries else PLAIN, 4)
         return [
-            Subscriber(world, name, prefix, random.getrandbits(32), world.counts)
-            for name, prefix in prefixes.items()
+            Subscriber(
+                world,
+                f"{number} to {pattern}",
+                Pattern.parse(pattern),
+                chance.getrandbits(32),
+                snapshot=chance.random() < 0.5,
+                fold=chance.random() < 0.5,
+                slow=chance.random() < 0.5,
+            )
+            for number, pattern in enumerate(wanted)
         ]

@@ -108,6 +108,7 @@ class World:
             schedule=self.after,
             birth=self._birth,
             observer=self.invariants,
+            counts=self.counts,
         )
         node.fsync_ms = self.fsync_ms
         node.volatile = self._volatile
@@ -144,6 +145,7 @@ class World:
             if node.up and self.now >= node.paused_until and (regular or node.touched):
                 node.tick(self.now)
                 if regular:
+                    node.desk.turn(self.now)
                     self.invariants.looked(node, self.now)
 
     def _happen(self) -> None:

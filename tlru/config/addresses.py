@@ -97,3 +97,10 @@ def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(host)
     except ValueError:
         return None
+
+
+def checked_address(text: str) -> Address:
+    """The address that a text is which was checked before."""
+    address = parse_address(text)
+    assert address is not None, f"{text!r} was never checked"
+    return address

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from peers.awake import STAY_S
-from tlru.config.addresses import Address, parse_address
+from tlru.config.addresses import Address, checked_address
 from tlru.config.checks import cross_checks
 from tlru.config.kinds import Choice, Directory, File, ListenAddress, Name, Secret, Switch, Url
 from tlru.config.mistakes import ConfigError, Kind, Mistake, Origin, WrongValueError
@@ -284,6 +284,14 @@ class Config:
         "How many items a cache may hold; without it bytes alone decide.",
         guesses=("entries", "max_items", "max_keys", "maxsize"),
     )
+    retained_bytes: int = option(
+        Size(64 * _KIB, _TIB),
+        64 * _MIB,
+        _CACHE,
+        _RESTART,
+        "How much of what has happened is kept for subscribers that resume or read slowly.",
+        guesses=("retained", "replay", "history"),
+    )
     snapshot_interval: float = option(
         Duration(0.1, _DAY),
         60.0,
@@ -469,12 +477,12 @@ class Config:
     @property
     def listen_address(self) -> Address:
         """`listen`, as host and port."""
-        return _address(self.listen)
+        return checked_address(self.listen)
 
     @property
     def mesh_address(self) -> Address:
         """`mesh`, as host and port."""
-        return _address(self.mesh)
+        return checked_address(self.mesh)
 
     @property
     def clustered(self) -> bool:
@@ -485,12 +493,6 @@ class Config:
         """The limits that `hello` tells a client."""
         told = [one.name for one in OPTIONS if one.spec.section is _LIMITS]
         return Limits(**{name: getattr(self, name) for name in told})
-
-
-def _address(text: str) -> Address:
-    address = parse_address(text)
-    assert address is not None, f"{text!r} passed __post_init__"
-    return address
 
 
 OPTIONS: tuple[Option, ...] = options_of(Config)

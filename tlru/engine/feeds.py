@@ -8,7 +8,7 @@ slowness costs another reader time, or the node memory.
 
 Invariants: a live reader has been given everything before `flushed`; one that is behind, all before
 its `number`. What a reader gets is never more than one step ahead of what its sink takes. A
-snapshot holds what had not changed after its `upto`, and what changed since follows as events.
+snapshot holds what was set by its `upto` and is there; what has happened since follows as events.
 """
 
 from __future__ import annotations
@@ -148,6 +148,7 @@ class Feeds(Generic[D]):
         self.upto = 0  # the position that they have come to
         self.ready: deque[Reader[D]] = deque()  # behind, with sinks that took more when last seen
         self.feeds: dict[Hashable, Feed[D]] = {}
+        self.resets = 0
         self._source = source
         self._watched: Watched[Feed[D]] = Watched()
         self._numbers = count(1)
@@ -258,7 +259,7 @@ class Feeds(Generic[D]):
             reader.upto = since.pos if resumed else self.upto
         elif snapshot:
             reader.walk = ""
-        if reader.number == self.flushed and reader.walk is None:
+        if reader.number == self.flushed and reader.walk is None and since is None:
             self._go_live(reader)
         else:
             self.wake(reader)
@@ -273,12 +274,28 @@ class Feeds(Generic[D]):
         if not feed.readers:
             del self.feeds[feed.name]
             self._watched.remove(feed.pattern, feed)
+        self._keep_chunks(feed)
+
+    def end(self, reader: Reader[D], push: D) -> None:
+        """It reads no more, and is told why."""
+        reader.sink.deliver(push)
+        self.unsubscribe(reader)
 
     def wake(self, reader: Reader[D]) -> None:
         """Its sink may take more."""
         if not (reader.live or reader.queued):
             reader.queued = True
             self.ready.append(reader)
+
+    @property
+    def readers(self) -> int:
+        """How many subscriptions there are."""
+        return sum(feed.readers for feed in self.feeds.values())
+
+    @property
+    def behind(self) -> int:
+        """How many of their readers are served from what is retained."""
+        return sum(feed.readers - len(feed.live) for feed in self.feeds.values())
 
     # -- those that are behind
 
@@ -309,12 +326,15 @@ class Feeds(Generic[D]):
         reader.number, reader.upto = self.flushed, self.upto
         reader.walk = "" if reader.snapshot else None
         feed = reader.feed
+        self.resets += 1
         reason = "the events after this position are not retained here"
         reader.sink.deliver(feed.encoding.reset(feed.number, reason, self.upto))
+        if reader.walk is None:
+            self._go_live(reader)
 
     def _walk(self, reader: Reader[D]) -> None:
-        """The next part of a snapshot. What has changed after `upto` is left out: its event
-        follows, as it does of what is not there any more."""
+        """The next part of a snapshot. What was set after `upto` is left out: its event follows,
+        as it does of what is not there any more. (That of a touch would not bring the value.)"""
         feed = reader.feed
         bytes_max, now, last = feed.encoding.bytes_max // 2, self._source.at, True
         part: list[Item] = []
@@ -324,7 +344,7 @@ class Feeds(Generic[D]):
                 last = False
                 break
             reader.walk = item.key
-            if item.changed <= reader.upto:
+            if item.version <= reader.upto:
                 part.append(item)
                 size += item.size
         if part or last:
@@ -332,6 +352,8 @@ class Feeds(Generic[D]):
             reader.sink.deliver(message)
         if last:
             reader.walk = None
+            if reader.number == self.flushed:
+                self._go_live(reader)
 
     def _items(self, reader: Reader[D], now: int) -> Iterator[Item]:
         pattern, after = reader.feed.pattern, reader.walk or None
@@ -343,17 +365,29 @@ class Feeds(Generic[D]):
                 yield item
 
     def _catch_up(self, reader: Reader[D]) -> None:
-        """What follows, as much as leaves at once."""
+        """What follows, as much as leaves at once; that there is nothing more is said too, since
+        whoever resumed wants to know that it has missed nothing."""
+        pushes: Sequence[D] = ()
         if reader.number < self.flushed:
             pushes, reader.number = self._chunk(reader)
-            for push in pushes:
-                reader.sink.deliver(push)
-        if reader.number == self.flushed:
+        feed, at_end = reader.feed, reader.number == self.flushed
+        if at_end and not pushes:
+            pushes = feed.encoding.events(feed.number, (), self.upto)
+        for push in pushes:
+            reader.sink.deliver(push)
+        if at_end:
             self._go_live(reader)
 
     def _go_live(self, reader: Reader[D]) -> None:
         reader.live = True
         reader.feed.live[reader] = None
+        self._keep_chunks(reader.feed)
+
+    @staticmethod
+    def _keep_chunks(feed: Feed[D]) -> None:
+        """For as long as anybody is behind; a node with many feeds would keep much for nobody."""
+        if len(feed.live) == feed.readers:
+            feed.chunks.clear()
 
     def _chunk(self, reader: Reader[D]) -> tuple[Sequence[D], int]:
         """Messages of the next events, and the number of the first that is not in them."""

@@ -1,11 +1,12 @@
 // @ts-check
 /**
- * In which order servers are to be preferred. Pure: what is known of each, and chance, are handed in.
+ * In which order servers are to be preferred. Pure: what is known of each, and chance, are handed
+ * in.
  *
- * Those that can be expected to serve before those that cannot; the nearer before the farther; among
- * equally near ones, those of the client's own region and zone; among those, as a program named
- * them, or by lot. The lot is drawn once by each client for each server and falls by weight and
- * priority, so clients spread over servers that are equally good, and none changes its mind.
+ * Those that can be expected to serve before those that cannot; the nearer before the farther;
+ * among equally near ones, those of the client's own region and zone; among those, as a program
+ * named them, or by lot. The lot is drawn once by each client for each server and falls by weight
+ * and priority, so clients spread over servers that are equally good, and none changes its mind.
  */
 
 import { REFUSING_STATUSES } from "./errors.js";

@@ -111,7 +111,7 @@ export class Cache extends Face {
 /**
  * A cache at these servers. Nothing is sent until something is asked, so it may stand at the top of
  * a module.
- * @param {string | Iterable<string | (Partial<import("./server.js").Server> & { url: string })>} servers
+ * @param {string | Iterable<string | import("./server.js").Named>} servers
  *   addresses such as `ws://host:8400`; in a page also relative ones
  * @param {import("./settings.js").Options} [options]
  * @returns {Cache}

@@ -2,9 +2,9 @@
 /**
  * One connection to a node: what was asked of it, and the replies that settle it.
  *
- * It decides when the other side is no longer believed alive. What happens to requests that it leaves
- * unanswered, and where the next connection goes, is its owner's business. Until it has one, what
- * comes is held.
+ * It decides when the other side is no longer believed alive. What happens to requests that it
+ * leaves unanswered, and where the next connection goes, is its owner's business. Until it has one,
+ * what comes is held.
  *
  * A request that was sent stays in `unanswered` until its reply has come or the connection is lost;
  * the owner hears of the loss exactly once, whatever ended it.
@@ -63,6 +63,8 @@ export class Connection {
   heard = now();
   owesAWord = false; // something was sent, and nothing has been heard since
   sentLargest = 0;
+  /** Seconds from `hello` to its answer. @type {number | null} */
+  greetedIn = null;
   end = { code: ABNORMAL, problem: "the connection was closed" };
 
   /** @type {WebSocket} */
@@ -71,8 +73,11 @@ export class Connection {
   #owner = null;
   /** @type {Reply[]} */
   #held = [];
-  /** @type {{ number: number, resolve: (reply: Reply) => void, reject: (e: TlruError) => void } | null} */
+  /**
+   * @type {{ number: number, resolve(reply: Reply): void, reject(e: TlruError): void } | null}
+   */
   #hello = null;
+  #greetedAt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** @type {Pulse | null} */
@@ -120,6 +125,7 @@ export class Connection {
         this.#drop();
       });
       this.#socket.addEventListener("open", () => {
+        this.#greetedAt = now();
         this.send([write({ id: number, op: "hello", ...who }), ...this.#written(others())]);
       });
     });
@@ -137,11 +143,16 @@ export class Connection {
     this.unanswered.set(request.number, request);
   }
 
-  /** From now on this is told what comes; and at once what has come already. @param {Owner} owner */
+  /**
+   * From now on this is told what comes; and at once what has come already.
+   * @param {Owner} owner
+   */
   adopt(owner) {
     this.#owner = owner;
-    this.#pulse = new Pulse(this.#timing.pingAfter, this.#timing.pongWithin);
-    this.#look();
+    if (this.alive) {
+      this.#pulse = new Pulse(this.#timing.pingAfter, this.#timing.pongWithin);
+      this.#look();
+    }
     const held = this.#held;
     this.#held = [];
     for (const message of held) this.#take(message);
@@ -249,6 +260,7 @@ export class Connection {
     }
     if (typeof message.epoch !== "string") throw new TypeError("its hello names no epoch");
     this.epoch = message.epoch;
+    this.greetedIn = now() - this.#greetedAt;
     this.node = String(message.node ?? "");
     this.limits = limitsOf(message.limits);
     this.#note(message);
@@ -261,7 +273,9 @@ export class Connection {
   #closed(code, reason) {
     clearTimeout(this.#timer);
     const words = reason ? `: ${reason}` : "";
-    this.#lose(code, this.#problem || (code === ABNORMAL ? "it broke off, or cannot be reached" : `it closed (${code}${words})`));
+    const closed = `it closed (${code}${words})`;
+    const told = code === ABNORMAL ? "it broke off, or cannot be reached" : closed;
+    this.#lose(code, this.#problem || told);
   }
 
   /** @param {number} code @param {string} problem */

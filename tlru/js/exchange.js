@@ -2,12 +2,13 @@
 /**
  * What is asked and what is answered.
  *
- * It decides when requests leave and what becomes of those that get no reply. Which connection there
- * is, the keeper decides; what a message holds, the outbox; whether to ask again, `retrying.js`.
+ * It decides when requests leave and what becomes of those that get no reply. Which connection
+ * there is, the keeper decides; what a message holds, the outbox; whether to ask again,
+ * `retrying.js`.
  *
- * All that is asked in one turn (before the next microtask) leaves as one message. Every request ends
- * in exactly one way. An error never says more than is known: a write that has left may have been
- * done until the node says that it was not; what has never left was certainly not done.
+ * All that is asked in one turn (before the next microtask) leaves as one message. Every request
+ * ends in exactly one way. An error never says more than is known: a write that has left may have
+ * been done until the node says that it was not; what has never left was certainly not done.
  */
 
 import { USUAL_LIMITS } from "./connection.js";
@@ -44,8 +45,8 @@ export class Exchange {
   #turnOpen = false;
   /** @type {Map<Request, ReturnType<typeof setTimeout>>} those that will be asked again */
   #pausing = new Map();
-  /** @type {Set<Connection>} */
-  #retired = new Set();
+  /** @type {Map<Connection, ReturnType<typeof setTimeout>>} those that only answer what they owe */
+  #retired = new Map();
   #outbox;
   #retries;
 
@@ -183,6 +184,7 @@ export class Exchange {
   /** @param {Connection} connection */
   lost(connection) {
     if (connection === this.connection) this.connection = null;
+    clearTimeout(this.#retired.get(connection));
     this.#retired.delete(connection);
     if (connection.end.code === TOO_LARGE_MESSAGE) this.#outbox.split(connection.sentLargest);
     if (this.ended !== null) return;
@@ -247,7 +249,8 @@ export class Exchange {
     this.session.enter(connection.epoch);
     this.session.saw(connection.epoch, connection.pos, connection.time, connection.heard);
     this.connection = connection;
-    this.roundTrip = this.keeper.servers.roundTrip(connection.url);
+    // What `hello` took is a way and back too, as long as nothing better is known.
+    this.roundTrip = this.keeper.servers.roundTrip(connection.url) ?? connection.greetedIn;
     this.#outbox.forgetFeeds();
     this.feeds.switchTo(connection);
     connection.adopt(this);
@@ -267,9 +270,9 @@ export class Exchange {
   #retire(connection) {
     if (this.#retired.has(connection)) return;
     if (connection === this.connection) this.connection = null;
-    this.#retired.add(connection);
+    const patience = this.settings.timing.drain * 1000;
+    this.#retired.set(connection, setTimeout(() => connection.close(), patience));
     if (!connection.unanswered.size) connection.close();
-    else setTimeout(() => connection.close(), this.settings.timing.drain * 1000);
   }
 
   /** Seconds that the server in service takes to answer. @param {number} timeout */
@@ -338,7 +341,8 @@ export class Exchange {
     this.ended = problem;
     this.keeper.close();
     this.feeds.close();
-    const connections = [...this.#retired, ...(this.connection ? [this.connection] : [])];
+    const connections = [...this.#retired.keys(), ...(this.connection ? [this.connection] : [])];
+    for (const timer of this.#retired.values()) clearTimeout(timer);
     for (const connection of connections) {
       for (const request of connection.unanswered.values()) {
         const kind = request.isWrite ? UnknownOutcome : Unavailable;

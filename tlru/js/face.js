@@ -3,8 +3,8 @@
  * A cache, or the part of it whose keys begin with a prefix, as a program sees it.
  *
  * Which writes bear a name by default: all whose repetition could do harm that nobody notices. A
- * plain `set` has none: it says what the value is, and names are remembered by the whole cluster for
- * a while, in a table that is bounded.
+ * plain `set` has none: it says what the value is, and names are remembered by the whole cluster
+ * for a while, in a table that is bounded.
  */
 
 import { BadRequest, Internal, TooLarge } from "./errors.js";
@@ -230,8 +230,8 @@ export class Face {
   }
 
   /**
-   * Keep many values, all of them or none, with one version. Because of that it is never split: more
-   * than the node takes at once is `TooLarge`.
+   * Keep many values, all of them or none, with one version. Because of that it is never split:
+   * more than the node takes at once is `TooLarge`.
    * @param {Record<string, any> | Iterable<[string, any]>} values an object, a Map, or pairs
    * @param {{ ttl?: number | null } & Writing} [how]
    * @returns {Promise<Written>}
@@ -241,7 +241,8 @@ export class Face {
     if (!pairs.length) return { applied: true, version: null, current: null, old: null };
     const most = this.#exchange.limits.keys;
     if (pairs.length > most) {
-      throw new TooLarge(`setMany of ${pairs.length} keys; the node takes ${most}. It was not sent`);
+      const what = `setMany of ${pairs.length} keys; the node takes ${most}. It was not sent`;
+      throw new TooLarge(what);
     }
     const ttl = this.#life(how.ttl);
     const rows = pairs.map(([key, value]) =>
@@ -331,7 +332,8 @@ export class Face {
   /**
    * Be told of all that happens to keys or on channels, each event once and in order, also across
    * connections. Gives the subscription: call it to stop. `since` goes on from a stored position;
-   * `snapshot` tells what there is before what happens; `fold` is for those who need only the latest.
+   * `snapshot` tells what there is before what happens; `fold` is for those who need only the
+   * latest.
    * @param {Pattern} pattern
    * @param {(change: Change) => unknown} listener
    * @param {import("./subscribing.js").Subscribing} [how]
@@ -367,7 +369,11 @@ export class Face {
     return results.facts(await this.#ask({ op: "status" }, timeout, "ask"));
   }
 
-  /** What each member of the cluster says of itself. @param {Reading} [how] @returns {Promise<Reply>} */
+  /**
+   * What each member of the cluster says of itself.
+   * @param {Reading} [how]
+   * @returns {Promise<Reply>}
+   */
   async nodes({ timeout } = {}) {
     return results.facts(await this.#ask({ op: "nodes" }, timeout, "ask"));
   }
@@ -438,7 +444,10 @@ export class Face {
   }
 }
 
-/** Whether a condition speaks of a version or position of one epoch. @param {Condition} [condition] */
+/**
+ * Whether a condition speaks of a version or position of one epoch.
+ * @param {Condition} [condition]
+ */
 function isBound(condition) {
   return condition !== undefined && condition !== "absent" && condition !== "present";
 }

@@ -25,7 +25,7 @@ import { fullJitter } from "./resilience.js";
  * @property {(event: Reply, position: Position | null, epoch: string) => void} event
  * @property {() => void} snapshotBegins what is known before may be old
  * @property {(item: Reply, time: number, epoch: string) => void} snapshotItem
- * @property {(position: Position) => void} snapshotEnds what it neither had, nor an event since, is gone
+ * @property {(position: Position) => void} snapshotEnds what was not listed is gone
  * @property {(reason: string, position: Position) => void} reset events were missed
  * @property {() => void} stateChanged whether it is live has changed
  * @property {(error: TlruError) => void} ended nothing more will come
@@ -204,7 +204,9 @@ export class Feed {
 export class Feeds {
   /** @type {Set<Feed>} */
   #feeds = new Set();
-  /** @type {Map<Request, string>} subscriptions that nobody wants any more, and are not answered yet */
+  /**
+   * @type {Map<Request, string>} subscriptions that nobody wants any more, and are not answered yet
+   */
   #unwanted = new Map();
   #exchange;
 

@@ -66,6 +66,8 @@ export class Keeper {
   /** @type {string | null} where to go instead, if one can */
   #better = null;
   #closed = false;
+  /** @type {Connection | null} */
+  #opening = null;
   #prober;
   #store;
   /** @type {Set<() => void>} */
@@ -104,6 +106,7 @@ export class Keeper {
   close() {
     this.#closed = true;
     this.#prober.stop();
+    this.#opening?.abort();
     for (const wake of [...this.#sleepers]) wake();
     this.#news();
     this.#askedFor();
@@ -156,8 +159,8 @@ export class Keeper {
   // -- what others tell it
 
   /**
-   * Refuse a caller for whom waiting has no sense: once an outage has lasted for as long as a caller
-   * would wait, waiting again would only make the outage slow.
+   * Refuse a caller for whom waiting has no sense: once an outage has lasted for as long as a
+   * caller would wait, waiting again would only make the outage slow.
    * @param {number} patience
    */
   check(patience) {
@@ -263,16 +266,16 @@ export class Keeper {
   async #try(url) {
     const { timing, name } = this.#settings;
     const token = await this.#token();
+    if (this.#closed) throw new Unavailable("this client has been closed");
     // Callers wait: who does not answer at once can be come back to, after the others.
     const patient = this.servers.size === 1 || this.servers.allFailed();
     const patience = patient ? timing.open : Math.min(timing.open, timing.openElsewhere);
     const connection = new Connection(url, this.#settings, this.#service.nextNumber);
+    this.#opening = connection;
     const who = { token, client: name };
-    const greeting = await connection.greet(
-      who,
-      () => this.#service.openingRequests(connection),
-      patience,
-    );
+    const others = () => this.#service.openingRequests(connection);
+    const greeting = await connection.greet(who, others, patience);
+    this.#opening = null;
     try {
       this.#check(connection, greeting);
     } catch (error) {

@@ -2,10 +2,10 @@
 /**
  * Which exchange a subscription goes to.
  *
- * A connection can have a subscription once, with one beginning; a second listener who wants to begin
- * elsewhere (with a snapshot, from a position) cannot share it. So the same subscription again goes
- * over a further line, an exchange with a connection of its own, which ends with its last listener.
- * Listeners who want no more than what comes from now on share one.
+ * A connection can have a subscription once, with one beginning; a second listener who wants to
+ * begin elsewhere (with a snapshot, from a position) cannot share it. So the same subscription
+ * again goes over a further line, an exchange with a connection of its own, which ends with its
+ * last listener. Listeners who want no more than what comes from now on share one.
  */
 
 import { AlreadySubscribed } from "./errors.js";
@@ -24,7 +24,10 @@ export class Lines {
   #further = [];
   #settings;
 
-  /** @param {import("./settings.js").Settings} settings @param {() => void} changed of the main one */
+  /**
+   * @param {import("./settings.js").Settings} settings
+   * @param {() => void} changed of the main one
+   */
   constructor(settings, changed) {
     this.#settings = settings;
     this.main = new Exchange(settings, changed);

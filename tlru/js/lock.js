@@ -2,8 +2,8 @@
 /**
  * Locks that the whole cluster respects.
  *
- * A lock is held for a time, and kept alive from the background until it is let go. Whoever holds it
- * has a `fence`, a number that grows with every holder: a store that refuses numbers below the
+ * A lock is held for a time, and kept alive from the background until it is let go. Whoever holds
+ * it has a `fence`, a number that grows with every holder: a store that refuses numbers below the
  * highest it has seen is safe even from a holder that slept through its time.
  */
 
@@ -16,7 +16,7 @@ const RENEW_AT = 1 / 3; // of its time a lock is given new time
 /**
  * @typedef {object} Locking
  * @property {number} ttl seconds that it is held unless it is renewed: who holds it may die
- * @property {number | null} [wait] seconds to wait for one's turn (null, the usual: as long as it takes)
+ * @property {number | null} [wait] seconds to wait for one's turn; null: as long as it takes
  * @property {boolean} [renew] whether it is kept alive (true)
  * @property {number} [timeout] seconds that the node may take to answer
  */

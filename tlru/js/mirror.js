@@ -1,6 +1,7 @@
 // @ts-check
 /**
- * A live copy of the keys of a pattern: read like a Map, at memory's speed, and told when it changes.
+ * A live copy of the keys of a pattern: read like a Map, at memory's speed, and told when it
+ * changes.
  *
  * It is coherent while it is as current as the node that feeds it. What it holds beyond that, while
  * the link is down, is as old as the outage; what a reader is given then was decided when it was
@@ -20,8 +21,8 @@ import { blank, change } from "./results.js";
 
 /**
  * @typedef {object} Mirroring
- * @property {"keep" | "empty" | "throw"} [whenDown] what readers are given while it is not coherent:
- *   what was there last ("keep", the usual), nothing, or an error
+ * @property {"keep" | "empty" | "throw"} [whenDown] what readers are given while it is not
+ *   coherent: what was there last ("keep", the usual), nothing, or an error
  * @property {number} [timeout] seconds that it may take to be filled (10)
  * @property {(change: Change) => unknown} [onChange] told of changes from the beginning
  */
@@ -267,7 +268,8 @@ export class Mirror extends EventTarget {
         break;
       case "touch": {
         const kept = this.#items.get(told.key);
-        if (kept) this.#put({ ...kept, version: told.version, expires: told.expires, ttl: told.ttl });
+        const { version, expires, ttl } = told;
+        if (kept) this.#put({ ...kept, version, expires, ttl });
         break;
       }
       case "clear":

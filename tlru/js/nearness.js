@@ -38,7 +38,11 @@ export class RoundTrips {
   }
 }
 
-/** Whether two round trips differ by nothing but noise. @param {number} one @param {number} other */
+/**
+ * Whether two round trips differ by nothing but noise.
+ * @param {number} one
+ * @param {number} other
+ */
 export function alike(one, other) {
   return Math.abs(one - other) <= Math.max(NOISE_S, NOISE_SHARE * Math.max(one, other));
 }

@@ -3,8 +3,8 @@
  * What waits to be sent, and what the next message is. It does no I/O.
  *
  * The order is that in which requests were asked; a message holds as many of them as the node's
- * limits allow, and none that nobody waits for any more. A named write keeps its name from the first
- * sending to the last, and no request that belongs to one epoch is sent in another.
+ * limits allow, and none that nobody waits for any more. A named write keeps its name from the
+ * first sending to the last, and no request that belongs to one epoch is sent in another.
  */
 
 import { TooLarge, UnknownOutcome, WrongEpoch } from "./errors.js";

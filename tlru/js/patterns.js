@@ -23,7 +23,7 @@ export function selector(pattern, own) {
   const named = typeof pattern === "string" ? parse(pattern) : pattern;
   const given = Object.entries(named ?? {});
   if (given.length !== 1 || !Object.hasOwn(NAMES, given[0][0]) || typeof given[0][1] !== "string") {
-    throw new BadRequest("a subscription is a pattern, or one of key, prefix, channel, channelPrefix");
+    throw new BadRequest("watch a pattern, or one of key, prefix, channel, channelPrefix");
   }
   const [[name, text]] = given;
   return { [NAMES[name]]: own + text };

@@ -6,8 +6,8 @@
  *
  * What is measured is how long a `ping` takes: to the server in use on its connection, to others on
  * one that is opened for it and closed again. A node that wants a token refuses such a ping, or
- * closes, and that is an answer too. Rounds come at random distances and look at few servers; whoever
- * is near his server looks at no other after the first rounds.
+ * closes, and that is an answer too. Rounds come at random distances and look at few servers;
+ * whoever is near his server looks at no other after the first rounds.
  */
 
 import { write } from "./requests.js";
@@ -25,7 +25,10 @@ export class Prober {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
-  /** @param {import("./settings.js").Settings} settings @param {import("./keeper.js").Keeper} keeper */
+  /**
+   * @param {import("./settings.js").Settings} settings
+   * @param {import("./keeper.js").Keeper} keeper
+   */
   constructor(settings, keeper) {
     this.#settings = settings;
     this.#keeper = keeper;

@@ -57,7 +57,9 @@ export function bytesIn(text) {
 /** One request, from the call until its answer. */
 export class Request {
   settled = false;
-  /** @type {import("./connection.js").Connection | null} the one it was sent on and is unanswered */
+  /**
+   * @type {import("./connection.js").Connection | null} the one it was sent on and is unanswered
+   */
   connection = null;
   /** @type {Record<string, any> | null} the name that it bears since it was first sent */
   once = null;
@@ -123,7 +125,10 @@ export class Request {
   }
 }
 
-/** What was asked for, in the words of a message to its caller. @param {Record<string, any>} fields */
+/**
+ * What was asked for, in the words of a message to its caller.
+ * @param {Record<string, any>} fields
+ */
 function describe(fields) {
   for (const name of ["key", "channel", "name", "prefix", "pattern"]) {
     if (typeof fields[name] === "string") {

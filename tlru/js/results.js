@@ -85,7 +85,8 @@ export function value(key, shown) {
     return decode(shown);
   } catch (error) {
     if (!(error instanceof BadValue)) throw error;
-    throw new BadValue(`what is kept under ${JSON.stringify(key)} cannot be read: ${error.message}`);
+    const what = `what is kept under ${JSON.stringify(key)} cannot be read`;
+    throw new BadValue(`${what}: ${error.message}`);
   }
 }
 

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Whether to ask again after a refusal, and how long to wait first. Pure: time and chance are handed
- * in.
+ * Whether to ask again after a refusal, and how long to wait first. Pure: time and chance are
+ * handed in.
  *
  * A request is asked again only where the refusal says that it was not done (or, with a name, that
  * asking again can tell), only if its caller will still be waiting, and only within the budget.

@@ -2,8 +2,9 @@
 /**
  * One server: where it is, and what is known of its place in the cluster. Pure.
  *
- * A mistyped address is told to the program when `connect` is called; of what a cluster or a storage
- * tells, whatever makes no sense is left out, and an entry without a usable address names no server.
+ * A mistyped address is told to the program when `connect` is called; of what a cluster or a
+ * storage tells, whatever makes no sense is left out, and an entry without a usable address names
+ * no server.
  */
 
 import { BadRequest } from "./errors.js";
@@ -35,6 +36,8 @@ const SCHEMES = /** @type {Record<string, string>} */ ({
  * @property {string} status
  */
 
+/** @typedef {Partial<Server> & { url: string }} Named a server as a program may name it */
+
 /**
  * The address in full: the usual path where none is given, and which cache is meant.
  * @param {string} url
@@ -42,8 +45,9 @@ const SCHEMES = /** @type {Record<string, string>} */ ({
  * @returns {string}
  */
 export function completeUrl(url, cache) {
+  const quoted = JSON.stringify(String(url).slice(0, 100));
   const wrong = (/** @type {string} */ why) =>
-    new BadRequest(`${JSON.stringify(String(url).slice(0, 100))} is no address of a server: ${why}`);
+    new BadRequest(`${quoted} is no address of a server: ${why}`);
   let parts;
   try {
     // Relative to the page, where there is one.
@@ -64,7 +68,7 @@ export function completeUrl(url, cache) {
 
 /**
  * What a program names, with the addresses in full, each once; `BadRequest` for a bad one.
- * @param {Iterable<string | (Partial<Server> & { url: string })>} servers
+ * @param {Iterable<string | Named>} servers
  * @param {string} cache
  * @returns {Server[]}
  */

@@ -175,7 +175,10 @@ export class Servers {
     for (const each of this.#known.values()) each.nearerFor = 0;
   }
 
-  /** An address has been of use for long: its failures do not count any more. @param {string} url */
+  /**
+   * An address has been of use for long: its failures do not count any more.
+   * @param {string} url
+   */
   lasted(url) {
     this.#known.get(url)?.breaker.succeeded();
   }
@@ -210,8 +213,8 @@ export class Servers {
   // -- how far they are
 
   /**
-   * Whose round trip to look at in this round, the one in use before all others. Where it is so near
-   * that nobody can be clearly nearer, others are measured a few times and then left in peace.
+   * Whose round trip to look at in this round, the one in use before all others. Where it is so
+   * near that nobody can be clearly nearer, others are measured a few times and then left in peace.
    * @param {number} now
    * @returns {string[]}
    */

@@ -3,8 +3,8 @@
  * The last list of servers, kept where the page keeps such things (`localStorage`), so that a page
  * that is opened again finds the cluster even if the server it names is gone.
  *
- * What is kept is only a hint: it may be missing, old, or anybody's; a storage that fails is as good
- * as none.
+ * What is kept is only a hint: it may be missing, old, or anybody's; a storage that fails is as
+ * good as none.
  */
 
 const CHARS_MAX = 64 << 10;

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * What a client was asked to be: its servers, its patience and its bounds. Every time is in seconds,
- * as everywhere in the protocol.
+ * What a client was asked to be: its servers, its patience and its bounds. Every time is in
+ * seconds, as everywhere in the protocol.
  */
 
 import { BadRequest } from "./errors.js";
@@ -35,6 +35,9 @@ import { DEFAULT_CACHE, named } from "./server.js";
  * @property {string} [name] how the client calls itself
  * @property {Partial<typeof TIMING>} [timing]
  */
+
+/** Of this client: that of the release it belongs to. */
+export const VERSION = "0.1.0";
 
 /** How long things may take, in seconds. */
 export const TIMING = Object.freeze({
@@ -70,7 +73,7 @@ export const TIMING = Object.freeze({
 
 /**
  * The settings that options stand for; `BadRequest` says what of them makes no sense.
- * @param {string | Iterable<string | (Partial<Server> & { url: string })>} servers
+ * @param {string | Iterable<string | import("./server.js").Named>} servers
  * @param {Options} options
  * @returns {Settings}
  */
@@ -99,7 +102,7 @@ export function settingsOf(servers, options) {
     zone,
     prefix,
     exactlyOnce,
-    name: options.name ?? "tlru-js",
+    name: options.name ?? `tlru-js/${VERSION}`,
     timing: { ...TIMING, ...options.timing },
   };
 }

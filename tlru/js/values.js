@@ -101,7 +101,7 @@ function number(value) {
   if (Number.isNaN(value)) return '{"$num":"NaN"}';
   if (!Number.isFinite(value)) return `{"$num":"${value > 0 ? "" : "-"}Infinity"}`;
   if (Object.is(value, -0)) return "-0.0";
-  // Without an exponent these would be read as integers of exactly those digits, which they are not.
+  // Without an exponent these would be read as integers of exactly those digits: they are not.
   if (Math.abs(value) > PLAIN_INT_MAX) return value.toExponential();
   return String(value);
 }
@@ -132,7 +132,7 @@ function object(value, room, path) {
   if (value instanceof Raw) {
     throw misfit("Raw is the bytes of a whole value, so it cannot stand within one", path);
   }
-  if (value instanceof Set) throw misfit("a Set is nothing that other clients have: keep an array", path);
+  if (value instanceof Set) throw misfit("other clients have no Set: keep an array", path);
   if (typeof value.toJSON === "function") return write(value.toJSON(), enter(room, path), path);
   return members(value, enter(room, path), path);
 }
@@ -254,7 +254,8 @@ function readInteger(content) {
 /** @param {any} content */
 function readTime(content) {
   const found = typeof content === "string" ? TIME.exec(content) : null;
-  const ms = found ? Date.parse(`${found[1]}.${(found[2] ?? "").padEnd(3, "0").slice(0, 3)}Z`) : NaN;
+  const fraction = (found?.[2] ?? "").padEnd(3, "0").slice(0, 3);
+  const ms = found ? Date.parse(`${found[1]}.${fraction}Z`) : NaN;
   if (Number.isNaN(ms)) throw new BadValue("a value has $time in it that is no time");
   return new Date(ms);
 }

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # The least that a client may ask for as its largest message; below it a push could not be split.
 MAX_BYTES_MIN = 1_024
 
-FEATURES = ("once", "locks", "unchanged", "rev", "command", "feeds", "fold")
+FEATURES = ("once", "locks", "unchanged", "rev", "command", "feeds", "fold", "sse", "tickets")
 
 # Without authentication everybody may do everything: one prefix, the empty one, of each right.
 EVERYTHING: dict[str, Any] = {
@@ -123,6 +123,8 @@ def status(node: Node, service: CacheService) -> dict[str, Any]:
         "max_bytes": machine.settings["max_bytes"],
         "locks": len(machine.locks),
         "connections": len(node.connections),
+        "subscriptions": service.feeds.feeds.readers,
+        "subscriptions_behind": service.feeds.feeds.behind,
         "rates": node.rates.now(),
     }
 

@@ -51,6 +51,13 @@ def _origin(text: str) -> _Origin | None:
     return None if found is None else _Origin(scheme, *found)
 
 
+def _pages_of(servers: Iterable[str]) -> set[_Origin]:
+    """The origins of the pages that servers at these URLs serve."""
+    parts = [urlsplit(url) for url in servers]
+    pages = [f"{_PAGES.get(part.scheme, part.scheme)}://{part.netloc}" for part in parts]
+    return {one for text in pages if (one := _origin(text)) is not None}
+
+
 def _is_loopback(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -69,9 +76,7 @@ class Origins:
         listed, advertised = tuple(listed), tuple(advertised)
         self._any = ANY in listed
         self._listed = {one for text in listed if (one := _origin(text)) is not None}
-        parts = [urlsplit(url) for url in advertised]
-        pages = [f"{_PAGES.get(part.scheme, part.scheme)}://{part.netloc}" for part in parts]
-        self._own = {one for text in pages if (one := _origin(text)) is not None}
+        self._own = _pages_of(advertised)
         self._loopback = loopback
 
     @classmethod
@@ -95,8 +100,16 @@ class Origins:
         """Whether pages of an origin may read what is answered."""
         return self.allowed(origin) is not None
 
-    def refusal(self, host: str | None, origin: str | None, *, safe: bool) -> str | None:
-        """Why a request is not to be carried out, or None; a `safe` one changes nothing."""
+    def refusal(
+        self,
+        host: str | None,
+        origin: str | None,
+        *,
+        safe: bool,
+        servers: Iterable[str] = (),
+    ) -> str | None:
+        """Why a request is not to be carried out, or None; a `safe` one changes nothing. `servers`
+        are those of the cluster, whose pages are ours too."""
         if host is not None and self._loopback and not self._is_ours(host):
             return (
                 "this node answers on its own machine only, and not under the name in Host; "
@@ -104,10 +117,20 @@ class Origins:
             )
         if safe or origin is None or self._is_same(origin, host) or self.is_listed(origin):
             return None
+        if (page := _origin(origin)) is not None and page in _pages_of(servers):
+            return None
         return (
             "a web page of another origin may change nothing here; "
             "name its origin in the option cors_origins to let it"
         )
+
+    def of_page(self, host: str | None, origin: str | None) -> str | None:
+        """Whose page a request comes from, always in the same words; None where it is ours, whose
+        browser may or may not say so, or none at all."""
+        if origin is None or self._is_same(origin, host):
+            return None
+        page = _origin(origin)
+        return origin if page is None else f"{page.scheme}://{page.host}:{page.port}"
 
     def _is_ours(self, host: str) -> bool:
         found = _authority(host, 0)

@@ -82,12 +82,19 @@ class Node:
         self._listener: Listener | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._closed: asyncio.Event | None = None
-        self._told_servers: dict[str, list[dict[str, Any]]] = {}
+        self._told_servers: dict[str, tuple[list[dict[str, Any]], str | None]] = {}
 
     def _service(self, name: str) -> CacheService:
         settings = settings_of(self.config)
-        log, stale = self._log(name), self.config.stale_reads
-        return CacheService(name, log, self.limits, self.rates, settings, stale_reads=stale)
+        return CacheService(
+            name,
+            self._log(name),
+            self.limits,
+            self.rates,
+            settings,
+            stale_reads=self.config.stale_reads,
+            retained_bytes=self.config.retained_bytes,
+        )
 
     def _log(self, name: str) -> SingleLog | ClusterLog:
         config = self.config
@@ -292,23 +299,31 @@ class Node:
         gained by leaving slowly."""
         for service in self.services.values():
             others = facts.others(self, service)
+            goaway = {"push": "goaway", "reason": "stopping", "within": 0, "servers": others}
             for session in self.sessions_of(service):
-                goaway = {"push": "goaway", "reason": "stopping", "within": 0, "servers": others}
                 session.push(goaway)
+            for stream in self.http.streams_of(service):
+                stream.leave(goaway)
 
     def _leave_epoch(self, cache: str) -> None:
         """What clients of this cache know of positions is of another epoch."""
         for connection in list(self.connections):
             if connection.session is not None and connection.session.service.name == cache:
                 connection.close(4410, "the cache has begun another life; forget positions")
+        for stream in self.http.streams_of(self.services[cache]):
+            stream.leave()
+
+    def server_urls(self) -> list[str]:
+        """Where clients reach this node and the others of its caches."""
+        services = self.services.values()
+        return [server["url"] for each in services for server in facts.servers(self, each)]
 
     def _tell_of_servers(self) -> None:
         """Clients are told when the list has changed."""
         for service in self.services.values():
-            told = facts.servers(self, service)
-            if told != self._told_servers.setdefault(service.name, told):
-                self._told_servers[service.name] = told
-                leader = service.log.status().leader
+            told, leader = facts.servers(self, service), service.log.status().leader
+            if (told, leader) != self._told_servers.setdefault(service.name, (told, leader)):
+                self._told_servers[service.name] = told, leader
                 for session in self.sessions_of(service):
                     session.push({"push": "servers", "servers": told, "leader": leader})
 

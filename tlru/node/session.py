@@ -308,6 +308,7 @@ class Session:
         """Write what a feed's readers are given: the same bytes to each. What was said before goes
         before it, the answer to `subscribe` above all."""
         self._write_out()
+        self.service.feeds.count(push)
         self._wire.write_push(push)
         return not self.stalled
 

@@ -21,6 +21,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from tlru.errors import BadRequest, Forbidden, Overloaded, TlruError, Unavailable
+from tlru.node import deflate
 from tlru.node.session import Session
 from tlru.wire import codec as codecs
 from tlru.wire import frames, strict_json
@@ -38,6 +39,8 @@ CLOSE_S = 2.0  # how long a client may take to close its side before the connect
 SILENT_PINGS_MAX = 2
 WRITE_BUFFER_BYTES = 32 << 10  # what is unread beyond this stops the session taking requests
 
+_DEFLATE = deflate.WithoutContext()
+
 
 class WebSocketConnection(asyncio.Protocol):
     """One client's connection, from its handshake to its end."""
@@ -47,8 +50,13 @@ class WebSocketConnection(asyncio.Protocol):
         self._limits = node.limits  # for as long as it lasts
         self._loop = asyncio.get_running_loop()
         self._protocol = ServerProtocol(
-            max_size=self._limits.message_bytes, logger=logging.getLogger("tlru.websockets")
+            extensions=[_DEFLATE],
+            max_size=self._limits.message_bytes,
+            logger=logging.getLogger("tlru.websockets"),
         )
+        self._shaken = False
+        self._deflates = False
+        self._rest = bytearray()  # compressed, and not taken yet; nothing more is read meanwhile
         self.session: Session | None = None
         self._fragments = bytearray()
         self._heard = self._loop.time()
@@ -60,6 +68,11 @@ class WebSocketConnection(asyncio.Protocol):
         self._wanted = True  # the session takes more
         self._reads = True
         self.gone: asyncio.Future[None] = self._loop.create_future()
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes the client has yet to take."""
+        return self._transport.get_write_buffer_size()
 
     # -- asyncio calls
 
@@ -73,12 +86,17 @@ class WebSocketConnection(asyncio.Protocol):
         now = self._loop.time()
         if now != self._heard:  # uvloop's clock stands still within a turn
             self._heard, self._turn_bytes = now, 0
-        self._turn_bytes += len(data)
-        if self._turn_bytes > BYTES_A_TURN and not self._resting:
-            # uvloop reads one socket many times in a turn; a flood would hold up all others.
-            self._resting = True
-            self._set_reading()
-            self._loop.call_soon(self._next_turn)
+        self._note_turn(len(data))
+        if self._rest:
+            self._rest += data  # it had left the socket when reading was paused
+            return
+        if not self._shaken:
+            # The head comes whole. What follows is read as the answer to it says.
+            self._shaken = True
+            head, end, data = data.partition(b"\r\n\r\n")
+            self._parse(head + end)
+            if not data:
+                return
         if self.session is not None and frames.between_frames(self._protocol):
             payloads = frames.whole(data, self._first, masked=True)
             if payloads and max(map(len, payloads)) <= self._limits.message_bytes:
@@ -86,6 +104,30 @@ class WebSocketConnection(asyncio.Protocol):
                 self.session.feed(payloads)
                 self._node.awake.expect()
                 return
+        if self._deflates:
+            self._rest += data
+            self._inflate()
+        else:
+            self._parse(data)
+
+    def _note_turn(self, size: int) -> None:
+        self._turn_bytes += size
+        if self._turn_bytes > BYTES_A_TURN and not self._resting:
+            # uvloop reads one socket many times in a turn; a flood would hold up all others.
+            self._resting = True
+            self._set_reading()
+            self._loop.call_soon(self._next_turn)
+
+    def _inflate(self) -> None:
+        """Take what may be compressed piece by piece, and no further than the session wants it: a
+        few bytes can become very many, all of which would have to be held."""
+        while self._rest and self._wanted and not self._resting:
+            piece = bytes(self._rest[: deflate.PIECE_BYTES])
+            del self._rest[: deflate.PIECE_BYTES]
+            self._parse(piece)
+        self._set_reading()
+
+    def _parse(self, data: bytes) -> None:
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Frame):
@@ -108,6 +150,7 @@ class WebSocketConnection(asyncio.Protocol):
         if self.session is not None:
             self.session.end()
             self.session = None  # else each would keep the other for the collector to find
+        self._rest.clear()
         self._protocol.parser.close()  # it holds on to the protocol likewise
 
     def pause_writing(self) -> None:
@@ -133,7 +176,10 @@ class WebSocketConnection(asyncio.Protocol):
             host, origin = request.headers.get("Host"), request.headers.get("Origin")
         except MultipleValuesError as exc:
             return self._reject(400, BadRequest(f"the request has the header {exc} more than once"))
-        if (problem := self._node.origins.refusal(host, origin, safe=False)) is not None:
+        # The dashboard of a node that has died goes on by way of another.
+        servers = [] if origin is None else self._node.server_urls()
+        problem = self._node.origins.refusal(host, origin, safe=False, servers=servers)
+        if problem is not None:
             return self._reject(403, Forbidden(problem))
         url = urlsplit(request.path)
         if url.path != "/ws":
@@ -180,6 +226,7 @@ class WebSocketConnection(asyncio.Protocol):
         response = self._protocol.accept(request)
         if response.status_code == 101:
             self._first = frames.BINARY if self._codec.binary else frames.TEXT
+            self._deflates = bool(self._protocol.extensions)
             self.session = Session(self._service, self._codec, self, self._node.session_ops)
             self._node.entered(self)
         return response
@@ -206,6 +253,8 @@ class WebSocketConnection(asyncio.Protocol):
         if self._fragments:
             data = bytes(self._fragments) + data
             self._fragments.clear()
+        if self._deflates:
+            self._note_turn(len(data))
         session.feed([data])
 
     # -- what the session asks for
@@ -214,16 +263,19 @@ class WebSocketConnection(asyncio.Protocol):
         """Send encoded messages, each in one WebSocket message."""
         if self._protocol.state is State.OPEN:
             self._send()  # what the protocol says by itself, the handshake above all, goes first
-            parts = [frames.frame(message, self._first) for message in messages]
+            framed = deflate.frame if self._deflates else frames.frame
+            parts = [framed(message, self._first) for message in messages]
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def write_push(self, push: Push) -> None:
-        """Send a push, framed once for all who get it: frames of a node carry no mask."""
+        """Send a push, framed, and compressed, once for all who get it: frames of a node carry no
+        mask."""
         if self._protocol.state is State.OPEN:
             self._send()
-            frame = push.frames.get(False)
+            frame = push.frames.get(self._deflates)
             if frame is None:
-                frame = push.frames[False] = frames.frame(push.message, self._first)
+                framed = deflate.frame if self._deflates else frames.frame
+                frame = push.frames[self._deflates] = framed(push.message, self._first)
             self._transport.write(frame)
 
     def close(self, code: int, reason: str) -> None:
@@ -245,15 +297,20 @@ class WebSocketConnection(asyncio.Protocol):
     def read_on(self, on: bool) -> None:
         """Read from the client, or let TCP make it wait."""
         self._wanted = on
+        if on and self._rest and not self._resting:
+            self._resting = True  # what came before is taken first, and not from in here
+            self._loop.call_soon(self._next_turn)
         self._set_reading()
 
     def _next_turn(self) -> None:
         self._turn_bytes = 0
         self._resting = False
+        if self._rest:
+            self._inflate()
         self._set_reading()
 
     def _set_reading(self) -> None:
-        on = self._wanted and not self._resting
+        on = self._wanted and not self._resting and not self._rest
         if on != self._reads and not self._transport.is_closing():
             self._reads = on
             if on:

@@ -21,11 +21,23 @@ HEAD_BYTES = 64  # of a push of events, beside the events
 class Push:
     """A message to subscribers. What a transport makes of it stays with it, for the next one."""
 
-    __slots__ = ("event_stream", "frames", "message", "upto")
+    __slots__ = ("event_stream", "events", "final", "frames", "message", "resumable", "upto")
 
-    def __init__(self, message: bytes, upto: int) -> None:
+    def __init__(
+        self,
+        message: bytes,
+        upto: int,
+        *,
+        events: int = 0,
+        resumable: bool = True,
+        final: bool = False,
+    ) -> None:
         self.message = message
         self.upto = upto
+        self.events = events  # so many are in it
+        # Whether a reader that was given all up to here has all that it takes to go on from `upto`.
+        self.resumable = resumable
+        self.final = final  # nothing of the feed comes after it
         self.frames: dict[bool, bytes] = {}  # by whether it is compressed
         self.event_stream: bytes | None = None
 
@@ -78,7 +90,8 @@ class PushEncoding:
         messages = []
         for version, parts in _parted(encoded, self.bytes_max - HEAD_BYTES):
             last = upto if version is None else version
-            messages.append(Push(self._codec.encode_events(feed, last, parts), last))
+            message = self._codec.encode_events(feed, last, parts)
+            messages.append(Push(message, last, events=len(parts)))
         return messages
 
     def snapshot(
@@ -91,12 +104,12 @@ class PushEncoding:
         message = {"push": "snapshot", "feed": feed, "upto": upto, "time": now, "items": shown}
         if last:
             message["last"] = True
-        return Push(self._codec.encode(message), upto)
+        return Push(self._codec.encode(message), upto, resumable=last)
 
     def reset(self, feed: int, reason: str, upto: int) -> Push:
-        """The reader begins anew."""
+        """The reader begins anew. There may be a snapshot to follow."""
         message = {"push": "reset", "feed": feed, "reason": reason, "epoch": self._epoch()}
-        return Push(self._codec.encode({**message, "upto": upto}), upto)
+        return Push(self._codec.encode({**message, "upto": upto}), upto, resumable=False)
 
 
 def _parted(

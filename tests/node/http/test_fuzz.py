@@ -26,6 +26,7 @@ _HEADERS = (
     "Idempotency-Key",
     "If-Match",
     "If-None-Match",
+    "Last-Event-ID",
     "Origin",
     "Range",
     "Tlru-Cache",

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.node.http.visiting import get, put, until, visit
+from tests.node.http.streams import listening
+from tests.node.http.visiting import get, put, to_json, until, visit
 from tests.running import a_node, run, talking
 from tlru.node import Node
 from tlru.node.http.figures import FIGURES
@@ -58,6 +59,55 @@ def test_what_is_asked_for_is_counted() -> None:
             assert sample("tlru_connections", protocol="websocket") == 1
             assert sample("tlru_connections", protocol="http") == 1
             assert sample("tlru_connections_opened_total", protocol="http") == 7
+
+    run(scenario())
+
+
+def test_who_watches_and_what_he_is_sent_is_counted() -> None:
+    async def scenario() -> None:
+        async with (
+            a_node(caches=("default", "other")) as node,
+            talking(node) as client,
+            listening(node, "pattern=*") as stream,
+            listening(node, "pattern=*", Last_Event_ID="1-00000000-1") as begun_anew,
+        ):
+            for watched in ("*", "a*"):
+                await client.ask("subscribe", pattern=watched)
+            await stream.event()
+            assert (await begun_anew.event()).data["push"] == "reset"
+            before = await one(node, "tlru_bytes_pushed_total", cache="default")
+            await put(node, "a", 1)
+            pushes = [(await each.event()).data for each in (stream, begun_anew)]
+            pushes += [await client.receive() for _ in range(2)]
+            sent = sum(len(to_json(each)) for each in pushes)
+            samples = await scrape(node)
+
+            def sample(name: str, cache: str = "default") -> float:
+                return samples[name, frozenset({("cache", cache)})]
+
+            assert sample("tlru_feeds") == 2
+            assert sample("tlru_subscriptions") == 4
+            assert sample("tlru_subscriptions_behind") == 0
+            assert sample("tlru_subscription_resets_total") == 1
+            assert sample("tlru_event_streams") == 2
+            assert sample("tlru_events_pushed_total") == 4
+            assert sample("tlru_bytes_pushed_total") - before == sent
+            assert sample("tlru_feeds", "other") == sample("tlru_event_streams", "other") == 0
+
+    run(scenario())
+
+
+def test_a_reader_that_does_not_read_is_told_as_behind() -> None:
+    async def scenario() -> None:
+        async with (
+            a_node() as node,
+            talking(node) as client,
+            listening(node, "pattern=%23*", limit=1 << 10),
+        ):
+            while not await one(node, "tlru_subscriptions_behind", cache="default"):
+                for _ in range(20):
+                    await client.ask("publish", channel="c", value="x" * 30_000)
+            assert await one(node, "tlru_subscriptions", cache="default") == 1
 
     run(scenario())
 

@@ -31,6 +31,15 @@ SAMPLES = {
     "value": "text",
     "minutes": "1",
     "for": "read",
+    "channel": "a",
+    "channel_prefix": "a",
+    "pattern": "a*",
+    "send": "keys",
+    "snapshot": "true",
+    "fold": "true",
+    "since": "1-aaaaaaaa-1",
+    "cache": "default",
+    "ticket": "a",
 }
 
 OPERATIONS = [

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tlru.node.http import connection, problems, request, side, targets
+from tlru.node.http import (
+    connection,
+    event_stream,
+    problems,
+    request,
+    side,
+    targets,
+    tickets,
+)
 from tlru.node.http.routes import ROUTES
 
 PAGE = (Path(__file__).parents[3] / "docs" / "http.md").read_text()
@@ -24,6 +32,10 @@ def test_the_page_names_the_bounds_as_they_are() -> None:
     assert f"| headers | {side.HEADERS_MAX}: 431 |" in PAGE
     assert f"| {targets.QUERY_FIELDS_MAX}: 400 |" in PAGE
     assert f"| an idle connection | {connection.IDLE_S:g} s |" in PAGE
+    assert f"| {tickets.TICKETS_MAX:,}, for {tickets.LIFE_S} s: 503 |" in PAGE
+    assert f"Every {event_stream.COMMENT_S:g} seconds there is a comment" in PAGE
+    assert event_stream.COMMENT_S * event_stream.STUCK_TICKS_MAX == 60, "a minute, says the page"
+    assert event_stream.RETRY_MS == (500, 2_000), "half a second to two, says the page"
 
 
 def test_the_page_lists_the_errors_that_http_alone_has() -> None:

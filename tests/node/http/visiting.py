@@ -30,6 +30,7 @@ PATIENCE_S = 20
 TURNS_MAX = 1_000_000
 
 JSON = {"Content-Type": "application/json"}
+EVENT_STREAM = "text/event-stream"
 
 
 @dataclass(frozen=True)
@@ -99,18 +100,25 @@ def parse(data: bytes, method: str) -> Heard:
     """The answer that bytes are."""
     response = http.client.HTTPResponse(_Bytes(data), method=method)  # type: ignore[arg-type]
     response.begin()  # it passes over any `100 Continue`
-    body = response.read()
+    body = b"" if response.getheader("Content-Type") == EVENT_STREAM else response.read()
     return Heard(response.status, {k.lower(): v for k, v in response.getheaders()}, body)
 
 
 async def exchange(node: Node, data: bytes) -> bytes:
-    """Send bytes, and read until the node ends the connection."""
+    """Send bytes, and read until the node ends the connection. Of an event stream, which it does
+    not end, the head is enough here."""
     reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+    heard = b""
     try:
         async with asyncio.timeout(PATIENCE_S):
             writer.write(data)
             await writer.drain()
-            return await reader.read()
+            while more := await reader.read(1 << 16):
+                heard += more
+                head, end, _ = heard.partition(b"\r\n\r\n")
+                if end and b"Content-Type: text/event-stream" in head:
+                    break
+            return heard
     finally:
         writer.close()
 

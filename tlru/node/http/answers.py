@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -33,6 +33,13 @@ _EVERY_ANSWER = {
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
+class Stream(Protocol):
+    """A body that goes on for as long as there is something to say."""
+
+    async def send(self, raw: web.BaseRequest, response: web.StreamResponse) -> None:
+        """Send the head, and then whatever comes; done when it is over."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One answer. Its headers win over those that every answer has."""
@@ -42,15 +49,21 @@ class Answer:
     content_type: str = JSON
     headers: Mapping[str, str] = field(default_factory=lambda: _NONE)
     close: bool = False
+    stream: Stream | None = None
+    """In place of a body; whoever takes the answer sends it."""
 
-    def to_aiohttp(self, more: Mapping[str, str] = _NONE) -> web.Response:
+    def to_aiohttp(self, more: Mapping[str, str] = _NONE) -> web.StreamResponse:
         """The answer as aiohttp sends it, with `more` headers of the connection's."""
         headers = {**_EVERY_ANSWER, **self.headers, **more}
         if vary := [each["Vary"] for each in (self.headers, more) if "Vary" in each]:
             headers["Vary"] = ", ".join(vary)
-        if self.body:
+        if self.body or self.stream is not None:
             headers["Content-Type"] = self.content_type
-        response = web.Response(status=self.status, body=self.body or None, headers=headers)
+        response: web.StreamResponse
+        if self.stream is not None:
+            response = web.StreamResponse(status=self.status, headers=headers)
+        else:
+            response = web.Response(status=self.status, body=self.body or None, headers=headers)
         if self.close:
             response.force_close()
         return response

@@ -114,10 +114,16 @@ def minimum(request: Request) -> dict[str, Any]:
     text = request.header("Tlru-Position")
     if text is None:
         return {}
-    found = _POSITION.fullmatch(text)
+    found = position_of(text)
     if found is None:
         raise errors.BadRequest("Tlru-Position must be as it was sent: epoch-pos")
-    return {"min": {"epoch": found[1], "pos": int(found[2])}}
+    return {"min": found}
+
+
+def position_of(text: str) -> dict[str, Any] | None:
+    """The position that stands in a text, or None where it is none."""
+    found = _POSITION.fullmatch(text)
+    return None if found is None else {"epoch": found[1], "pos": int(found[2])}
 
 
 def once(request: Request, op: str, target: str) -> dict[str, Any]:

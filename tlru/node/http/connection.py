@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
@@ -61,10 +62,32 @@ class HttpConnection(web.RequestHandler):
         )
         self._side = side
         self._stalled: asyncio.TimerHandle | None = None
+        self._stall: Callable[[bool], None] | None = None
+
+    def give_to(self, stall: Callable[[bool], None], write_buffer_bytes: int) -> None:
+        """Hand the connection to a stream, which is told whether the client is behind with reading,
+        and decides how long it may be."""
+        self._read_on()
+        self._stall = stall
+        if self.transport is not None:
+            self.transport.set_write_buffer_limits(high=write_buffer_bytes)
+        stall(self.writing_paused)
+
+    def take_back(self) -> None:
+        """The stream is over: what is left of it has as long to be read as every answer has."""
+        self._stall = None
+        if self.writing_paused:
+            self._be_patient()
 
     def pause_writing(self) -> None:
         """The client does not read: it has so long to go on."""
         super().pause_writing()
+        if self._stall is not None:
+            self._stall(True)
+        else:
+            self._be_patient()
+
+    def _be_patient(self) -> None:
         if self._stalled is None and self.transport is not None:
             loop = asyncio.get_running_loop()
             self._stalled = loop.call_later(UNREAD_S, self.transport.abort)
@@ -73,6 +96,8 @@ class HttpConnection(web.RequestHandler):
         """The client reads again."""
         self._read_on()
         super().resume_writing()
+        if self._stall is not None:
+            self._stall(False)
 
     def _read_on(self) -> None:
         if self._stalled is not None:

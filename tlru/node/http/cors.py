@@ -19,6 +19,7 @@ TAKEN = (
     "Idempotency-Key",
     "If-Match",
     "If-None-Match",
+    "Last-Event-ID",
     "Tlru-Cache",
     "Tlru-Position",
 )

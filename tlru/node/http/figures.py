@@ -281,4 +281,62 @@ def _of_the_caches() -> tuple[Figure, ...]:
     )
 
 
-FIGURES = (*_of_the_node(), *_of_the_traffic(), *_of_the_caches())
+def _of_the_feeds() -> tuple[Figure, ...]:
+    """Who watches each cache, and what he is sent."""
+    return (
+        Figure(
+            "tlru_feeds",
+            "Feeds: patterns that are watched, each once for all who watch it in one encoding.",
+            _CACHE,
+            _of_cache(lambda service: len(service.feeds.feeds.feeds)),
+        ),
+        Figure(
+            "tlru_subscriptions",
+            "Subscriptions, over both protocols.",
+            _CACHE,
+            _of_cache(lambda service: service.feeds.feeds.readers),
+        ),
+        Figure(
+            "tlru_subscriptions_behind",
+            "Subscriptions whose readers are behind, and served from what is retained.",
+            _CACHE,
+            _of_cache(lambda service: service.feeds.feeds.behind),
+        ),
+        Figure(
+            "tlru_event_streams",
+            "Streams of Server-Sent Events that are open.",
+            _CACHE,
+            lambda node: [((name,), count) for name, count in _streams(node).items()],
+        ),
+        Figure(
+            "tlru_subscription_resets_total",
+            "Subscriptions that had to begin anew, since what followed was not retained.",
+            _CACHE,
+            _of_cache(lambda service: service.feeds.feeds.resets),
+            counter=True,
+        ),
+        Figure(
+            "tlru_events_pushed_total",
+            "Events that were sent to subscribers, once for each of them.",
+            _CACHE,
+            _of_cache(lambda service: service.feeds.events_pushed),
+            counter=True,
+        ),
+        Figure(
+            "tlru_bytes_pushed_total",
+            "Bytes that were sent to subscribers, before compression.",
+            _CACHE,
+            _of_cache(lambda service: service.feeds.bytes_pushed),
+            counter=True,
+        ),
+    )
+
+
+def _streams(node: Node) -> dict[str, int]:
+    counts = dict.fromkeys(node.services, 0)
+    for stream in node.http.streams:
+        counts[stream.service.name] += 1
+    return counts
+
+
+FIGURES = (*_of_the_node(), *_of_the_traffic(), *_of_the_caches(), *_of_the_feeds())

@@ -12,6 +12,7 @@ from tlru._version import __version__
 from tlru.node.http import openapi_parts as parts
 from tlru.node.http.batch import OF_A_CONNECTION
 from tlru.node.http.old_forms import MINUTES_MAX, MINUTES_MIN
+from tlru.node.http.openapi_events import event_paths
 from tlru.node.http.openapi_keys import KeyPaths
 from tlru.node.http.openapi_members import member_paths
 from tlru.node.http.openapi_parts import answer, body, data, operation, place, query
@@ -62,10 +63,12 @@ class _Paths:
             **KeyPaths(self._limits).all(),
             **self._of_old_forms(),
             **self._of_messages(),
+            **event_paths(self._requests),
             **self._of_the_node(),
             **member_paths(),
             **self._of_the_process(),
             **_of_the_client(),
+            **_of_the_dashboard(),
         }
 
     # -- the plain old forms
@@ -265,6 +268,53 @@ def _of_the_client() -> dict[str, Any]:
     }
 
 
+def _of_the_dashboard() -> dict[str, Any]:
+    tagged = {"ETag": {"description": "Which content it is.", "schema": TEXT}}
+    held = parts.header("IfNoneMatch")
+
+    def answers(*kinds: str) -> dict[str, Any]:
+        return {
+            "200": {
+                "description": "The file.",
+                "headers": tagged,
+                "content": {kind: {"schema": TEXT} for kind in kinds},
+            },
+            "304": answer("You have it already.", headers=tagged),
+        }
+
+    return {
+        "/dashboard": {
+            "get": operation(
+                "dashboardMoved",
+                "Leads to /dashboard/.",
+                "about",
+                {"308": {"description": "It is at /dashboard/."}},
+            )
+        },
+        "/dashboard/": {
+            "get": operation(
+                "dashboard",
+                "The cluster on a page: nodes, rates, keys and what happens.",
+                "about",
+                answers("text/html"),
+                parameters=[held],
+            )
+        },
+        "/dashboard/{file}": {
+            "get": operation(
+                "dashboardFile",
+                "One of the page's files.",
+                "about",
+                {
+                    **answers("text/html", "text/css", "text/javascript", "image/svg+xml"),
+                    "404": parts.problem("It has no such file."),
+                },
+                parameters=[place("file", "The file's name.", TEXT), held],
+            )
+        },
+    }
+
+
 def _components(limits: Limits) -> dict[str, Any]:
     number = {"type": "integer", "minimum": -NUMBER_MAX, "maximum": NUMBER_MAX}
     results = [reply(op) for op in OPS if op not in OF_A_CONNECTION]
@@ -318,6 +368,7 @@ def describe(limits: Limits) -> dict[str, Any]:
             for name in (
                 "keys",
                 "channels",
+                "events",
                 "batch",
                 "old forms",
                 "node",

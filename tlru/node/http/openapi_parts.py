@@ -52,6 +52,7 @@ def _header(name: str, text: str, schema: Schema | None = None) -> dict[str, Any
 IN_HEADER: Mapping[str, Any] = {
     "Cache": _header("Tlru-Cache", "The cache that is spoken to; `default` when not said."),
     "Position": _header("Tlru-Position", "Answer no older than this, as a node said it."),
+    "LastEventId": _header("Last-Event-ID", "The id to go on after; a browser sends it by itself."),
     "IfMatch": _header("If-Match", "Only if this ETag is the item's; * is any item at all."),
     "IfNoneMatch": _header("If-None-Match", "Only if none of these ETags is the item's."),
     "IfAbsent": _header("If-None-Match", "Only if nothing is there.", {"const": "*"}),

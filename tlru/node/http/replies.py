@@ -89,6 +89,8 @@ _STATUS = {
     "max_bytes": or_null(NATURAL),
     "locks": NATURAL,
     "connections": NATURAL,
+    "subscriptions": NATURAL,
+    "subscriptions_behind": described(NATURAL, "Those whose readers are slow, or catch up."),
     "rates": _RATES,
 }
 

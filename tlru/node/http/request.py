@@ -66,6 +66,15 @@ IN_QUERY: Mapping[str, Callable[[str], Any]] = {
     "after": str,
     "limit": number,
     "values": _flag,
+    "channel": str,
+    "channel_prefix": str,
+    "pattern": str,
+    "send": str,
+    "snapshot": _flag,
+    "fold": _flag,
+    "since": str,
+    "cache": str,
+    "ticket": str,
 }
 
 
@@ -86,6 +95,16 @@ class Request:
     def limits(self) -> Limits:
         """The node's limits."""
         return self.node.limits
+
+    @property
+    def head_only(self) -> bool:
+        """Whether only the head of the answer is asked for."""
+        return self._raw.method == "HEAD"
+
+    @property
+    def page(self) -> str | None:
+        """Whose page asks; None where it is one of ours, or none."""
+        return self.node.origins.of_page(self.header("Host"), self.header("Origin"))
 
     def header(self, name: str) -> str | None:
         """A header that may be sent once; None where it is not there."""

@@ -5,7 +5,18 @@ The description (`openapi.py`) is written against this table, and a test compare
 
 from __future__ import annotations
 
-from tlru.node.http import admin, batch, descriptions, keys, members, metrics, old_forms, scripts
+from tlru.node.http import (
+    admin,
+    batch,
+    descriptions,
+    events,
+    keys,
+    members,
+    metrics,
+    old_forms,
+    pages,
+    scripts,
+)
 from tlru.node.http.routing import Route, Table
 
 _STATUS = {"GET": admin.status}
@@ -22,6 +33,8 @@ ROUTES = Table(
         Route("/v1/keys/{key}", _KEY),
         Route("/v1/keys", {**_KEY, "GET": keys.get_or_list}),
         Route("/v1/channels/{channel}", {"POST": keys.publish}),
+        Route("/v1/events", {"GET": events.events}),
+        Route("/v1/ticket", {"POST": events.ticket}),
         Route("/v1/batch", {"POST": batch.batch}),
         Route("/v1/command", {"POST": old_forms.command}),
         Route("/v1/status", _STATUS),
@@ -49,5 +62,8 @@ ROUTES = Table(
         Route("/asyncapi.json", {"GET": descriptions.asyncapi_json}),
         Route("/tlru.js", {"GET": scripts.entry}),
         Route("/js/{file}", {"GET": scripts.module}),
+        Route("/dashboard", {"GET": pages.moved}),
+        Route("/dashboard/", {"GET": pages.page}),
+        Route("/dashboard/{file}", {"GET": pages.file}),
     )
 )

@@ -10,6 +10,7 @@ modules of two releases could come together in one page.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 from typing import Final, NamedTuple
 
@@ -24,29 +25,32 @@ from tlru.wire.strict_json import shown
 JAVASCRIPT: Final = "text/javascript; charset=utf-8"
 
 
-class _Script(NamedTuple):
+class Content(NamedTuple):
+    """A file, as it is served."""
+
     body: bytes
     etag: str
 
 
-def _script(body: bytes) -> _Script:
-    return _Script(body, f'"{xxhash.xxh3_128_hexdigest(body)}"')
+def content(body: bytes) -> Content:
+    """A file, and what tells it from another."""
+    return Content(body, f'"{xxhash.xxh3_128_hexdigest(body)}"')
 
 
-def _read() -> dict[str, _Script]:
+def _read() -> dict[str, Content]:
     folder = resources.files("tlru") / "js"
     files = sorted(folder.iterdir(), key=lambda each: each.name)
-    return {each.name: _script(each.read_bytes()) for each in files if each.name.endswith(".js")}
+    return {each.name: content(each.read_bytes()) for each in files if each.name.endswith(".js")}
 
 
 SCRIPTS: Final = _read()
-ENTRY: Final = _script(b'export * from "./js/tlru.js";\n')
+ENTRY: Final = content(b'export * from "./js/tlru.js";\n')
 
 
 async def entry(request: Request) -> Answer:
     """What a page imports."""
     request.only()
-    return _answer(request, ENTRY)
+    return answer(request, ENTRY, JAVASCRIPT)
 
 
 async def module(request: Request) -> Answer:
@@ -55,12 +59,15 @@ async def module(request: Request) -> Answer:
     name = request.place or ""
     if (found := SCRIPTS.get(name)) is None:
         raise NotFound(f"the client has no module {shown(name)}; import /tlru.js")
-    return _answer(request, found)
+    return answer(request, found, JAVASCRIPT)
 
 
-def _answer(request: Request, script: _Script) -> Answer:
-    headers = {"ETag": script.etag, "Cache-Control": "no-cache"}
+def answer(
+    request: Request, found: Content, kind: str, more: Mapping[str, str] | None = None
+) -> Answer:
+    """The content, or that the asker has it already."""
+    headers = {"ETag": found.etag, "Cache-Control": "no-cache", **(more or {})}
     held = conditions.tags(request, "If-None-Match")
-    if held is not None and held.match(script.etag, weakly=True):
+    if held is not None and held.match(found.etag, weakly=True):
         return Answer(304, headers=headers)
-    return Answer(200, script.body, JAVASCRIPT, headers)
+    return Answer(200, found.body, kind, headers)

@@ -20,13 +20,16 @@ from tlru.node.http.asking import Asking
 from tlru.node.http.connection import HttpConnection, Refusal
 from tlru.node.http.cors import Cors
 from tlru.node.http.descriptions import Descriptions
+from tlru.node.http.event_stream import EventStream
 from tlru.node.http.metrics import Metrics
 from tlru.node.http.problems import HeadTooLarge, NoSuchRoute, problem
 from tlru.node.http.request import Request
 from tlru.node.http.routes import ROUTES
+from tlru.node.http.tickets import Tickets
 
 if TYPE_CHECKING:
     from tlru.node.server import Node
+    from tlru.node.service import CacheService
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +51,8 @@ class HttpSide:
         self.connections = 0  # open now
         self.connections_total = 0
         self.asking: set[Asking] = set()  # requests that wait for a cache
+        self.streams: set[EventStream] = set()
+        self.tickets = Tickets()
         self.metrics = Metrics(node)
         self.go_by_config()
         self._server: web.Server | None = None
@@ -73,6 +78,14 @@ class HttpSide:
         await server.shutdown(within + LEAVE_WITHIN_S)
         patience.cancel()
 
+    def now(self) -> float:
+        """The time by which tickets are judged."""
+        return self._loop.time()
+
+    def streams_of(self, service: CacheService) -> list[EventStream]:
+        """The streams of one cache's events."""
+        return [stream for stream in self.streams if stream.service is service]
+
     def _give_up(self) -> None:
         for asking in list(self.asking):
             asking.give_up()
@@ -92,6 +105,8 @@ class HttpSide:
         response = answer.to_aiohttp(self._cors.headers(raw.headers.get("Origin")))
         if self.node.draining:
             response.force_close()
+        if answer.stream is not None:
+            await answer.stream.send(raw, response)
         return response
 
     async def _answer(self, raw: web.BaseRequest) -> tuple[str, Answer]:
@@ -141,7 +156,7 @@ class HttpSide:
         headers = {"Allow": allowed} if allowed else {}
         return Answer(204, headers=headers | self._cors.preflight(raw.headers, allowed))
 
-    def answer_unread(self, error: errors.TlruError) -> web.Response:
+    def answer_unread(self, error: errors.TlruError) -> web.StreamResponse:
         """The answer to a request that could not be read."""
         self.node.rates.errors[error.code] += 1
         answer = problem(error)

@@ -1,0 +1,79 @@
+"""`/dashboard/`: the page on which people see their cluster, and the files it is made of.
+
+Like the client's modules (`scripts.py`) they are a table that is read when this module is. The page
+works under the strictest policy that it can: nothing but the node's own files runs or colours it,
+and nothing may frame it. It connects to any node, since it goes to another when this one dies.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Final
+from urllib.parse import urlencode
+
+from tlru.node.http.answers import Answer
+from tlru.node.http.problems import NotFound
+from tlru.node.http.request import Request
+from tlru.node.http.scripts import JAVASCRIPT, Content, answer, content
+from tlru.wire.strict_json import shown
+
+INDEX: Final = "index.html"
+_TYPES: Final = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": JAVASCRIPT,
+    "svg": "image/svg+xml",
+}
+POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self' ws: wss:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+_HEADERS: Final = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def _read() -> dict[str, Content]:
+    folder = resources.files("tlru") / "dashboard"
+    names = sorted(each.name for each in folder.iterdir())
+    return {
+        name: content((folder / name).read_bytes())
+        for name in names
+        if name.rpartition(".")[2] in _TYPES
+    }
+
+
+FILES: Final = _read()
+
+
+async def moved(request: Request) -> Answer:
+    """The page's files are found beside it, so its address ends in a slash."""
+    query = f"?{urlencode(request.query)}" if request.query else ""
+    return Answer(308, headers={"Location": f"dashboard/{query}"})
+
+
+async def page(request: Request) -> Answer:
+    """The page itself. What follows a `?` is for the page."""
+    return _file(request, INDEX)
+
+
+async def file(request: Request) -> Answer:
+    """One of its files."""
+    request.only()
+    return _file(request, request.place or "")
+
+
+def _file(request: Request, name: str) -> Answer:
+    if (found := FILES.get(name)) is None:
+        raise NotFound(f"the dashboard has no file {shown(name)}; it begins at /dashboard/")
+    return answer(request, found, _TYPES[name.rpartition(".")[2]], _HEADERS)

@@ -51,6 +51,17 @@ def with_cache(test: Callable[[Cache[Any]], Awaitable[None]], **options: Any) ->
     run(main)
 
 
+def at_a_node(test: Callable[[Cache[Any]], Awaitable[None]]) -> Callable[[], None]:
+    """A decorator for a test that is given a cache at a node of its own."""
+
+    def run_it() -> None:
+        with_cache(test)
+
+    # Not `wraps`: what it leaves behind would have pytest look for a fixture called `cache`.
+    run_it.__name__, run_it.__doc__ = test.__name__, test.__doc__
+    return run_it
+
+
 @contextmanager
 def node_in_thread() -> Iterator[str]:
     """A node for tests that block; gives its URL."""

@@ -39,8 +39,8 @@ class Set(Generic[T]):
     """The seconds it had to live when it was set, or, in a snapshot, that were left to it."""
     rev: Revision | None = None
     mime: str | None = None
-    folded: int = 1
-    """For how many changes of the key it stands, where the watcher was behind and folds."""
+    folded: int = 0
+    """How many earlier changes of the key it stands for too, where one that folds was behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Touched:
     position: str
     ttl: float | None = None
     """The seconds that it has to live from `at` on; None where it has no expiry."""
-    folded: int = 1
+    folded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Removed:
     at: datetime.datetime | None
     position: str
     why: Why = "delete"
-    folded: int = 1
+    folded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ class Reader(Generic[T]):
         kind, full = event["type"], event["key"]
         version, at = event["version"], moment(event.get("at"))
         key = full[len(self.prefix) :]
-        folded = event.get("folded", 1)
+        folded = event.get("folded", 0)
         if kind == "set":
             packed = event.get("value")
             value: Any = MISSING if packed is None else load(self.serializer, full, packed)

@@ -151,7 +151,7 @@ class Keeping(Generic[T]):
 
 
 class Copy(Generic[T]):
-    """A copy that somebody holds: it is kept up from `begin` until `end`, or until it is dropped."""
+    """A copy that somebody holds: it is kept up until it is closed, or dropped."""
 
     def __init__(self, copies: Copies[T], topic: Topic, send: str) -> None:
         self._copies = copies

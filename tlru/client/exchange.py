@@ -176,8 +176,7 @@ class Exchange:
             self._retire(connection)
 
     def pushed(self, connection: Connection, message: Reply) -> None:
-        """The node tells of a feed, or of its cluster. What is not known is ignored, as the protocol
-        asks."""
+        """The node tells of a feed, or of its cluster; what is not known is ignored, as it asks."""
         if self.feeds.pushed(connection, message):
             if message.get("ok") is False:
                 self._on_refusal(connection, replies.error(message.get("error")))

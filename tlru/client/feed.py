@@ -77,7 +77,8 @@ class Feed:
 
     def begin(self, place: Place) -> None:
         """It has no place, and goes on from here."""
-        assert self.place is None and not self.due, "it has a place, or a snapshot would give one"
+        assert self.place is None, "it has a place"
+        assert not self.due, "a snapshot gives it one"
         self.place = place
         self._say_begun(place)
 

@@ -43,8 +43,8 @@ class Opened:
     connection: Connection
     greeting: Reply
     pushes: list[Reply]
-    """What came on it since: answers to what was asked for with `hello`, and the node may have asked
-    to be left at once."""
+    """What came on it since, answers to what was asked for with `hello` included; the node may have
+    asked to be left at once."""
 
 
 class Greeter:

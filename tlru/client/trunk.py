@@ -161,6 +161,8 @@ class Trunk:
             feed.enter(epoch)
         if current.snapshot:
             current.phase = Phase.SNAPSHOT
+            # While this one was being opened, another may have told it to the end.
+            current.told = [feed for feed in current.told if feed.due]
         elif current.since is not None and not resumed:
             current.phase = Phase.RESETTING
         else:
@@ -219,6 +221,7 @@ class Trunk:
         current = self.subscription
         assert current is not None, "it comes from one"
         if current.phase is Phase.LEAVING:
+            current.pos = upto  # whoever is behind that rides no more, and tries its own place next
             return
         # Where it had just been asked for, only who stood at its very start has lost anything yet:
         # the others try their own places next.

@@ -20,16 +20,21 @@ from typing import Any, TypeVar, overload
 
 from tlru.client import cache as aio
 from tlru.client.cache import FILL_WAIT_S, LOCK_TTL_S
+from tlru.client.copying import Stale
 from tlru.client.filling import OnError
 from tlru.client.keys import KeyFor
+from tlru.client.mirror import MIRROR_ENTRIES, MirrorStale
+from tlru.client.near import NEAR_ENTRIES
 from tlru.client.results import UNSET, Ttl, TtlOrUnset
 from tlru.client.serializers import Serializer
 from tlru.client.server import DEFAULT_CACHE, Server
 from tlru.client.settings import DEFAULT_STAY_S, Token
+from tlru.client.watching import Send
 from tlru.sync.cached import Decorator, decorator
 from tlru.sync.lock import Lock
 from tlru.sync.reading import Reading
 from tlru.sync.thread import LoopThread
+from tlru.sync.watching import Mirror, Near, Watch
 from tlru.sync.writing import Writing
 
 T = TypeVar("T")
@@ -140,6 +145,62 @@ class Cache(Reading[T], Writing[T]):
         """
         lock = self._cache.lock(name, ttl, wait=wait, renew=renew, timeout=timeout)
         return Lock(self._thread, lock)
+
+    # Watching.
+
+    def watch(
+        self,
+        pattern: str = "*",
+        *,
+        since: str | None = None,
+        snapshot: bool = False,
+        fold: bool = False,
+        send: Send = "values",
+    ) -> Watch[T]:
+        """Changes as they happen: `for change in cache.watch("price:*")`.
+
+        A pattern is a key, a beginning of keys (`price:*`), a channel (`#news`) or a beginning of
+        channels (`#news:*`); without one it is all keys of this part of the cache. `since` is the
+        `position` of an earlier change: what has happened behind it comes first. With `snapshot`
+        first comes what there is, as `Set`s. `fold` lets one change stand for several of a key,
+        where the watcher is behind. `send="keys"` leaves the values out.
+        """
+        watch = self._cache.watch(pattern, since=since, snapshot=snapshot, fold=fold, send=send)
+        return Watch(self._thread, watch)
+
+    def near(
+        self,
+        max_entries: int = NEAR_ENTRIES,
+        *,
+        stale: Stale = "miss",
+        timeout: float | None = None,
+    ) -> Near[T]:
+        """A copy of what is read, in memory, that the cluster keeps coherent: for `with`.
+
+        `stale` is what it does while that cannot be relied on (the connection is down): "miss" asks
+        the cache, "serve" goes on from memory, "raise" raises `Unavailable`.
+        """
+        return Near(self._thread, self._cache.near(max_entries, stale=stale, timeout=timeout))
+
+    def mirror(
+        self,
+        pattern: str = "*",
+        *,
+        max_entries: int = MIRROR_ENTRIES,
+        stale: MirrorStale = "serve",
+        timeout: float | None = None,
+    ) -> Mirror[T]:
+        """A live, read-only mapping of all keys of a pattern, once it has been filled.
+
+        It is kept up until it is closed or dropped. `stale` is what it does while it cannot be
+        relied on: "serve" goes on from memory, "raise" raises `Unavailable`.
+        """
+        mirror = self._run(
+            lambda: self._cache.mirror(
+                pattern, max_entries=max_entries, stale=stale, timeout=timeout
+            )
+        )
+        return Mirror(self._thread, mirror)
 
     # The cluster.
 

@@ -57,7 +57,7 @@ class Buffer:
 
     patient = False
 
-    def __init__(self, topic: Topic) -> None:
+    def __init__(self, topic: Topic, *, snapshot: bool = False) -> None:
         self.full = False  # the feed has left the subscription
         self.begins = False
         self.error: TlruError | None = None
@@ -65,6 +65,7 @@ class Buffer:
         self.news: asyncio.Future[None] | None = None  # somebody waits for more
         self.come_back: Callable[[], None] = _nowhere  # has the feed return
         self._topic = topic
+        self._snapshot = snapshot
         self._pieces: deque[tuple[Iterator[_Told], int, int, str]] = deque()
         self._events = 0
         self._bytes = 0
@@ -74,11 +75,12 @@ class Buffer:
     def begun(self, place: Place, reset: str | None) -> None:
         """It begins here; anew, where `reset` says why."""
         self.begins = True
+        # Where no snapshot is told first, nothing is missed by whoever goes on from here.
+        at = place.within_snapshot if self._snapshot else str(place)
         if reset is not None:
-            at = place.within_snapshot
             self._put([(Reset(reset, place.pos, at), at)], 1, EVENT_BYTES, at)
         elif not self._pieces:
-            self.position = place.within_snapshot
+            self.position = at
         self._wake()
 
     def events(self, start: Place, upto: int, events: Sequence[Reply]) -> bool:
@@ -185,7 +187,7 @@ class Watch(Generic[T]):
         self._send = send
         self._reader = reader
         self._timeout = timeout
-        self._buffer = Buffer(topic)
+        self._buffer = Buffer(topic, snapshot=snapshot)
         start = None if since is None else place(since)
         self._feed = Feed(self._buffer, since=start, snapshot=snapshot, fold=fold)
         if since is not None:

@@ -46,6 +46,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Look at it": {
         "status": "Show how the servers are doing.",
+        "top": "Show a cluster live.",
         "bench": "Measure how fast a node answers from here.",
     },
 }

@@ -49,7 +49,7 @@ class Exit(enum.IntEnum):
     SYSTEM = 74, "The system did not let the command go on: a full disk, no more files."
     INTERRUPTED = 130, "Ctrl-C; for a running node, the second one."
     CLOSED_PIPE = 141, "Whoever read the output went away."
-    TERMINATED = 143, "A second SIGTERM cut the stopping of a node short."
+    TERMINATED = 143, "SIGTERM ended it (top); for a running node, the second one."
 
 
 class CannotStartError(TlruError):

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from tests.cli.commands import PATIENCE_S, TLRU, RunningNode, environment
+from tests.cli.commands import PATIENCE_S, TLRU, RunningNode, environment, serving
 from tests.cli.terminals import terminal
 from tests.integration.processes import processes
 from tests.running import run, until
+from tlru import sync
 from tlru.cli.exits import Exit
 from tlru.client import connect
 
@@ -52,17 +53,19 @@ def until_begun(node: RunningNode, process: subprocess.Popen[str], key: str) -> 
 
 def here(node: RunningNode) -> str:
     """The position up to now."""
-    told = node.run("status", "--json").json
+    with sync.connect(node.url, timeout=PATIENCE_S) as cache:
+        told = cache.status()
     return f"{told['epoch']}-{told['pos']}"
 
 
 def changed(node: RunningNode, name: str) -> str:
     """Change some keys with this beginning; the position before all of it."""
     before = here(node)
-    node.run("set", f"{name}:1", "two\nlines", "--ttl", "1h")
-    node.run("set", f"{name}:2", "--type", "json", '{"a":[1]}')
-    node.run("touch", f"{name}:1", "--ttl", "2h")
-    node.run("delete", f"{name}:2")
+    with sync.connect(node.url, timeout=PATIENCE_S) as cache:
+        cache.set(f"{name}:1", "two\nlines", ttl=3_600)
+        cache.set(f"{name}:2", {"a": [1]})
+        cache.touch(f"{name}:1", ttl=7_200)
+        cache.delete(f"{name}:2")
     return before
 
 
@@ -88,10 +91,9 @@ def test_json_says_all_of_it_and_where_to_go_on(node: RunningNode) -> None:
         ("delete", "json:2"),
     ]
     assert (told[0]["value"], told[1]["value"], told[2]["ttl"]) == ("two\nlines", {"a": [1]}, 7200)
-    for behind, position in enumerate(each["position"] for each in told[:-1]):
-        rest = node.run("watch", "json:*", "--since", position, "--quiet-for", "200ms", "--json")
-        found = [json.loads(line)["version"] for line in rest.out.splitlines()]
-        assert found == [each["version"] for each in told[behind + 1 :]]
+    argv = ("--since", told[1]["position"], "--quiet-for", "200ms", "--json")
+    rest = [json.loads(line) for line in node.run("watch", "json:*", *argv).out.splitlines()]
+    assert [each["version"] for each in rest] == [each["version"] for each in told[2:]]
 
 
 def test_keys_alone_and_several_patterns(node: RunningNode) -> None:
@@ -155,8 +157,9 @@ def test_a_reader_that_leaves_ends_it_though_nothing_more_happens(node: RunningN
 def test_a_reader_that_stands_still_costs_no_change_and_ctrl_c_works(node: RunningNode) -> None:
     """More than a pipe holds waits to be printed; the command is not stuck in it."""
     before = here(node)
-    for number in range(5):
-        node.run("set", f"still:{number}", "x" * 60_000)
+    with sync.connect(node.url, timeout=PATIENCE_S) as cache:
+        for number in range(5):
+            cache.set(f"still:{number}", "x" * 60_000)
     with watching(node, "still:*", "--since", before, "--count", "5") as process:
         assert process.stdout is not None
         assert process.stdout.read(1)
@@ -183,14 +186,15 @@ def test_it_goes_on_where_it_was(node: RunningNode, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == [file.name]
 
 
-def test_the_file_also_moves_while_nothing_is_printed(node: RunningNode, tmp_path: Path) -> None:
+def test_the_file_also_moves_while_nothing_is_printed(tmp_path: Path) -> None:
     """A pattern that is quiet in a busy cluster would fall behind what is retained."""
     file = tmp_path / "quiet.json"
     argv = ("watch", "quiet:*", "--state", str(file))
-    node.run(*argv, "--for", "100ms")
-    before = json.loads(file.read_text())["positions"]["quiet:*"]
-    node.run("set", "busy", "x")
-    node.run(*argv, "--for", "6s")  # a node says how far it is every 5 s
+    with serving("--mark-s", "100ms") as node:
+        node.run(*argv, "--for", "100ms")
+        before = json.loads(file.read_text())["positions"]["quiet:*"]
+        node.run("set", "busy", "x")
+        node.run(*argv, "--for", "1s")
     assert json.loads(file.read_text())["positions"]["quiet:*"] != before
 
 
@@ -287,9 +291,10 @@ def test_whoever_is_killed_nothing_is_missed(tmp_path: Path) -> None:
 
 def test_on_a_terminal_a_change_is_one_line_that_fits(node: RunningNode) -> None:
     before = here(node)
-    node.run("set", "tty:long", "v" * 500, "--ttl", "90m")
-    node.run("set", "tty:\x1b[2J", "\x1b[31mred\n")
-    node.run("delete", "tty:long")
+    with sync.connect(node.url, timeout=PATIENCE_S) as cache:
+        cache.set("tty:long", "v" * 500, ttl=5_400)
+        cache.set("tty:\x1b[2J", "\x1b[31mred\n")
+        cache.delete("tty:long")
     with terminal(100, 10) as tty:
         argv = ("--since", before, "--count", "3", "--server", node.url)
         tty.start("watch", "tty:*", *argv)

@@ -57,11 +57,7 @@ class Buffer:
 
     patient = False
 
-<<<<<<< HEAD
     def __init__(self, topic: Topic, *, snapshot: bool) -> None:
-=======
-    def __init__(self, topic: Topic, *, snapshot: bool = False) -> None:
->>>>>>> cli
         self.full = False  # the feed has left the subscription
         self.begins = False
         self.error: TlruError | None = None
@@ -79,11 +75,7 @@ class Buffer:
     def begun(self, place: Place, reset: str | None) -> None:
         """It begins here; anew, where `reset` says why."""
         self.begins = True
-<<<<<<< HEAD
         # Behind this point there is something to go on from, unless a snapshot is to come first.
-=======
-        # Where no snapshot is told first, nothing is missed by whoever goes on from here.
->>>>>>> cli
         at = place.within_snapshot if self._snapshot else str(place)
         if reset is not None:
             self._put([(Reset(reset, place.pos, at), at)], 1, EVENT_BYTES, at)

@@ -28,12 +28,8 @@ from tlru.client.near import NEAR_ENTRIES
 from tlru.client.results import UNSET, Ttl, TtlOrUnset
 from tlru.client.serializers import Serializer
 from tlru.client.server import DEFAULT_CACHE, Server
-<<<<<<< HEAD
-from tlru.client.settings import DEFAULT_STAY_S, Token
-from tlru.client.watching import Send
-=======
 from tlru.client.settings import DEFAULT_STAY_S, OnLink, Token
->>>>>>> cli
+from tlru.client.watching import Send
 from tlru.sync.cached import Decorator, decorator
 from tlru.sync.lock import Lock
 from tlru.sync.reading import Reading

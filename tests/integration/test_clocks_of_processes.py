@@ -29,6 +29,13 @@ def libfaketime() -> Path:
     return found[0]
 
 
+def set_whole(file: Path, text: str) -> None:
+    """Nobody finds it empty between the old text and the new."""
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    new.replace(file)
+
+
 async def wall_of(node: Process) -> float:
     """What time it is, if the node is asked."""
     url = f"http://127.0.0.1:{node.port}/v1/status"

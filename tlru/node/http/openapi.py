@@ -271,6 +271,12 @@ def _of_the_client() -> dict[str, Any]:
 def _of_the_dashboard() -> dict[str, Any]:
     tagged = {"ETag": {"description": "Which content it is.", "schema": TEXT}}
     held = parts.header("IfNoneMatch")
+    cache = {
+        "name": "cache",
+        "in": "query",
+        "description": "The cache that the page looks at.",
+        "schema": TEXT,
+    }
 
     def answers(*kinds: str) -> dict[str, Any]:
         return {
@@ -289,6 +295,7 @@ def _of_the_dashboard() -> dict[str, Any]:
                 "Leads to /dashboard/.",
                 "about",
                 {"308": {"description": "It is at /dashboard/."}},
+                parameters=[cache],
             )
         },
         "/dashboard/": {
@@ -297,7 +304,7 @@ def _of_the_dashboard() -> dict[str, Any]:
                 "The cluster on a page: nodes, rates, keys and what happens.",
                 "about",
                 answers("text/html"),
-                parameters=[held],
+                parameters=[held, cache],
             )
         },
         "/dashboard/{file}": {

@@ -58,12 +58,14 @@ FILES: Final = _read()
 
 async def moved(request: Request) -> Answer:
     """The page's files are found beside it, so its address ends in a slash."""
+    request.only("cache")
     query = f"?{urlencode(request.query)}" if request.query else ""
     return Answer(308, headers={"Location": f"dashboard/{query}"})
 
 
 async def page(request: Request) -> Answer:
-    """The page itself. What follows a `?` is for the page."""
+    """The page itself, which looks by itself for the cache that is named."""
+    request.only("cache")
     return _file(request, INDEX)
 
 

@@ -37,6 +37,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "incr": "Add to a number, and print the result.",
         "touch": "Give a key a new time to live.",
         "scan": "List keys, in order.",
+        "watch": "Print changes as they come.",
     },
     "Run a cluster": {
         "node": "List, add, change and remove nodes, and tell them what to do.",
@@ -45,6 +46,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Look at it": {
         "status": "Show how the servers are doing.",
+        "top": "Show a cluster live.",
         "bench": "Measure how fast a node answers from here.",
     },
 }

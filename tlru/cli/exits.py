@@ -33,7 +33,11 @@ class Exit(enum.IntEnum):
         return member
 
     OK = 0, "Done."
-    ABSENT = 1, "Answered: nothing is kept under the key (get, touch), or under any (delete)."
+    ABSENT = (
+        1,
+        "Answered: nothing is kept under the key (get, touch), or under any (delete); fewer "
+        "changes came than --count (watch).",
+    )
     USAGE = 2, "The command line is wrong; nothing was sent."
     NOT_APPLIED = 3, "Answered: the condition of the write (--if, --rev) was not met."
     REFUSED = 4, "The request is refused, and would be again. Nothing was done."
@@ -45,7 +49,7 @@ class Exit(enum.IntEnum):
     SYSTEM = 74, "The system did not let the command go on: a full disk, no more files."
     INTERRUPTED = 130, "Ctrl-C; for a running node, the second one."
     CLOSED_PIPE = 141, "Whoever read the output went away."
-    TERMINATED = 143, "A second SIGTERM cut the stopping of a node short."
+    TERMINATED = 143, "SIGTERM ended it (top); for a running node, the second one."
 
 
 class CannotStartError(TlruError):

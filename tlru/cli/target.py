@@ -23,6 +23,7 @@ from tlru.config.numbers import Duration
 
 if TYPE_CHECKING:
     from tlru.client import Cache
+    from tlru.client.settings import OnLink
 
 SECTION = "Which cache"
 DEFAULT_SERVER = "ws://127.0.0.1:8400"
@@ -44,7 +45,7 @@ class Target:
     region: str = ""
 
     @asynccontextmanager
-    async def connect(self) -> AsyncGenerator[Cache[bytes], None]:
+    async def connect(self, on_link: OnLink = None) -> AsyncGenerator[Cache[bytes], None]:
         """A client whose values stay in the bytes that the cache keeps, closed at the end."""
         from tlru.cli.reach import reachable
         from tlru.client import Raw, connect
@@ -57,6 +58,7 @@ class Target:
             cache=self.cache,
             timeout=self.timeout,
             serializer=Raw(),
+            on_link=on_link,
         )
         async with client as cache:
             yield cache

@@ -27,7 +27,7 @@ from tlru.client.requests import Kind
 from tlru.client.results import UNSET, Ttl, TtlOrUnset, seconds
 from tlru.client.serializers import Msgpack, Serializer
 from tlru.client.server import DEFAULT_CACHE, DEFAULT_URL, Server, named
-from tlru.client.settings import DEFAULT_STAY_S, Settings, Token
+from tlru.client.settings import DEFAULT_STAY_S, OnLink, Settings, Token
 from tlru.client.watching import Send, Watch
 from tlru.client.writing import Writing
 
@@ -337,6 +337,7 @@ def connect(
     ssl: tls.SSLContext | None = None,
     message_bytes_max: int = 64 << 20,
     stay_awake: float = DEFAULT_STAY_S,
+    on_link: OnLink = None,
 ) -> Cache[Any]:
     """A cache at these servers (`ws://host:8400`). Nothing is connected yet.
 
@@ -352,6 +353,8 @@ def connect(
     once however often they have to be sent: True all, False none, None (the default) those whose
     repetition could do harm. `stay_awake` is how many seconds the event loop turns at most, instead
     of sleeping, where answers have come as soon as that; 0 lets it sleep always.
+    `on_link` is called with the URL of a server that has come into service, and "";
+    or with None and why, where there is none any more.
     """
     settings = Settings(
         servers=named(servers or (() if servers_file else (DEFAULT_URL,)), cache),
@@ -365,5 +368,6 @@ def connect(
         ssl=ssl,
         message_bytes_max=message_bytes_max,
         stay_awake=stay_awake,
+        on_link=on_link,
     )
     return Cache(Client(settings), serializer or Msgpack(), timeout=timeout)

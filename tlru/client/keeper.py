@@ -131,6 +131,7 @@ class Keeper:
         self.down_since = None
         since = monotonic()
         self._service.take_up(connection)
+        self._tell_link(connection.url)
         for push in opened.pushes:
             self._service.pushed(connection, push)
         connection.resume()
@@ -186,6 +187,7 @@ class Keeper:
             self.down_since = monotonic()
             self._unwanted = True
             self._news.set()
+            self._tell_link(None, connection.end.problem)
 
     def learn(self, entries: Any) -> None:
         """A node tells of all the servers there are."""
@@ -240,6 +242,15 @@ class Keeper:
         """Another server is clearly better: go there, if it can be had."""
         self._better = url
         self._news.set()
+
+    def _tell_link(self, server: str | None, why: str = "") -> None:
+        on_link = self._settings.on_link
+        if on_link is None:
+            return
+        try:
+            on_link(server, why)
+        except Exception:  # of the program's own; the connection is not to suffer for it
+            logger.exception("%r has failed on %r", on_link, server)
 
     # Opening.
 

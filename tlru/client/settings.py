@@ -14,6 +14,8 @@ DEFAULT_STAY_S: Final = STAY_S
 
 # A token, or what fetches one anew (called again when a node says that it has run out).
 Token: TypeAlias = str | Callable[[], str | Awaitable[str]] | None
+# Who is told which server is in service now; None and why, where there is none any more.
+OnLink: TypeAlias = Callable[[str | None, str], object] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Settings:
     ssl: tls.SSLContext | None = None
     message_bytes_max: int = 64 << 20
     stay_awake: float = DEFAULT_STAY_S
+    on_link: OnLink = field(default=None, repr=False)
     name: str = "tlru-python"
     timing: Timing = Timing()
 

@@ -1,7 +1,7 @@
 // @ts-check
 /** The dashboard: one connection by tlru.js, which goes elsewhere when the node that served the page dies. */
 
-import { connect } from "../tlru.js";
+import { connect } from "../js/tlru.js";
 import { Chart } from "./charts.js";
 import { byId, make, say } from "./dom.js";
 import { Editor } from "./editor.js";

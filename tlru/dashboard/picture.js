@@ -98,7 +98,7 @@ const linkOf = (member, to) => (standing(member) === "silent" ? undefined : memb
 /** @param {any} member @param {any} at */
 function nodeOf(member, { x, y }) {
   const leads = member.leads === true && standing(member) === "active";
-  const facts = standing(member) === "active" ? `${number(member.keys)} keys · ${leads ? "leads" : `lag ${number(member.lag)}`}` : member.status;
+  const facts = standing(member) === "active" ? `${number(member.keys)} key${member.keys === 1 ? "" : "s"} · ${leads ? "leads" : `lag ${number(member.lag)}`}` : member.status;
   return draw(
     "g",
     { "data-node": member.id, "data-status": member.status },

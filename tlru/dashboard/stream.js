@@ -78,7 +78,7 @@ export class Stream {
   #draw() {
     const held = this.#paused ? `, paused with ${number(this.#waiting.length)} waiting` : "";
     const left = this.#left ? `, ${number(this.#left)} only counted` : "";
-    say(byId("stream-note"), `${number(this.#seen)} events${left}${held}`);
+    say(byId("stream-note"), `${number(this.#seen)} event${this.#seen === 1 ? "" : "s"}${left}${held}`);
     if (this.#paused) return;
     const rows = byId("stream-rows");
     for (const change of this.#waiting.splice(0)) rows.prepend(rowOf(change));

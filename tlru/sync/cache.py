@@ -28,7 +28,7 @@ from tlru.client.near import NEAR_ENTRIES
 from tlru.client.results import UNSET, Ttl, TtlOrUnset
 from tlru.client.serializers import Serializer
 from tlru.client.server import DEFAULT_CACHE, Server
-from tlru.client.settings import DEFAULT_STAY_S, Token
+from tlru.client.settings import DEFAULT_STAY_S, OnLink, Token
 from tlru.client.watching import Send
 from tlru.sync.cached import Decorator, decorator
 from tlru.sync.lock import Lock
@@ -290,6 +290,7 @@ def connect(
     ssl: tls.SSLContext | None = None,
     message_bytes_max: int = 64 << 20,
     stay_awake: float = DEFAULT_STAY_S,
+    on_link: OnLink = None,
 ) -> Cache[Any]:
     """A cache at these servers (`ws://host:8400`). Nothing is connected yet.
 
@@ -305,6 +306,8 @@ def connect(
     once however often they have to be sent: True all, False none, None (the default) those whose
     repetition could do harm. `stay_awake` is how many seconds the event loop turns at most, instead
     of sleeping, where answers have come as soon as that; 0 lets it sleep always.
+    `on_link` is called in the client's own thread with the URL of a server that has come into
+    service, and ""; or with None and why, where there is none any more.
     """
     beneath = aio.connect(
         *servers,
@@ -319,5 +322,6 @@ def connect(
         ssl=ssl,
         message_bytes_max=message_bytes_max,
         stay_awake=stay_awake,
+        on_link=on_link,
     )
     return Cache(beneath, LoopThread())

@@ -1,0 +1,106 @@
+// The dashboard in a real browser, on a cluster of three processes, one of which is killed.
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import WebSocket from "ws";
+
+import { connect } from "../../tlru/js/tlru.js";
+import { browser, pageOf, until } from "./browser.js";
+
+const { nodes, pictures } = JSON.parse(process.env.TLRU_TOLD);
+const [first] = nodes;
+const address = (node) => `http://127.0.0.1:${node.port}/dashboard/`;
+const gone = (text) => text.includes(`:${first.port}/`) && /failed|refused|reset|closed/i.test(text);
+
+let chromium;
+let cache;
+
+before(async () => {
+  chromium = await browser();
+  cache = connect(nodes.map((node) => node.url), { WebSocket, timeout: 10 });
+});
+
+after(async () => {
+  cache?.close();
+  await chromium?.close();
+});
+
+const row = (page, key) => page.locator(`#keys-rows tr[data-key="${key}"]`);
+const text = (page, id) => page.locator(id).textContent();
+
+test("the cluster, its keys and what happens are seen, and changed", async () => {
+  const { page, troubles } = await pageOf(chromium, address(first));
+  await until(async () => (await text(page, "#verdict")).startsWith("All is well: 3 of 3"), "the verdict");
+  assert.equal(await page.locator("#picture g[data-status=active]").count(), 3);
+
+  await cache.set("price:EUR", 1.5, { ttl: 60 });
+  await cache.set("other", { deep: ["<img src=x onerror=alert(1)>"] });
+  await row(page, "price:EUR").waitFor();
+  await page.locator("#stream-rows tr", { hasText: "price:EUR" }).first().waitFor();
+  const left = async () => parseFloat(await row(page, "price:EUR").locator(".life").textContent());
+  const seen = await left();
+  assert.ok(seen <= 60 && seen > 40, `life left: ${seen}`);
+  await until(async () => (await left()) < seen, "life counts down");
+  assert.equal(await page.locator("main img").count(), 0, "what a cache holds is never markup");
+
+  await page.keyboard.press("/");
+  await page.keyboard.type("price:");
+  await until(async () => (await row(page, "other").count()) === 0, "the search");
+  await row(page, "price:EUR").focus();
+  await page.keyboard.press("Enter");
+  await until(async () => (await page.locator("#editor-value").inputValue()) === "1.5", "the editor");
+  await page.locator("#editor-value").fill('{"rate": 2.25}');
+  await page.locator("#editor-save").click();
+  await until(async () => (await row(page, "price:EUR").textContent()).includes("2.25"), "the change");
+  assert.deepEqual(await cache.get("price:EUR"), { rate: 2.25 });
+
+  await row(page, "price:EUR").click();
+  await until(async () => (await page.locator("#editor-value").inputValue()).includes("2.25"), "the editor");
+  await cache.set("price:EUR", "quicker");
+  await page.locator("#editor-value").fill('"slower"');
+  await page.locator("#editor-save").click();
+  await until(async () => (await text(page, "#editor-note")).includes("quicker"), "what was said");
+  assert.equal(await cache.get("price:EUR"), "quicker");
+  await page.locator("#editor-delete").click();
+  await until(async () => (await row(page, "price:EUR").count()) === 0, "it is gone");
+  assert.equal(await cache.get("price:EUR"), undefined);
+
+  await page.locator("#pattern").fill("#news");
+  await until(async () => (await text(page, "#stream-note")).startsWith("#news"), "the filter");
+  await cache.publish("news", "good");
+  await page.locator("#stream-rows tr", { hasText: "good" }).waitFor();
+  assert.deepEqual(troubles, []);
+  await page.close();
+});
+
+test("it is fit to be seen on a desk and on a phone, by day and by night", async () => {
+  for (const [name, width, height] of [["desk", 1280, 900], ["phone", 390, 844]]) {
+    for (const colorScheme of ["light", "dark"]) {
+      const { page, troubles } = await pageOf(chromium, address(first), { viewport: { width, height }, colorScheme });
+      await until(async () => (await text(page, "#verdict")).startsWith("All is well"), "the verdict");
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok(overflow <= 0, `${name}: ${overflow} pixels too wide`);
+      await page.screenshot({ path: join(pictures, `${name}-${colorScheme}.png`) });
+      assert.deepEqual(troubles, []);
+      await page.close();
+    }
+  }
+});
+
+test("it goes on when the node dies that served it", async () => {
+  const { page, troubles } = await pageOf(chromium, address(first), { expected: gone });
+  await until(async () => (await text(page, "#verdict")).startsWith("All is well"), "the verdict");
+  await until(async () => (await text(page, "#link")).includes(first.id), "by way of the first");
+  process.kill(first.pid, "SIGKILL");
+  await until(async () => /by way of/.test(await text(page, "#link")) && !(await text(page, "#link")).includes(first.id), "another way");
+  await until(async () => (await page.locator(`#picture g[data-node="${first.id}"]`).getAttribute("data-status")) === "silent", "it is seen to be silent");
+  assert.match(await text(page, "#verdict"), /2 of 3 nodes active/);
+  await cache.set("after", "the death");
+  await row(page, "after").waitFor();
+  await page.locator("#stream-rows tr", { hasText: "after" }).first().waitFor();
+  await page.screenshot({ path: join(pictures, "one-is-dead.png") });
+  assert.deepEqual(troubles, []);
+  await page.close();
+});

@@ -86,7 +86,7 @@ def test_everything_is_documented_and_means_the_same(one: type, other: type) -> 
 
 def test_only_what_waits_is_a_coroutine_function() -> None:
     """A part, a lock, a decorator and an iteration are had at once; nothing blocks meanwhile."""
-    plain = {"at", "cached", "lock", "keys", "items", "watch", "near"}
+    plain = {"at", "cached", "lock", "keys", "items", "near", "watch"}
     for name, value in public(client.Cache).items():
         assert inspect.iscoroutinefunction(value) == (name not in plain), name
     assert not any(inspect.iscoroutinefunction(each) for each in public(tlru.sync.Cache).values())

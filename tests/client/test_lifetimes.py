@@ -345,3 +345,42 @@ def test_a_child_does_not_keep_its_parents_connection_open(url: str) -> None:
         url,
     )
     assert printed == "gone\n"
+
+
+def test_a_forked_child_does_not_rely_on_its_parents_copies(url: str) -> None:
+    """Nobody keeps them up there: what is near is asked for, and the rest says what to do."""
+    printed = script(
+        """
+        import os, sys
+        import tlru
+
+        cache = tlru.sync.connect(sys.argv[1], timeout=10)
+        cache.set("forked", 1)
+        watch, mirror, near = cache.watch("forked"), cache.mirror("forked"), cache.near().open()
+        with watch:
+            cache.set("forked", 2)
+            while not near.coherent:
+                pass
+            assert near.get("forked") == mirror["forked"] == 2
+            child = os.fork()
+            if child == 0:
+                cache.set("forked", 3)
+                assert near.get("forked") == 3
+                for reading in (lambda: mirror["forked"], lambda: [next(watch), next(watch)]):
+                    try:
+                        reading()
+                    except tlru.Unavailable as exc:
+                        assert "anew here" in str(exc), exc
+                    else:
+                        os._exit(1)
+                assert cache.mirror("forked")["forked"] == 3
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            assert [next(watch).value, next(watch).value] == [2, 3]
+            assert near.get("forked") == mirror["forked"] == 3
+        cache.close()
+        print("well")
+        """,
+        url,
+    )
+    assert printed == "well\n"

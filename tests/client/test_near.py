@@ -443,3 +443,61 @@ def test_copies_stay_right_while_servers_go_and_writers_write() -> None:
             assert [await near.get(key) for key in "abc"] == [117, 118, 119]
 
     run_slowly(main())
+
+
+def test_a_copy_that_owes_its_owner_a_write_is_not_relied_on_until_it_has_it() -> None:
+    """The write is answered, and its event does not come."""
+    there = asyncio.Event()
+
+    async def script(link: Link, number: int) -> None:
+        await link.greet()
+        link.reply(await link.next_of("subscribe"), feed=3, upto=4, resumed=False)
+        link.found(await link.next_of("get"), "old", pos=4)
+        link.reply(await link.next_of("set"), applied=True, version=7, pos=7)
+        link.found(await link.next_of("get"), "new", pos=7)
+        link.send({"push": "events", "feed": 3, "upto": 6, "events": []})
+        link.found(await link.next_of("get"), "new", pos=7)
+        await there.wait()
+        event = {"type": "set", "key": "k", "version": 7, "at": 1000}
+        link.send({"push": "events", "feed": 3, "upto": 7, "events": [event]})
+        link.found(await link.next_of("get"), "new", pos=7)
+        await link.until_gone()
+
+    async def main() -> None:
+        async with scripted(script) as server, client(server.url) as cache, cache.near() as near:
+            await until(lambda: near.coherent)
+            assert await near.get("k") == "old"
+            await cache.set("k", "new")
+            assert not near.coherent
+            assert await near.get("k") == await near.get("k") == "new"
+            assert not near.coherent
+            there.set()
+            await until(lambda: near.coherent)
+            assert await near.get("k") == "new"
+            assert near.peek("k") == "new"
+
+    run(main)
+
+
+def test_a_near_copy_that_the_node_refuses_to_keep_up_asks_for_everything() -> None:
+    async def script(link: Link, number: int) -> None:
+        await link.greet()
+        link.reply(await link.next_of("subscribe"), feed=3, upto=4, resumed=False)
+        link.found(await link.next_of("get"), "old", pos=4)
+        error = {"code": "forbidden", "message": "no more", "retry": "no", "status": 403}
+        link.send({"push": "end", "feed": 3, "error": error})
+        link.found(await link.next_of("get"), "new", pos=7)
+        await link.until_gone()
+
+    async def main() -> None:
+        async with (
+            scripted(script) as server,
+            client(server.url) as cache,
+            cache.near(stale="serve") as near,
+        ):
+            await until(lambda: near.coherent)
+            assert await near.get("k") == "old"
+            await until(lambda: not near.coherent)
+            assert await near.get("k") == "new"
+
+    run(main)

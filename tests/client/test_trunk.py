@@ -128,6 +128,8 @@ class Recorder:
 
     def ended(self, error: TlruError) -> None: ...
 
+    def forked(self, error: TlruError) -> None: ...
+
 
 class Node:
     """One connection: what the node at its other end does for its one feed."""
@@ -452,6 +454,8 @@ class Told:
     def linked(self, linked: bool) -> None: ...
 
     def ended(self, error: TlruError) -> None: ...
+
+    def forked(self, error: TlruError) -> None: ...
 
 
 def a_trunk(*feeds: Feed) -> tuple[Trunk, list[Told]]:

@@ -66,6 +66,8 @@ class Client:
         child would make the parent's loop deaf to its own connection.
         """
         exchanges = list(self._exchanges.values())
+        for exchange in exchanges:
+            exchange.feeds.forget()
         self._current, self._exchanges = None, {}
         self._flights = weakref.WeakKeyDictionary()
         _parents_exchanges.extend(exchanges)

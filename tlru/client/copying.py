@@ -44,6 +44,7 @@ class Keeping(Generic[T]):
         self.begun_anew: Callable[[str, Place], None] | None = None
         self.doubted: Callable[[str], None] | None = None
         self._exchange = exchange
+        self._owed = 0  # the version of a write that its caller did not wait for any longer
         self._waiting: set[asyncio.Future[None]] = set()
 
     @property
@@ -56,6 +57,7 @@ class Keeping(Generic[T]):
     def begun(self, place: Place, reset: str | None) -> None:
         """It begins here; anew, where `reset` says why."""
         self.copies.begin(place, anew=reset is not None)
+        self._owed = 0  # it may be of another epoch; and what begins now is not behind it
         if reset is not None and self.begun_anew is not None:
             self.begun_anew(reset, place)
 
@@ -79,8 +81,10 @@ class Keeping(Generic[T]):
 
     def linked(self, linked: bool) -> None:
         """Whether all is told as it happens; said again with everything that comes."""
+        place = self.copies.place
+        there = linked and place is not None and place.pos >= self._owed
         trusted = MARKS_MISSED * self._exchange.limits.mark_s
-        self.copies.trust(monotonic() + trusted if linked else OVER)
+        self.copies.trust(monotonic() + trusted if there else OVER)
         self._wake()
 
     def ended(self, error: TlruError) -> None:
@@ -89,6 +93,11 @@ class Keeping(Generic[T]):
             self.error = error
         self.copies.trust(OVER)
         self._wake()
+
+    def forked(self, error: TlruError) -> None:
+        """The same in a child of the process, where nobody waits: who does is in the parent."""
+        self.error = error
+        self.copies.trust(OVER)
 
     def _goes_on(self) -> bool:
         if not self.copies.too_large:
@@ -142,6 +151,7 @@ class Keeping(Generic[T]):
             async with asyncio.timeout(SEEN_WITHIN_S):
                 await self.until(is_there)
         except TimeoutError:
+            self._owed = max(self._owed, version)
             copies.trust(OVER)
 
     def _wake(self) -> None:

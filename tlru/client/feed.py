@@ -41,6 +41,9 @@ class Sink(Protocol):
     def ended(self, error: TlruError) -> None:
         """Nothing more will come."""
 
+    def forked(self, error: TlruError) -> None:
+        """The same in a child of the process, where nobody waits: who does is in the parent."""
+
 
 class Feed:
     """The state of one feed."""

@@ -26,11 +26,15 @@ from tlru.client.results import Reply
 from tlru.client.session import Session
 from tlru.client.settings import Timing
 from tlru.client.trunk import Subscribe, Subscription, Trunk
-from tlru.errors import RateLimited, Retry, TlruError
+from tlru.errors import RateLimited, Retry, TlruError, Unavailable
 
 logger = logging.getLogger("tlru.client")
 
 WITH_HELLO_MAX: Final = 100  # subscriptions in one message with it; the rest follow
+FORKED: Final = (
+    "watches and copies belong to the process that began them, and this is a child of it; "
+    "begin them anew here"
+)
 PUSHES: Final = frozenset(("events", "snapshot", "reset", "end"))
 
 
@@ -150,6 +154,14 @@ class Feeds:
             self._stop_pause(line)
             for feed in list(line.trunk.feeds):
                 feed.sink.ended(replies.retold(error, error.message))
+
+    def forget(self) -> None:
+        """This process is a child: what is told is told to its parent."""
+        self._ended = Unavailable(FORKED)
+        lines, self._lines = self._lines, {}
+        for line in lines.values():
+            for feed in line.trunk.feeds:
+                feed.sink.forked(self._ended)
 
     def _unlink(self) -> None:
         self._asked = {}

@@ -12,7 +12,7 @@ import asyncio
 from functools import partial
 from time import monotonic
 from types import TracebackType
-from typing import Any, Final, Literal, TypeVar, cast, overload
+from typing import Any, Final, Literal, TypeVar, overload
 
 from tlru.client.changes import Topic
 from tlru.client.client import Client
@@ -109,7 +109,9 @@ class Near(Copy[T]):
         if now >= self._copies.coherent_until:
             if self._stale == "raise":
                 raise Unavailable(f"the near copy of {self._topic} is not coherent now")
-            if self._stale == "miss":
+            keeping = self._keeping
+            # What nobody keeps up any more is not worth being served.
+            if self._stale == "miss" or keeping is None or keeping.error is not None:
                 return None
         return self._copies.look(full, now)
 
@@ -121,9 +123,6 @@ class Near(Copy[T]):
         reply = await self._shared_read(keeping, full, given)
         if not reply.get("found"):
             return MISSING
-        slot = self._copies.look(full, monotonic())
-        if slot is not None and slot.version == reply["version"] and slot.value is not MISSING:
-            return cast(T, slot.value)
         return load(self._serializer, full, reply["value"])
 
     async def _shared_read(self, keeping: Keeping[T], full: str, timeout: float) -> Reply:

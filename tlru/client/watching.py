@@ -112,6 +112,10 @@ class Buffer:
             self.error = error
         self._wake()
 
+    def forked(self, error: TlruError) -> None:
+        """The same in a child of the process, where nobody waits: who does is in the parent."""
+        self.error = error
+
     # The consumer.
 
     def __iter__(self) -> Iterator[_Told]:

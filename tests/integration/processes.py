@@ -97,7 +97,11 @@ class Process:
 
     async def status(self) -> dict[str, Any]:
         """What it says of itself."""
-        url = f"http://127.0.0.1:{self.port}/v1/status"
+        return await self.asked("status")
+
+    async def asked(self, what: str) -> dict[str, Any]:
+        """What it answers over HTTP."""
+        url = f"http://127.0.0.1:{self.port}/v1/{what}"
         async with aiohttp.ClientSession() as session, session.get(url) as response:
             said: dict[str, Any] = await response.json()
             return said

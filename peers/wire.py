@@ -148,13 +148,14 @@ _take_origin: Final = remembering(CODECS.of(Origin).unpack)
 _take_epoch: Final = remembering(CODECS.of(Epoch).unpack)
 
 
-def encode(envelope: Envelope) -> bytes:
-    """The bytes of an envelope. WireError where it is larger than a frame may be."""
+def encode(envelope: Envelope, version: int | None = None) -> bytes:
+    """The bytes of an envelope in this version of the protocol, or in the newest. WireError where
+    it is larger than a frame may be."""
     code, pack = _KINDS[type(envelope.message)]
     message = envelope.message if pack is None else pack(envelope.message)
     data = pack_plain(
         (
-            VERSION,
+            VERSION if version is None else version,
             code,
             envelope.sender,
             envelope.incarnation,

@@ -226,7 +226,7 @@ class Asking:
     ) -> None:
         sender = Origin(self._node.id, self._node.promise.birth)
         plain = (
-            wire.VERSION,
+            self._node.mesh.version_with(to),
             int(code),
             *sender,
             birth,

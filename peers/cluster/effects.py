@@ -92,7 +92,7 @@ class Effects:
         to, birth, life, message = outgoing
         envelope = Envelope(sender, promise.incarnation, promise.epoch, to, birth, life, message)
         try:
-            self._mesh.send(to, wire.encode(envelope))
+            self._mesh.send(to, wire.encode(envelope, self._mesh.version_with(to)))
         except WireError as exc:
             logger.error("node %s cannot tell %s anything: %s", self._core.id, to, exc)
 

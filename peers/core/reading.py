@@ -36,6 +36,12 @@ class Reading:
             barrier = Barrier(answer.number, answer.index, answer.time)
             self.state.draft.barriers.append(barrier)
 
+    def give_up(self) -> None:
+        """This node belongs no more, and nobody answers it: they are to ask elsewhere, at once."""
+        for number in self._asked:
+            self.state.draft.barriers.append(Barrier(number, None, 0))
+        self._asked.clear()
+
     def tick(self, now: int) -> None:
         """Who has waited for long gets no answer."""
         for number in [n for n, until in self._asked.items() if now >= until]:

@@ -485,8 +485,7 @@ class Replica:
             self.joining.look()
             self.office.resign_if_out(now)
         self.office.leave_if_over(now)
-        term, leader = self._leader_was
-        if term != state.term or leader != state.leader:
+        if self._leader_was != (state.term, state.leader):
             self._calm = False
             self._leader_was = (state.term, state.leader)
             self.forwarding.begin_again()
@@ -497,4 +496,5 @@ class Replica:
         self.forwarding.on_everywhere(side.everywhere)
         if state.removed:
             self.forwarding.give_up()
+            self.reading.give_up()
         return state.take_output()

@@ -171,6 +171,12 @@ class Mesh:
         else:
             peer.send(data)
 
+    def version_with(self, node: NodeId) -> int:
+        """Which version of the protocol a node is spoken to in: it refuses any other."""
+        peer = self._peers.get(node)
+        link = None if peer is None else peer.link
+        return self.settings.versions[1] if link is None else link.version
+
     def reach(self, nodes: Mapping[NodeId, Sequence[str]]) -> None:
         """Have a link with each of these nodes, at these addresses, and with no other that left."""
         me = self.identity.node

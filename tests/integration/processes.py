@@ -50,6 +50,8 @@ class Process:
     env: dict[str, str] = field(default_factory=dict)
     module: str = "tlru"
     process: asyncio.subprocess.Process | None = None
+    file: Path | None = None  # of its configuration, where it has one
+    options: dict[str, str | int] = field(default_factory=dict)  # what stands in it
 
     @property
     def url(self) -> str:
@@ -65,6 +67,15 @@ class Process:
     def said(self) -> str:
         """Its log."""
         return self.log.read_text()
+
+    def write(self, **options: str | int) -> None:
+        """Have its file say this, too. Whole or not at all, as an editor would."""
+        assert self.file is not None, f"{self.id} has a file"
+        self.options |= options
+        lines = [f"{name} = {json.dumps(value)}\n" for name, value in self.options.items()]
+        anew = self.file.with_suffix(".anew")
+        anew.write_text("".join(lines))
+        anew.replace(self.file)
 
     def send(self, what: signal.Signals) -> None:
         """Send it a signal."""
@@ -97,7 +108,11 @@ class Process:
 
     async def status(self) -> dict[str, Any]:
         """What it says of itself."""
-        url = f"http://127.0.0.1:{self.port}/v1/status"
+        return await self.asked("status")
+
+    async def asked(self, what: str) -> dict[str, Any]:
+        """What it answers over HTTP."""
+        url = f"http://127.0.0.1:{self.port}/v1/{what}"
         async with aiohttp.ClientSession() as session, session.get(url) as response:
             said: dict[str, Any] = await response.json()
             return said
@@ -119,11 +134,16 @@ class Processes:
         keeps: bool | Path = False,
         env: Mapping[str, str] | None = None,
         module: str = "tlru",
+        by_file: bool = False,
     ) -> str:
         """One more, not started yet; its mesh address, as the others are to know it."""
         port, mesh_port = free_ports(2)
         mesh = f"127.0.0.1:{mesh_port}"
-        own = [*("--listen", f"127.0.0.1:{port}"), *("--mesh", mesh), "--priority", str(priority)]
+        file = self.folder / f"{id}.toml" if by_file else None
+        options: dict[str, str | int] = {"listen": f"127.0.0.1:{port}", "priority": priority}
+        own = ["--mesh", mesh]
+        for name, value in options.items():
+            own += [] if by_file else [f"--{name}", str(value)]
         told = mesh
         if self.web is not None:
             told = await self.web.add(id, mesh)
@@ -131,7 +151,10 @@ class Processes:
         if keeps:
             own += ["--data-dir", str(self.folder / id if keeps is True else keeps)]
         log = self.folder / f"{id}.log"
-        node = Process(id, port, mesh, [*own, *flags], log, dict(env or {}), module)
+        node = Process(id, port, mesh, [*own, *flags], log, dict(env or {}), module, file=file)
+        if file is not None:
+            node.write(**options)
+            node.flags += ["--config", str(file)]
         self.nodes[id] = node
         return told
 
@@ -222,11 +245,13 @@ async def processes(
     flags: Sequence[str] = (),
     env: Mapping[str, Mapping[str, str]] | None = None,
     module: str = "tlru",
+    by_file: bool = False,
 ) -> AsyncIterator[Processes]:
     """Nodes that have founded a cluster; whatever happens, none of them is left.
 
     The first has the highest priority. `keeps`: they have data directories, as told or of their
     own. `linked`: every link goes through `web`. `env` holds more variables for some of them.
+    `by_file`: each reads a file of its own for what can change while it runs.
     """
     made = Processes(folder)
     if linked:
@@ -242,6 +267,7 @@ async def processes(
                     keeps=keeps if isinstance(keeps, bool) else keeps[id],
                     env=(env or {}).get(id),
                     module=module,
+                    by_file=by_file,
                 )
             )
         for node in made.nodes.values():

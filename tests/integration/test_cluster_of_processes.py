@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import processes
+from tests.cli.commands import tlru
+from tests.integration.processes import Process, processes
 from tests.integration.recorder import recording
 from tests.running import run, talking
+from tlru.cli.exits import Exit
+from tlru.errors import Retry
 
 IDS = ("n1", "n2", "n3")
 PATIENCE_S = 5.0
@@ -85,8 +88,19 @@ def test_nodes_that_are_restarted_in_turn_fail_nobodys_request(tmp_path: Path, k
     run(test())
 
 
-def test_a_node_joins_by_the_address_of_one_member_under_load(tmp_path: Path) -> None:
-    """It is let in, is caught up, and serves; its list has all of them, and theirs has it."""
+REMOVED = 2
+
+
+async def remove(node: Process, by: Process) -> None:
+    """On the word of whoever is at another."""
+    ran = await asyncio.to_thread(tlru, "node", "remove", node.id, "--server", by.url)
+    assert ran.status == Exit.OK, ran
+
+
+def test_nodes_join_and_are_removed_under_load(tmp_path: Path) -> None:
+    """It is let in, is caught up, and serves; its list has all of them, and theirs has it. Then two
+    are removed, who leads first, and end. Clients follow the list: in the end, those that were told
+    of the removed ones alone are at nodes that they were never told of."""
 
     async def test() -> None:
         async with processes(tmp_path, *IDS) as cluster:
@@ -97,13 +111,24 @@ def test_a_node_joins_by_the_address_of_one_member_under_load(tmp_path: Path) ->
                 await cluster.until_said(n4, lambda said: said["role"] == "voter")
                 await cluster.until_active(n4)
                 before = (await n4.status())["pos"]
-                async with recording(n4.url, clients=2) as late:
+                told_of = [cluster.nodes[id].url for id in IDS[:REMOVED]]
+                async with recording(n4.url, clients=2) as late, recording(*told_of) as former:
                     await late.more(20)
-                assert (await n4.status())["pos"] > before
-            print(f"joined: {recorder.told()}")
-            assert recorder.errors == late.errors == []
-            said = await cluster.until_alike()
-            assert set(said) == {*IDS, "n4"}
+                    assert (await n4.status())["pos"] > before
+                    assert set(await cluster.until_alike()) == {*IDS, "n4"}
+                    for id in IDS[:REMOVED]:
+                        gone = cluster.nodes[id]
+                        await remove(gone, by=n4)
+                        await cluster.until_said(gone, lambda said: said["status"] == "removed")
+                        await former.more(10)
+                        await gone.end(signal.SIGTERM)
+                        await former.more(10)
+            for each in (recorder, late, former):
+                print(f"joined and removed: {each.told()}")
+                # A node that is out hears no more of the log: what it had passed on may be done.
+                assert {error.retry for error in each.errors} <= {Retry.UNKNOWN}, each.errors
+                assert len(each.errors) <= REMOVED * len(each.clients), "what was under way"
+            assert set(await cluster.until_alike()) == {"n3", "n4"}
 
     run(test())
 

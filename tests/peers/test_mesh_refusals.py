@@ -116,6 +116,19 @@ def test_a_node_that_speaks_no_common_version_is_told_to_be_upgraded() -> None:
     run(main)
 
 
+def test_the_newest_version_that_both_speak_is_what_is_said_to_be_spoken() -> None:
+    async def main() -> None:
+        a, b, c = mesh("a", versions=(1, 3)), mesh("b", versions=(1, 2)), mesh("c")
+        assert a.version_with("b") == 3, "as long as nobody has been met"
+        async with started(a, b, c):
+            introduce(a, b, c)
+            await all_linked(a, b, c)
+            spoken = [a.version_with("b"), b.version_with("a"), a.version_with("c")]
+            assert spoken == [2, 2, 1]
+
+    run(main)
+
+
 def test_another_node_than_was_meant_is_refused_by_name() -> None:
     async def main() -> None:
         a, b = mesh("a"), mesh("b")

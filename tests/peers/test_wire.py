@@ -297,6 +297,13 @@ def test_a_flipped_bit_gives_an_envelope_or_a_wire_error(kind: Any) -> None:
         outcome(changed)
 
 
+def test_a_message_says_in_which_version_it_is_spoken() -> None:
+    """To a node of an earlier release in that release's; else it is refused there, unread."""
+    newest, older = (encode(in_envelope(sample(Hello)), version) for version in (None, 7))
+    assert (newest[1], older[1]) == (VERSION, 7)
+    assert newest[:1] + newest[2:] == older[:1] + older[2:]
+
+
 # -- claims and limits
 
 

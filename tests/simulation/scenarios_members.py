@@ -9,8 +9,17 @@ from dataclasses import replace
 import pytest
 
 from peers.core.membership import Role
-from peers.core.messages import Append, Envelope, Hello, Removed, SnapshotPiece, VoteAnswer
+from peers.core.messages import (
+    Append,
+    BarrierAnswer,
+    Envelope,
+    Hello,
+    Removed,
+    SnapshotPiece,
+    VoteAnswer,
+)
 from peers.core.outcomes import NodeStatus
+from peers.core.output import Barrier
 from peers.errors import RefusedError
 from tests.simulation.staging import (
     FOREVER_MS,
@@ -123,6 +132,21 @@ def the_single_server_bug() -> World:
     apart(world, "ad", "bc")
     world.run(6_000)
     return settle(world, *"abcd") if "b" in world.membership.voters else settle(world, *"acd")
+
+
+def a_reader_at_a_node_that_is_removed() -> World:
+    """`c` is taken out while somebody there waits for the leader's word: it hears at once that
+    there will be none, and asks elsewhere."""
+    world = stage(3)
+    world.hold = lambda e: FOREVER_MS if isinstance(e.message, BarrierAnswer) else 0
+    told: list[Barrier] = []
+    world.nodes["c"].barrier(told.append, world.now)
+    world.run(60)
+    assert told == [], "the answer is on its way"
+    remove(world, "a", "c")
+    assert world.run(2_000, lambda: world.nodes["c"].status(world.now) is NodeStatus.REMOVED)
+    assert [barrier.index for barrier in told] == [None]
+    return settle(world, *"ab")
 
 
 def a_wiped_node_and_its_old_vote() -> World:
@@ -313,6 +337,7 @@ MEMBERS: tuple[Callable[[], World], ...] = (
     a_newcomer_that_is_far_behind,
     a_newcomer_asks_one_who_does_not_lead,
     the_single_server_bug,
+    a_reader_at_a_node_that_is_removed,
     a_wiped_node_and_its_old_vote,
     two_of_which_one_loses_everything,
     two_under_one_name,

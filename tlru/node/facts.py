@@ -162,6 +162,7 @@ def _link(peer: PeerStatus) -> dict[str, Any]:
         "state": str(peer.state),
         "why": peer.why,
         "address": peer.address,
+        "version": peer.version,
         "round_trip_ms": _ms(peer.round_trip_s),
         "least_round_trip_ms": _ms(peer.least_round_trip_s),
         "clock_offset_ms": _ms(peer.offset_s),

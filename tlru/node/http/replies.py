@@ -102,6 +102,7 @@ _LINK = described(
             "state": TEXT,
             "why": described(TEXT, "In a sentence, where it is not connected."),
             "address": TEXT,
+            "version": described(_FIGURE, "Of the mesh's protocol, as these two speak it."),
             "round_trip_ms": _FIGURE,
             "least_round_trip_ms": _FIGURE,
             "clock_offset_ms": described(_FIGURE, "How far its clock is ahead."),

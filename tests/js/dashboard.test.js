@@ -120,7 +120,7 @@ test("nothing is lost by looking: what JSON has no word for is not edited, what 
 test("figures of links do not cover one another, however many nodes there are", async () => {
   const { page, troubles } = await pageOf(chromium, address(first));
   for (const count of [1, 2, 3, 4, 5, 6, 7, 9]) {
-    const covered = await page.evaluate(async (size) => {
+    const { covered, figures } = await page.evaluate(async (size) => {
       const { drawCluster } = await import("./picture.js");
       const ids = Array.from({ length: size }, (_, place) => `node-${place}`);
       const link = (to) => ({ to, state: "connected", round_trip_ms: 12.5 });
@@ -129,11 +129,15 @@ test("figures of links do not cover one another, however many nodes there are", 
       document.querySelector("#picture").after(place);
       drawCluster(place, { leader: "node-0", nodes });
       const boxes = [...place.querySelectorAll(".plate, .node")].map((each) => each.getBoundingClientRect());
+      const figures = place.querySelectorAll(".plate").length;
       place.remove();
       const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
-      return boxes.flatMap((a, at) => boxes.slice(at + 1).filter((b) => meet(a, b))).length;
+      return { covered: boxes.flatMap((a, at) => boxes.slice(at + 1).filter((b) => meet(a, b))).length, figures };
     }, count);
     assert.equal(covered, 0, `${count} nodes`);
+    // With few nodes there is room for all; of many at least the leader's are told.
+    const wanted = count < 6 ? (count * (count - 1)) / 2 : count - 1;
+    assert.ok(figures >= wanted, `${count} nodes: ${figures} figures of ${wanted}`);
   }
   assert.deepEqual(troubles, []);
   await page.close();

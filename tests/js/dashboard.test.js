@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 
 import WebSocket from "ws";
 
-import { connect } from "../../tlru/js/tlru.js";
+import { Ext, connect } from "../../tlru/js/tlru.js";
 import { browser, pageOf, until } from "./browser.js";
 
 const { nodes, pictures } = JSON.parse(process.env.TLRU_TOLD);
@@ -75,8 +75,76 @@ test("the cluster, its keys and what happens are seen, and changed", async () =>
   await page.close();
 });
 
+test("nothing is lost by looking: what JSON has no word for is not edited, what it has is", async () => {
+  const { page, troubles } = await pageOf(chromium, address(first));
+  const note = () => text(page, "#editor-note");
+  const open = async (key) => {
+    await row(page, key).click();
+    await until(async () => /Version/.test(await note()), `the editor of ${key}`);
+  };
+  const editable = () => page.locator("#editor-save").isEnabled();
+  await cache.set("kept:ext", { inside: new Ext(5, new Uint8Array([1, 2])) });
+  await cache.set("kept:date", { at: new Date(0) });
+  await cache.set("kept:text", { at: "2026-01-01T00:00:00Z" }, { ttl: 600 });
+  await page.locator("#prefix").fill("kept:");
+  for (const [key, wanted] of [["kept:ext", false], ["kept:date", false], ["kept:text", true]]) {
+    await open(key);
+    assert.equal(await editable(), wanted, key);
+    if (!wanted) await page.keyboard.press("Escape");
+  }
+
+  // A letter pressed where a dialog itself has the focus is no shortcut: it would wipe what was written.
+  await page.locator("#editor-value").fill('{"at": "later"}');
+  await page.locator("#editor").evaluate((dialog) => {
+    dialog.tabIndex = -1;
+    dialog.focus();
+  });
+  await page.keyboard.press("n");
+  assert.equal(await page.locator("#editor-key").inputValue(), "kept:text");
+
+  // The life that was not changed goes on: it does not begin again with each save.
+  const { expires } = await cache.item("kept:text");
+  await page.locator("#editor-save").click();
+  await until(async () => (await row(page, "kept:text").textContent()).includes("later"), "the change");
+  assert.equal((await cache.item("kept:text")).expires, expires);
+
+  // A key that has gone meanwhile can be made anew, as it says.
+  await row(page, "kept:date").evaluate((found) => found.setAttribute("data-key", "kept:gone"));
+  await page.locator('tr[data-key="kept:gone"]').click();
+  await until(async () => /not there any more/.test(await note()), "that it is gone");
+  assert.equal(await editable(), true);
+  assert.deepEqual(troubles, []);
+  await page.close();
+});
+
+test("figures of links do not cover one another, however many nodes there are", async () => {
+  const { page, troubles } = await pageOf(chromium, address(first));
+  for (const count of [1, 2, 3, 4, 5, 6, 7, 9]) {
+    const { covered, figures } = await page.evaluate(async (size) => {
+      const { drawCluster } = await import("./picture.js");
+      const ids = Array.from({ length: size }, (_, place) => `node-${place}`);
+      const link = (to) => ({ to, state: "connected", round_trip_ms: 12.5 });
+      const nodes = ids.map((id) => ({ id, region: "", status: "active", keys: 1, lag: 0, leads: id === "node-0", links: ids.filter((each) => each !== id).map(link) }));
+      const place = document.createElement("div");
+      document.querySelector("#picture").after(place);
+      drawCluster(place, { leader: "node-0", nodes });
+      const boxes = [...place.querySelectorAll(".plate, .node")].map((each) => each.getBoundingClientRect());
+      const figures = place.querySelectorAll(".plate").length;
+      place.remove();
+      const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+      return { covered: boxes.flatMap((a, at) => boxes.slice(at + 1).filter((b) => meet(a, b))).length, figures };
+    }, count);
+    assert.equal(covered, 0, `${count} nodes`);
+    // With few nodes there is room for all; of many at least the leader's are told.
+    const wanted = count < 6 ? (count * (count - 1)) / 2 : count - 1;
+    assert.ok(figures >= wanted, `${count} nodes: ${figures} figures of ${wanted}`);
+  }
+  assert.deepEqual(troubles, []);
+  await page.close();
+});
+
 test("it is fit to be seen on a desk and on a phone, by day and by night", async () => {
-  for (const [name, width, height] of [["desk", 1280, 900], ["phone", 390, 844]]) {
+  for (const [name, width, height] of [["desk", 1280, 800], ["phone", 390, 844], ["small", 360, 640]]) {
     for (const colorScheme of ["light", "dark"]) {
       const { page, troubles } = await pageOf(chromium, address(first), { viewport: { width, height }, colorScheme });
       await until(async () => (await text(page, "#verdict")).startsWith("All is well"), "the verdict");

@@ -25,8 +25,8 @@ def test_it_is_used_and_outlives_the_node_that_served_it(tmp_path: Path) -> None
             pictures = tmp_path / "pictures"
             pictures.mkdir()
             said = await run_tests("dashboard.test.js", {"nodes": nodes, "pictures": str(pictures)})
-            assert "pass 3" in said
-            assert len(list(pictures.glob("*.png"))) == 5
+            assert "pass 5" in said
+            assert len(list(pictures.glob("*.png"))) == 7
 
     run(scenario())
 

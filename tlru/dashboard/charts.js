@@ -43,12 +43,16 @@ export class Chart {
     const most = this.#most ?? Math.max(1e-9, ...this.#samples.map((each) => each ?? 0)) * 1.1;
     const wide = Math.max(LEAST, this.#samples.length); // a young page need not look empty
     const first = wide - this.#samples.length;
-    const points = this.#samples.map((each, place) => {
+    /** @type {string[][]} */
+    const runs = [];
+    this.#samples.forEach((each, place) => {
+      if (each === null) return; // not known is not nothing: a gap
+      if (!runs.length || this.#samples[place - 1] === null) runs.push([]);
       const x = ((first + place) / (wide - 1)) * WIDTH;
-      return `${x.toFixed(1)},${(HEIGHT - 2 - ((each ?? 0) / most) * (HEIGHT - 6)).toFixed(1)}`;
+      runs[runs.length - 1].push(`${x.toFixed(1)},${(HEIGHT - 2 - (each / most) * (HEIGHT - 6)).toFixed(1)}`);
     });
-    const start = ((first / (wide - 1)) * WIDTH).toFixed(1);
-    this.#curve.setAttribute("d", `M${points.join("L")}`);
-    this.#under.setAttribute("d", `M${start},${HEIGHT}L${points.join("L")}L${WIDTH},${HEIGHT}Z`);
+    const foot = (/** @type {string} */ point) => `${point.split(",")[0]},${HEIGHT}`;
+    this.#curve.setAttribute("d", runs.map((run) => `M${run.join("L")}`).join(""));
+    this.#under.setAttribute("d", runs.map((run) => `M${foot(run[0])}L${run.join("L")}L${foot(run[run.length - 1])}Z`).join(""));
   }
 }

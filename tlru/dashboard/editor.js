@@ -7,6 +7,8 @@ import { asJson, life } from "./words.js";
 export class Editor {
   /** @type {any} */
   #item = null;
+  #opened = 0;
+  #life = ""; // as the field was filled
   #cache;
   #dialog = byId("editor");
 
@@ -24,7 +26,9 @@ export class Editor {
 
   /** @param {string | null} key */
   async open(key) {
+    const opened = (this.#opened += 1);
     this.#item = null;
+    this.#life = "";
     byId("editor-key").value = key ?? "";
     byId("editor-key").readOnly = key !== null;
     byId("editor-value").value = "";
@@ -33,19 +37,25 @@ export class Editor {
     this.#tell("");
     this.#allow(key === null, key === null);
     this.#dialog.showModal();
-    if (key !== null) await this.#try(() => this.#read(key));
+    if (key !== null) await this.#try(() => this.#read(key, opened));
   }
 
-  /** @param {string} key */
-  async #read(key) {
+  /** @param {string} key @param {number} opened another key may be open by the time of the answer */
+  async #read(key, opened) {
     const item = await this.#cache.item(key);
-    if (!item) return this.#tell("It is not there any more; saving makes it anew.");
+    if (opened !== this.#opened) return;
+    if (!item) {
+      this.#allow(true, true);
+      this.#tell("It is not there any more; saving makes it anew.");
+      return;
+    }
     this.#item = item;
     const { text, plain } = asJson(item.value);
     byId("editor-value").value = text;
-    byId("editor-ttl").value = item.ttl === null || item.ttl === undefined ? "" : String(Math.max(1, Math.round(item.ttl)));
+    this.#life = item.ttl === null || item.ttl === undefined ? "" : String(Math.max(1, Math.round(item.ttl)));
+    byId("editor-ttl").value = this.#life;
     this.#allow(plain, false);
-    const facts = `Version ${item.version}, set ${life(Math.max(0.1, ((this.#cache.time ?? item.at) - item.at) / 1000))} ago, life left: ${life(item.ttl)}.`;
+    const facts = `Version ${item.version}, set ${life(Math.max(0.1, ((this.#cache.time || item.at) - item.at) / 1000))} ago, life left: ${life(item.ttl)}.`;
     this.#tell(plain ? facts : `${facts} It holds what JSON has no word for, so it is only shown.`);
   }
 
@@ -58,7 +68,10 @@ export class Editor {
       throw new Error(`This is not JSON: ${/** @type {Error} */ (error).message}. Text stands in "quotes".`);
     }
     const condition = this.#item ? this.#item.version : "absent";
-    const done = await this.#cache.set(key, value, { ttl: this.#ttl(), if: condition });
+    // A life that nobody has changed goes on, instead of beginning again with what it was when this was opened.
+    const kept = this.#item !== null && byId("editor-ttl").value.trim() === this.#life;
+    const life = kept ? { keepTtl: true } : { ttl: this.#ttl() };
+    const done = await this.#cache.set(key, value, { ...life, if: condition });
     if (!done.applied) {
       throw new Error("Somebody else was quicker: the key has another value now. Open it again to see it.");
     }

@@ -9,6 +9,7 @@ import { life, number, short } from "./words.js";
 
 const PAGE = 50;
 const SHOWN_MAX = 500;
+const GONE_MAX = 10_000; // of the time that one page takes
 const SOON_S = 10;
 const WAIT_MS = 150;
 
@@ -20,8 +21,13 @@ export class Keys {
   #prefix = "";
   #more = false;
   #asked = 0;
+  #drawing = false;
+  /** @type {any[] | null} what went while a page was being read */
+  #gone = null;
   /** @type {(() => void) | null} */
   #stop = null;
+  /** @type {Set<string>} keys that have changed since they were drawn */
+  #fresh = new Set();
   #cache;
   #open;
 
@@ -48,6 +54,7 @@ export class Keys {
     this.#stop?.();
     this.#asked += 1;
     this.#prefix = prefix;
+    this.#gone = null;
     this.#items.clear();
     this.#rows.clear();
     byId("keys-rows").replaceChildren();
@@ -58,12 +65,15 @@ export class Keys {
   async #page() {
     const asked = this.#asked;
     const after = [...this.#items.keys()].sort(byBytes).at(-1);
+    // The page may come by another connection than the events, so also after what it does not know yet.
+    const gone = (this.#gone = this.#gone ?? []);
     say(byId("keys-note"), this.#items.size ? "" : "reading…");
     byId("keys-note").className = "note";
     try {
       const { items, more } = await this.#cache.scan(this.#prefix, { after, limit: PAGE, values: true });
       if (asked !== this.#asked) return;
       for (const [key, item] of items) {
+        if (gone.some((each) => each.version > item.version && (each.type === "clear" ? key.startsWith(each.key) : key === each.key))) continue;
         if (!(this.#items.get(key)?.version > item.version)) this.#items.set(key, timed(item, this.#cache.time));
       }
       this.#more = more;
@@ -72,6 +82,8 @@ export class Keys {
       if (asked !== this.#asked) return;
       byId("keys-note").className = "note bad";
       say(byId("keys-note"), `The keys could not be read: ${/** @type {Error} */ (error).message}`);
+    } finally {
+      if (this.#gone === gone) this.#gone = null;
     }
   }
 
@@ -79,19 +91,28 @@ export class Keys {
   #on(change) {
     const { type, key } = change;
     const known = this.#items.get(key);
+    const goes = type === "delete" || type === "expire" || type === "evict";
+    if ((goes || type === "clear") && this.#gone && this.#gone.length < GONE_MAX) this.#gone.push(change);
     if (type === "set") {
       if (known || this.#belongs(key)) this.#items.set(key, { ...change });
     } else if (type === "touch") {
       if (known) known.expires = change.expires;
-    } else if (type === "delete" || type === "expire" || type === "evict") {
+    } else if (goes) {
       this.#items.delete(key);
     } else if (type === "clear") {
       for (const each of [...this.#items.keys()]) if (each.startsWith(key)) this.#items.delete(each);
     } else if (type === "reset") {
       this.search(this.#prefix);
       return;
+    } else if (type === "end") {
+      byId("keys-note").className = "note bad";
+      say(byId("keys-note"), `These keys are not kept current any more: ${change.error?.message ?? change.reason}`);
+      return;
     }
-    this.#show(key);
+    const row = this.#rows.get(key);
+    if (row) row.classList.remove("fresh");
+    if (this.#items.has(key)) this.#fresh.add(key);
+    if (known || this.#items.has(key) || type === "clear") this.#showLater();
   }
 
   /** Whether a new key stands among those that are shown. @param {string} key */
@@ -102,8 +123,17 @@ export class Keys {
     return last !== undefined && byBytes(key, last) <= 0;
   }
 
-  /** @param {string} [fresh] */
-  #show(fresh) {
+  /** Once a frame, however much happens: to put keys in order for each event would stop the page. */
+  #showLater() {
+    if (this.#drawing) return;
+    this.#drawing = true;
+    requestAnimationFrame(() => {
+      this.#drawing = false;
+      this.#show();
+    });
+  }
+
+  #show() {
     const body = byId("keys-rows");
     for (const [key, row] of this.#rows) {
       if (!this.#items.has(key)) {
@@ -122,11 +152,8 @@ export class Keys {
       else body.insertBefore(row, next);
       this.#fill(row, key);
     }
-    const changed = fresh === undefined ? undefined : this.#rows.get(fresh);
-    if (changed) {
-      changed.classList.remove("fresh");
-      requestAnimationFrame(() => changed.classList.add("fresh"));
-    }
+    for (const key of this.#fresh) this.#rows.get(key)?.classList.add("fresh");
+    this.#fresh.clear();
     byId("keys-more").hidden = !this.#more || this.#items.size >= SHOWN_MAX;
     const empty = this.#prefix ? `No key begins with “${this.#prefix}”.` : "The cache is empty. “New” keeps a first value, or: tlru set greeting hello";
     say(byId("keys-note"), this.#items.size ? (this.#more && this.#items.size >= SHOWN_MAX ? "There are more; search for a longer prefix." : "") : empty);
@@ -144,7 +171,7 @@ export class Keys {
   }
 
   #countDown() {
-    const now = this.#cache.time ?? Date.now();
+    const now = this.#cache.time || Date.now();
     for (const [key, row] of this.#rows) {
       const item = this.#items.get(key);
       const left = item?.expires ? (item.expires - now) / 1000 : null;
@@ -173,7 +200,7 @@ export class Keys {
 
 /** An item with the moment at which it is over. @param {any} item @param {number | null} now */
 function timed(item, now) {
-  const from = now ?? Date.now();
+  const from = now || Date.now();
   return { ...item, expires: item.expires ?? (item.ttl === null || item.ttl === undefined ? null : from + item.ttl * 1000) };
 }
 

@@ -9,7 +9,7 @@ import { Keys } from "./keys.js";
 import { drawNodes, percent } from "./nodes.js";
 import { drawCluster } from "./picture.js";
 import { Stream } from "./stream.js";
-import { health, milliseconds, number, standing } from "./words.js";
+import { digestsAgree, health, milliseconds, number, standing } from "./words.js";
 
 const LOOK_MS = 2000;
 const TOKEN = "tlru-token";
@@ -34,13 +34,21 @@ const charts = {
   watching: new Chart(byId("charts"), "Clients", number),
 };
 
+/** What is the same stays as it is: a screen reader says what changes. @param {string} verdict @param {string[]} troubles */
+function tell(verdict, troubles) {
+  say(byId("verdict"), verdict);
+  const list = byId("troubles");
+  const told = [...list.children].map((each) => each.textContent);
+  if (told.length === troubles.length && told.every((each, place) => each === troubles[place])) return;
+  list.replaceChildren(...troubles.map((each) => make("li", {}, each)));
+}
+
 /** @param {any} cluster */
 function show(cluster) {
   const { level, verdict, troubles } = health(cluster);
   byId("health").className = level;
-  say(byId("verdict"), verdict);
-  byId("troubles").replaceChildren(...troubles.map((each) => make("li", {}, each)));
-  say(byId("term"), `term ${cluster.term}, epoch ${cluster.epoch}`);
+  tell(verdict, troubles);
+  say(byId("term"), `term ${cluster.term}, epoch ${cluster.epoch}, digests ${digestsAgree(cluster.nodes) ? "agree" : "differ"}`);
   document.title = level === "good" ? "tlru" : `(${level === "warn" ? "!" : "!!"}) tlru`;
   drawCluster(byId("picture"), cluster);
   drawNodes(cluster);
@@ -61,8 +69,11 @@ async function look() {
     show(cluster);
   } catch (error) {
     byId("health").className = "bad";
-    say(byId("verdict"), "No node answers.");
-    byId("troubles").replaceChildren(make("li", {}, /** @type {Error} */ (error).message), make("li", {}, "It is tried again and again; nothing need be done here."));
+    const { code, message } = /** @type {any} */ (error);
+    const refused = code === "unauthenticated" || code === "forbidden";
+    const advice = refused ? "“Token”, above, takes one that may see this." : "It is tried again and again; nothing need be done here.";
+    tell(refused ? "The cluster does not let this page in." : "No node answers.", [message, advice]);
+    document.title = "(!!) tlru";
   }
   setTimeout(look, LOOK_MS);
 }
@@ -112,7 +123,7 @@ const SHORTCUTS = {
 
 /** @param {KeyboardEvent} event */
 function onKey(event) {
-  const typing = /** @type {Element} */ (event.target).matches("input, textarea, dialog *");
+  const typing = /** @type {Element} */ (event.target).matches("input, textarea, dialog, dialog *");
   if (typing || event.ctrlKey || event.metaKey || event.altKey || !SHORTCUTS[event.key]) return;
   event.preventDefault();
   SHORTCUTS[event.key]();

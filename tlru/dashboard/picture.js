@@ -4,8 +4,15 @@
 import { draw } from "./dom.js";
 import { milliseconds, number, standing } from "./words.js";
 
-const WIDTH = 560;
 const RADIUS = 30;
+const PLATE = { width: 54, height: 18 };
+const PLACES = [0.5, 0.4, 0.6, 0.32, 0.68, 0.25, 0.75]; // of a figure on its line
+
+/** How large a picture of so many nodes is. @param {number} count */
+function sizeOf(count) {
+  if (count < 4) return { width: 440, height: count < 2 ? 170 : count < 3 ? 200 : 300 };
+  return { width: 560, height: count < 7 ? 360 : 460 };
+}
 
 /**
  * @param {Element} place
@@ -13,9 +20,9 @@ const RADIUS = 30;
  */
 export function drawCluster(place, cluster) {
   const members = [...cluster.nodes].sort((a, b) => compare(a.region, b.region) || compare(a.id, b.id));
-  const height = members.length < 2 ? 170 : members.length < 3 ? 200 : 330;
-  const at = positions(members, height);
-  const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": spoken(cluster) });
+  const { width, height } = sizeOf(members.length);
+  const at = positions(members, width, height);
+  const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": spoken(cluster) });
   for (const region of regions(members, at)) svg.append(region);
   for (const way of ways(members, at)) svg.append(...way);
   for (const member of members) svg.append(nodeOf(member, at.get(member.id)));
@@ -32,17 +39,18 @@ function spoken(cluster) {
 
 /**
  * @param {any[]} members
+ * @param {number} width
  * @param {number} height
  * @returns {Map<string, { x: number, y: number }>}
  */
-function positions(members, height) {
-  const x = WIDTH / 2;
+function positions(members, width, height) {
+  const x = width / 2;
   const y = height / 2 - 8;
   if (members.length === 1) return new Map([[members[0].id, { x, y }]]);
   return new Map(
     members.map((member, place) => {
       const turn = (place / members.length) * 2 * Math.PI - Math.PI / (members.length === 2 ? 1 : 2);
-      return [member.id, { x: x + Math.cos(turn) * 185, y: y + Math.sin(turn) * (height / 2 - 68) + (members.length > 2 ? 8 : 0) }];
+      return [member.id, { x: x + Math.cos(turn) * (width / 2 - 75), y: y + Math.sin(turn) * (height / 2 - 68) + (members.length > 2 ? 8 : 0) }];
     }),
   );
 }
@@ -67,30 +75,51 @@ function regions(members, at) {
   });
 }
 
-/** A line for each pair, with the round trip that either end has measured. @param {any[]} members @param {Map<string, any>} at */
+/**
+ * A line for each pair, with the round trip that either end has measured. Lines of many nodes cross: a
+ * figure stands where it covers nothing, or nowhere, and then its line still tells it to whoever points
+ * there. Broken ones come first, then the leader's.
+ *
+ * @param {any[]} members
+ * @param {Map<string, any>} at
+ */
 function ways(members, at) {
-  /** @type {Element[][]} */
-  const found = [];
-  members.forEach((one, place) => {
-    for (const other of members.slice(place + 1)) {
-      const ends = [linkOf(one, other.id), linkOf(other, one.id)].filter(Boolean);
-      if (!ends.length) continue;
-      const broken = ends.some((each) => each.state !== "connected");
-      const trip = ends.map((each) => each.round_trip_ms).find((each) => each !== null && each !== undefined);
-      const a = at.get(one.id);
-      const b = at.get(other.id);
-      const x = (a.x + b.x) / 2;
-      const y = (a.y + b.y) / 2;
-      const text = broken ? "no link" : milliseconds(trip);
-      found.push([
-        draw("line", { class: broken ? "way broken" : "way", x1: a.x, y1: a.y, x2: b.x, y2: b.y }),
-        draw("rect", { class: "plate", x: x - 27, y: y - 10, width: 54, height: 18, rx: 6 }),
-        draw("text", { class: "sub", x, y: y + 3 }, text),
-      ]);
-    }
-  });
-  return found;
+  const pairs = members.flatMap((one, place) => members.slice(place + 1).map((other) => pairOf(one, other)));
+  const shown = /** @type {any[]} */ (pairs.filter(Boolean)).sort((a, b) => a.order - b.order);
+  const taken = [...at.values()].map(({ x, y }) => boxAt(x, y + 10, 2 * RADIUS + 26, 2 * RADIUS + 40));
+  const lines = [];
+  const figures = [];
+  for (const { one, other, broken, text } of shown) {
+    const [a, b] = [at.get(one.id), at.get(other.id)];
+    const told = draw("title", {}, `${one.id} and ${other.id}: ${text}`);
+    lines.push(draw("line", { class: broken ? "way broken" : "way", x1: a.x, y1: a.y, x2: b.x, y2: b.y }, told));
+    const boxes = PLACES.map((part) => boxAt(a.x + (b.x - a.x) * part, a.y + (b.y - a.y) * part, PLATE.width, PLATE.height));
+    const box = boxes.find((each) => !taken.some((other) => meet(each, other)));
+    if (!box) continue;
+    taken.push(box);
+    figures.push(draw("rect", { class: "plate", ...PLATE, x: box.left, y: box.top, rx: 6 }));
+    figures.push(draw("text", { class: "sub", x: (box.left + box.right) / 2, y: box.top + 13 }, text));
+  }
+  return [lines, figures];
 }
+
+/** @param {any} one @param {any} other */
+function pairOf(one, other) {
+  const ends = [linkOf(one, other.id), linkOf(other, one.id)].filter(Boolean);
+  if (!ends.length) return null;
+  const broken = ends.some((each) => each.state !== "connected");
+  const trip = ends.map((each) => each.round_trip_ms).find((each) => each !== null && each !== undefined);
+  const order = broken ? 0 : one.leads || other.leads ? 1 : 2;
+  return { one, other, broken, order, text: broken ? "no link" : milliseconds(trip) };
+}
+
+/** @param {number} x @param {number} y the middle @param {number} width @param {number} height */
+function boxAt(x, y, width, height) {
+  return { left: x - width / 2, right: x + width / 2, top: y - height / 2, bottom: y + height / 2 };
+}
+
+/** @param {any} a @param {any} b */
+const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
 
 /** @param {any} member @param {string} to */
 const linkOf = (member, to) => (standing(member) === "silent" ? undefined : member.links?.find((/** @type {any} */ each) => each.to === to));

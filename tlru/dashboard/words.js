@@ -37,22 +37,34 @@ export function milliseconds(ms) {
   return ms === null || ms === undefined ? "–" : `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
 }
 
-/** What JSON cannot say is said in words, and cannot be edited here. @param {unknown} value */
+/**
+ * What JSON cannot say is said in words, and cannot be edited here. Text that looks like a date is text:
+ * only what is a `Date` counts as one, and `JSON.stringify` has made it text before the function sees it.
+ * @param {unknown} value
+ */
 export function asJson(value) {
   let plain = true;
   const text = JSON.stringify(
     value,
-    (_, part) => {
-      if (typeof part === "bigint") return ((plain = false), `${part}n`);
-      if (part instanceof Uint8Array) return ((plain = false), `${part.length} bytes`);
-      if (part instanceof Map) return ((plain = false), [...part]);
-      if (typeof part === "number" && !Number.isFinite(part)) return ((plain = false), String(part));
+    function (name, part) {
+      const held = /** @type {any} */ (this)[name];
+      if (!isPlain(held)) plain = false;
+      if (typeof part === "bigint") return `${part}n`;
+      if (part instanceof Uint8Array) return `${part.length} bytes`;
+      if (part instanceof Map) return [...part];
+      if (typeof part === "number" && !Number.isFinite(part)) return String(part);
       return part;
     },
     2,
   );
-  if (value instanceof Date || (typeof value === "object" && value !== null && /\d{4}-\d\d-\d\dT/.test(text ?? ""))) plain = false;
   return { text: text ?? "", plain };
+}
+
+/** Whether JSON has a word for it, what it holds left aside. @param {any} held */
+function isPlain(held) {
+  if (typeof held === "number") return Number.isFinite(held);
+  if (typeof held !== "object") return typeof held !== "bigint" && held !== undefined;
+  return held === null || Array.isArray(held) || [Object.prototype, null].includes(Object.getPrototypeOf(held));
 }
 
 /** @param {unknown} value */

@@ -1,4 +1,4 @@
-"""Nodes that take up changed files, one after another, while clients write and read at all of them."""
+"""Nodes that take up changed files, one after another, while clients write and read at all."""
 
 from __future__ import annotations
 

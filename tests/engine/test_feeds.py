@@ -61,6 +61,9 @@ class Plain:
     def reset(self, feed: int, reason: str, upto: int) -> Told:
         return Told("reset", upto)
 
+    def end(self, feed: int, error: dict[str, Any], upto: int) -> Told:
+        return Told("end", upto)
+
 
 class Pipe:
     """A sink that takes so many pushes and no more, until it is opened again."""

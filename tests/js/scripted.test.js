@@ -313,3 +313,42 @@ test("one moves to a server that is clearly nearer", async (t) => {
   assert.equal(cache.link.url, far.url);
   await until(() => cache.link.url === near.url);
 });
+
+test("a mirror that begins anew forgets what is gone, and is coherent once it has caught up", async (t) => {
+  const set = (key, version) => ({ type: "set", key, version, at: 1, value: version });
+  const played = new Map();
+  const server = await Played.start(t, (socket, request, { sockets }) => {
+    played.set(sockets.length, socket);
+    const resumed = sockets.length > 1;
+    socket.ok(request, { feed: 1, upto: resumed ? 9 : 5, resumed });
+    const items = ["a", "b"].map((key) => ({ key, version: 3, at: 1, value: 3 }));
+    if (!resumed) socket.tell({ push: "snapshot", feed: 1, upto: 5, time: 1, items, last: true });
+  });
+  const cache = client(t, server.url, { timing: QUICK });
+  const told = [];
+  const mirror = await cache.mirror("*", { onChange: ({ type, key }) => told.push([type, key]) });
+  assert.deepEqual([...mirror], [["a", 3], ["b", 3]]);
+  const first = played.get(1);
+  first.tell({ push: "events", feed: 1, upto: 6, events: [set("c", 6)] });
+  first.tell({ push: "reset", feed: 1, reason: "too far behind", epoch: "1-aa", upto: 8 });
+  await until(() => told.at(-1)[0] === "reset");
+  assert.equal(mirror.coherent, false);
+  assert.equal(mirror.size, 3, "what was there is kept until all is told");
+  const parts = [["b", 7], ["d", 8]].map(([key, version]) => ({ key, version, at: 1, value: version }));
+  first.tell({ push: "snapshot", feed: 1, upto: 8, time: 1, items: parts.slice(0, 1) });
+  first.tell({ push: "snapshot", feed: 1, upto: 8, time: 1, items: parts.slice(1), last: true });
+  await until(() => mirror.coherent);
+  assert.deepEqual([...mirror], [["b", 7], ["d", 8]]);
+  assert.deepEqual(told.slice(-4), [["set", "b"], ["set", "d"], ["delete", "a"], ["delete", "c"]]);
+  first.tell({ push: "events", feed: 1, upto: 9, events: [] });
+  server.hello = { pos: 20 };
+  first.close(1012);
+  const second = await until(() => played.get(2));
+  await until(() => cache.link.state === "open" && server.of("subscribe").length === 2);
+  second.tell({ push: "events", feed: 1, upto: 12, events: [set("e", 12)] });
+  await until(() => mirror.get("e"));
+  assert.equal(mirror.coherent, false, "the node was at 20 when it took the mirror up");
+  second.tell({ push: "events", feed: 1, upto: 20, events: [] });
+  await until(() => mirror.coherent);
+  assert.deepEqual(server.of("subscribe").map(({ since }) => since?.pos), [undefined, 9]);
+});

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.node.test_stale_reads import two_nodes
 from tests.running import CODECS, Talker, a_node, run, talking, until
 from tlru.node import Node
 
@@ -296,5 +297,21 @@ def test_many_watch_the_same_and_it_is_encoded_once() -> None:
                 feed = 2 if watcher.binary else 1  # in the order of their subscriptions
                 events = await pushes(watcher, feed, versions[-1])
                 assert [event["version"] for event in events] == versions
+
+    run(scenario())
+
+
+def test_a_node_that_is_cut_off_ends_its_feeds_and_says_why() -> None:
+    async def scenario() -> None:
+        async with two_nodes() as (node, let_go), talking(node) as talker:
+            assert (await talker.ask("subscribe", pattern="k*"))["ok"]
+            await let_go()
+            while (push := await talker.receive()).get("push") != "end":
+                assert push.get("push") in ("events", "servers"), push
+            assert push["error"]["code"] == "isolated"
+            assert push["error"]["retry"] == "other"
+            refused = await talker.ask("subscribe", pattern="k*")
+            assert refused["error"]["code"] == "isolated"
+            assert not node.services["default"].feeds.feeds.feeds
 
     run(scenario())

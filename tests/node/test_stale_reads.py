@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 
@@ -17,10 +18,10 @@ LEAST_S = 0.3  # of the election timeout: an answer is never said to be fresher 
 
 
 @asynccontextmanager
-async def left_alone(*, stale_reads: bool) -> AsyncIterator[Node]:
-    """One of two nodes, which has a key, after the other has gone."""
+async def two_nodes(**options: Any) -> AsyncIterator[tuple[Node, Callable[[], Awaitable[None]]]]:
+    """One of two nodes that share a cache, and what lets the other go."""
     meshes = tuple(f"127.0.0.1:{port}" for port in free_ports(2))
-    nodes = [
+    stays, goes = (
         Node(
             Config(
                 id=f"n{number}",
@@ -29,20 +30,30 @@ async def left_alone(*, stale_reads: bool) -> AsyncIterator[Node]:
                 join=meshes,
                 expect=2,
                 token=TOKEN,
-                stale_reads=stale_reads,
                 election_timeout=LEAST_S,
                 heartbeat=0.05,
+                **options,
             )
         )
         for number in range(2)
-    ]
-    stays, goes = nodes
-    async with stays:
-        async with goes:
-            await until(lambda: {node.status for node in nodes} == {"active"})
-            async with talking(stays) as talker:
-                assert (await talker.ask("set", key="k", value=1))["ok"]
-        await until(lambda: stays.status == "isolated")
+    )
+    async with stays, goes:
+        await until(lambda: {stays.status, goes.status} == {"active"})
+
+        async def let_go() -> None:
+            await goes.stop()
+            await until(lambda: stays.status == "isolated")
+
+        yield stays, let_go
+
+
+@asynccontextmanager
+async def left_alone(*, stale_reads: bool) -> AsyncIterator[Node]:
+    """One of two nodes, which has a key, after the other has gone."""
+    async with two_nodes(stale_reads=stale_reads) as (stays, let_go):
+        async with talking(stays) as talker:
+            assert (await talker.ask("set", key="k", value=1))["ok"]
+        await let_go()
         yield stays
 
 

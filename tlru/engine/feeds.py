@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import count
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from tlru.engine.events import Event
 from tlru.engine.folding import Folded, fold
@@ -62,6 +62,9 @@ class Encoding(Protocol[D_co]):
 
     def reset(self, feed: int, reason: str, upto: int) -> D_co:
         """The reader begins anew."""
+
+    def end(self, feed: int, error: dict[str, Any], upto: int) -> D_co:
+        """The feed ends."""
 
 
 class Sink(Protocol[D_contra]):
@@ -258,7 +261,7 @@ class Feeds(Generic[D]):
             reader.upto = since.pos if resumed else self.upto
         elif snapshot:
             reader.walk = ""
-        if reader.number == self.flushed and reader.walk is None:
+        if reader.number == self.flushed and reader.walk is None and since is None:
             self._go_live(reader)
         else:
             self.wake(reader)
@@ -273,6 +276,11 @@ class Feeds(Generic[D]):
         if not feed.readers:
             del self.feeds[feed.name]
             self._watched.remove(feed.pattern, feed)
+
+    def end(self, reader: Reader[D], push: D) -> None:
+        """It reads no more, and is told why."""
+        reader.sink.deliver(push)
+        self.unsubscribe(reader)
 
     def wake(self, reader: Reader[D]) -> None:
         """Its sink may take more."""
@@ -311,6 +319,8 @@ class Feeds(Generic[D]):
         feed = reader.feed
         reason = "the events after this position are not retained here"
         reader.sink.deliver(feed.encoding.reset(feed.number, reason, self.upto))
+        if reader.walk is None:
+            self._go_live(reader)
 
     def _walk(self, reader: Reader[D]) -> None:
         """The next part of a snapshot. What was set after `upto` is left out: its event follows,
@@ -332,6 +342,8 @@ class Feeds(Generic[D]):
             reader.sink.deliver(message)
         if last:
             reader.walk = None
+            if reader.number == self.flushed:
+                self._go_live(reader)
 
     def _items(self, reader: Reader[D], now: int) -> Iterator[Item]:
         pattern, after = reader.feed.pattern, reader.walk or None
@@ -343,12 +355,17 @@ class Feeds(Generic[D]):
                 yield item
 
     def _catch_up(self, reader: Reader[D]) -> None:
-        """What follows, as much as leaves at once."""
+        """What follows, as much as leaves at once; that there is nothing more is said too, since
+        whoever resumed wants to know that it has missed nothing."""
+        pushes: Sequence[D] = ()
         if reader.number < self.flushed:
             pushes, reader.number = self._chunk(reader)
-            for push in pushes:
-                reader.sink.deliver(push)
-        if reader.number == self.flushed:
+        feed, at_end = reader.feed, reader.number == self.flushed
+        if at_end and not pushes:
+            pushes = feed.encoding.events(feed.number, (), self.upto)
+        for push in pushes:
+            reader.sink.deliver(push)
+        if at_end:
             self._go_live(reader)
 
     def _go_live(self, reader: Reader[D]) -> None:

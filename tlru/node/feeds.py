@@ -26,6 +26,7 @@ Args = dict[str, Any]
 Fields = dict[str, Any]
 
 MARK_TICK_S = 1.0
+NOT_SERVING_S = 3.0  # of a node that does not serve: then its feeds end
 RETAINED_BYTES = 64 << 20
 
 # A frame of events. Of a client that has stopped reading the node holds what its transport's buffer
@@ -48,11 +49,19 @@ class FeedDesk:
     """Answers `subscribe` and `unsubscribe`, and keeps the feeds going."""
 
     def __init__(
-        self, machine: Machine, limits: Limits, retained_bytes: int, epoch: Callable[[], str]
+        self,
+        machine: Machine,
+        limits: Limits,
+        retained_bytes: int,
+        epoch: Callable[[], str],
+        not_serving: Callable[[], errors.TlruError | None],
     ) -> None:
         self.limits = limits
         self._machine = machine
         self._epoch = epoch
+        self._not_serving = not_serving
+        self._not_serving_s = 0.0  # for so long already
+        self._subscribers: dict[Subscriber, None] = {}
         self.feeds: Feeds[Push] = Feeds(machine, retained_bytes)
         self._encoders: dict[tuple[str, bool], EventEncoder] = {}
         self._flushing = False
@@ -110,6 +119,7 @@ class FeedDesk:
         for reader in subscriber.feeds.values():
             self.feeds.unsubscribe(reader)
         subscriber.feeds.clear()
+        self._subscribers.pop(subscriber, None)
 
     # -- requests
 
@@ -136,6 +146,7 @@ class FeedDesk:
             fold=args.get("fold", False),
         )
         subscriber.feeds[reader.feed.number] = reader
+        self._subscribers[subscriber] = None
         self._serve_later()
         if self._marks is None:
             self._mark_later()
@@ -171,6 +182,7 @@ class FeedDesk:
     def _mark(self, tick: float) -> None:
         """Each feed that has said nothing for long says how far it has come."""
         self._tell()
+        self._look_whether_it_serves(tick)
         for feed in list(self.feeds.feeds.values()):
             feed.quiet += tick
             if feed.quiet > self.limits.mark_s - tick:
@@ -179,6 +191,22 @@ class FeedDesk:
             self._mark_later()
         else:
             self._marks = None
+
+    def _look_whether_it_serves(self, tick: float) -> None:
+        """A node that does not serve hears of no change: who watches there is sent elsewhere. Not
+        at once, since each change of the leader leaves the others without one for a moment."""
+        error = self._not_serving()
+        self._not_serving_s = 0.0 if error is None else self._not_serving_s + tick
+        if error is None or self._not_serving_s < NOT_SERVING_S:
+            return
+        told = error.to_wire()
+        for subscriber in list(self._subscribers):
+            if not subscriber.stalled:  # else it is told once it reads again
+                for number, reader in subscriber.feeds.items():
+                    push = reader.feed.encoding.end(number, told, self.feeds.upto)
+                    self.feeds.end(reader, push)
+                subscriber.feeds.clear()
+                del self._subscribers[subscriber]
 
     def stop(self) -> None:
         """No timer is left."""

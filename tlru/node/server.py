@@ -82,7 +82,7 @@ class Node:
         self._listener: Listener | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._closed: asyncio.Event | None = None
-        self._told_servers: dict[str, list[dict[str, Any]]] = {}
+        self._told_servers: dict[str, tuple[list[dict[str, Any]], str | None]] = {}
 
     def _service(self, name: str) -> CacheService:
         settings = settings_of(self.config)
@@ -312,10 +312,9 @@ class Node:
     def _tell_of_servers(self) -> None:
         """Clients are told when the list has changed."""
         for service in self.services.values():
-            told = facts.servers(self, service)
-            if told != self._told_servers.setdefault(service.name, told):
-                self._told_servers[service.name] = told
-                leader = service.log.status().leader
+            told, leader = facts.servers(self, service), service.log.status().leader
+            if (told, leader) != self._told_servers.setdefault(service.name, (told, leader)):
+                self._told_servers[service.name] = told, leader
                 for session in self.sessions_of(service):
                     session.push({"push": "servers", "servers": told, "leader": leader})
 

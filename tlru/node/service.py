@@ -74,7 +74,13 @@ class CacheService:
         self._on_events: list[Callable[[Sequence[Event]], None]] = []
         self._on_epoch: list[Callable[[], None]] = []
         self._take_up(Machine())
-        self.feeds = FeedDesk(self.machine, limits, retained_bytes, lambda: str(self.log.epoch))
+        self.feeds = FeedDesk(
+            self.machine,
+            limits,
+            retained_bytes,
+            lambda: str(self.log.epoch),
+            lambda: None if self.log.node_status is NodeStatus.ACTIVE else self._not_serving(),
+        )
         self._ticker: asyncio.TimerHandle | None = None
 
     def _take_up(self, machine: Machine) -> None:

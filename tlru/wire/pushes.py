@@ -98,6 +98,10 @@ class PushEncoding:
         message = {"push": "reset", "feed": feed, "reason": reason, "epoch": self._epoch()}
         return Push(self._codec.encode({**message, "upto": upto}), upto)
 
+    def end(self, feed: int, error: Message, upto: int) -> Push:
+        """The node ends the feed."""
+        return Push(self._codec.encode({"push": "end", "feed": feed, "error": error}), upto)
+
 
 def _parted(
     encoded: Iterable[tuple[int, bytes]], bytes_max: int

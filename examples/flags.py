@@ -8,8 +8,8 @@ python examples/flags.py [--port 8080] [ws://...]     (this, in another)
     curl localhost:8080/flags
 
 A flag is a percentage of users. The service mirrors the keys `flag:*`. While the mirror is not
-coherent (the cluster is away), flags stay as they were last, and every answer says so; before it was
-ever filled, the defaults below hold. Nobody's request waits for the cluster, and none fails by it.
+coherent (the cluster is away), flags stay as they were last, and every answer says so; before it
+was ever filled, the defaults below hold. No request waits for the cluster, and none fails by it.
 """
 
 import argparse

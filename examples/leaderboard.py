@@ -3,8 +3,8 @@
 tlru demo                                                      (a cluster, in one terminal)
 python examples/leaderboard.py [ws://127.0.0.1:8400] ...       (this, in another)
 
-`incr` adds to what is there, whoever else adds at the same moment, and bears a name: it counts once,
-also where a node dies before it has answered. The board is a mirror: reading it asks nobody.
+`incr` adds to what is there, whoever else adds at the same moment, and bears a name: it counts
+once, also where a node dies before it has answered. The board is a mirror: reading it asks nobody.
 """
 
 import asyncio

@@ -8,9 +8,9 @@ python examples/near_service.py [--port 8080] [ws://...]     (this, in another; 
     curl -X PUT -d 'Hello again' localhost:8080/articles/1
     curl -i localhost:8081/articles/1          the other process has heard of it
 
-A near copy keeps what was read until it changes, on whichever node that happens. While the connection
-is down the copy cannot be relied on, and is passed over (`stale="miss"`): then an article is read from
-the cluster, or refused with 503. `stale="serve"` would go on from memory.
+A near copy keeps what was read until it changes, on whichever node that happens. While the
+connection is down the copy cannot be relied on, and is passed over (`stale="miss"`): then an article
+is read from the cluster, or refused with 503. `stale="serve"` would go on from memory.
 """
 
 import argparse

@@ -3,13 +3,11 @@
 tlru demo                                    (a cluster, in one terminal)
 python examples/chat/chat.py --name ann      (this, in as many others as there are people)
 
-What is typed is published to a channel, and everybody is told of it in the same order. Nobody stores
-it: whoever comes in is told first what the nodes still retain. For the page, start the demo with
-`--cors-origins http://127.0.0.1:8001`, then
+What is typed is published to a channel, and everybody is told of it in the same order. Nobody
+stores it: whoever comes in is told first what the nodes still retain. For the page:
 
-python -m http.server 8001 --bind 127.0.0.1 -d examples/chat
-
-and open http://127.0.0.1:8001.
+tlru demo --cors-origins http://127.0.0.1:8001                   (instead of the demo above)
+python -m http.server 8001 --bind 127.0.0.1 -d examples/chat     (then open http://127.0.0.1:8001)
 """
 
 import argparse

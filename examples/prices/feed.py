@@ -4,12 +4,13 @@ tlru demo --cors-origins http://127.0.0.1:8000                    (a cluster, in
 python examples/prices/feed.py                                    (this, in another)
 python -m http.server 8000 --bind 127.0.0.1 -d examples/prices    (the page, in a third)
 
-Then open http://127.0.0.1:8000, and kill a node: the page goes on with another. A page may come from
-any web server, but a node talks to no page of an origin that its operator has not named.
+Then open http://127.0.0.1:8000, and kill a node: the page goes on with another. A page may come
+from any web server, but a node talks only to pages of origins that its operator has named.
 """
 
 import argparse
 import asyncio
+import contextlib
 import random
 import sys
 from collections.abc import Sequence
@@ -47,7 +48,5 @@ if __name__ == "__main__":
     parser.add_argument("servers", nargs="*", default=["ws://127.0.0.1:8400"])
     parser.add_argument("--every", type=float, default=0.5, metavar="SECONDS")
     given = parser.parse_args()
-    try:
+    with contextlib.suppress(KeyboardInterrupt):  # that is how it is ended
         asyncio.run(feed(given.servers, given.every))
-    except KeyboardInterrupt:
-        pass  # that is how it is ended

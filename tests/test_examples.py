@@ -33,11 +33,16 @@ async def output_of(name: str, *args: str) -> str:
 
 
 def test_every_example_has_a_test_and_a_line_in_the_readme() -> None:
-    here = Path(__file__).read_text()
+    tests = (Path(__file__), *(Path(__file__).parent / "examples").glob("*.py"))
+    here = "".join(file.read_text() for file in tests)
     readme = (EXAMPLES / "README.md").read_text()
     for path in EXAMPLES.glob("*.py"):
         assert f'"{path.name}"' in here, f"{path.name} is run by no test"
         assert f"({path.name})" in readme, f"{path.name} is not in the README"
+    for path in EXAMPLES.glob("*/*.py"):
+        name = f"{path.parent.name}/{path.name}"
+        assert f'"{name}"' in here, f"{name} is run by no test"
+        assert f"({path.parent.name})" in readme, f"{name} is not in the README"
 
 
 def test_quickstart() -> None:

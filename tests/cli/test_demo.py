@@ -113,6 +113,37 @@ def test_one_node_speaks_json_too() -> None:
         assert process.wait(PATIENCE_S) == Exit.OK
 
 
+def origins_let_in(ready: Any, origin: str) -> list[str | None]:
+    """What each node says of who may read its answers, asked from a page of an origin."""
+    said = []
+    for node in ready.get("nodes", [ready]):
+        request = Request(node["http"] + "/tlru.js", headers={"Origin": origin})
+        with urlopen(request, timeout=PATIENCE_S) as answer:
+            said.append(answer.headers["Access-Control-Allow-Origin"])
+    return said
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_pages_of_the_origins_that_are_named_may_talk_to_every_node(count: int) -> None:
+    pages = ["http://127.0.0.1:8000", "http://localhost:8000"]
+    flags = ("--nodes", str(count), "--cors-origins", ",".join(pages), "--json")
+    with demo(*flags) as process:
+        ready = first_line(process)
+        for page in pages:
+            assert origins_let_in(ready, page) == [page] * count
+        assert origins_let_in(ready, "http://127.0.0.1:8001") == [None] * count
+        for node in ready.get("nodes", ()):
+            assert f"--cors-origins {','.join(pages)}" in node["start"]
+        process.terminate()
+        assert process.wait(PATIENCE_S) == Exit.OK
+
+
+def test_an_origin_that_is_none_is_told_before_anything_starts() -> None:
+    ran = tlru("demo", "--cors-origins", "127.0.0.1:8000")
+    assert ran.status == Exit.USAGE
+    assert "http://" in ran.err
+
+
 def test_a_node_of_a_demo_that_is_killed_comes_back_by_the_line_that_is_told() -> None:
     """The page, the line on stderr, the line in another terminal, and Ctrl-C with one node that is
     not the demo's any more."""

@@ -18,6 +18,7 @@ from tlru.cli.target import DEFAULT_SERVER
 from tlru.config import Config
 from tlru.config.addresses import PORT_MAX
 from tlru.config.numbers import Count
+from tlru.config.settings import OPTIONS
 
 if TYPE_CHECKING:
     from tlru.cli.demo_nodes import DemoNode
@@ -28,6 +29,7 @@ NODES = 3
 NODES_MAX = 9  # more of them than one machine has use for
 # Nobody's work depends on a demo, so it need not wait long for anybody.
 GRACE_S = 1.0
+CORS = next(one for one in OPTIONS if one.name == "cors_origins")
 
 ONE = """\
 A tlru node is running in this terminal. Ctrl-C stops it, and what it holds is gone then.
@@ -69,7 +71,13 @@ Kill one of them: the others go on. Its line starts it again:
 
 @click.command(
     cls=Command,
-    examples=["tlru demo", "tlru demo --nodes 1", "tlru demo --port 0", "tlru demo --json"],
+    examples=[
+        "tlru demo",
+        "tlru demo --nodes 1",
+        "tlru demo --port 0",
+        "tlru demo --cors-origins http://127.0.0.1:8000",
+        "tlru demo --json",
+    ],
 )
 @click.option(
     "--nodes",
@@ -87,9 +95,18 @@ Kill one of them: the others go on. Its line starts it again:
     help="The first port to serve on, on 127.0.0.1: a node has it and the next one; 0 is any free "
     f"ones. [default:{NO_BREAK}{PORT}]",
 )
+@click.option(
+    CORS.flag,
+    "origins",
+    type=Kinded(CORS.kind),
+    default=(),
+    help="The origins whose web pages may talk to the nodes, beside their own.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Say in JSON where the nodes are.")
 @click.pass_obj
-def command(session: Session, /, count: int, port: int, as_json: bool) -> Exit:
+def command(
+    session: Session, /, count: int, port: int, origins: tuple[str, ...], as_json: bool
+) -> Exit:
     """Run a cluster to play with, and say what to try.
 
     Its nodes listen on this machine alone, keep everything in memory, and need no configuration;
@@ -97,18 +114,24 @@ def command(session: Session, /, count: int, port: int, as_json: bool) -> Exit:
     """
     session.json = as_json
     if count == 1:
-        return _one(port, as_json)
+        return _one(port, origins, as_json)
     if port and port + 2 * count - 1 > PORT_MAX:
         raise CannotStartError(
             f"{count} nodes need {2 * count} ports, and there are not so many from {port} on; "
             "choose a lower one with --port"
         )
-    return asyncio.run(_several(count, port, as_json))
+    return asyncio.run(_several(count, port, origins, as_json))
 
 
-def _one(port: int, as_json: bool) -> Exit:
+def _one(port: int, origins: tuple[str, ...], as_json: bool) -> Exit:
     logs.setup("warning", "text")
-    config = Config(id="demo", listen=f"127.0.0.1:{port}", mesh="127.0.0.1:0", grace=GRACE_S)
+    config = Config(
+        id="demo",
+        listen=f"127.0.0.1:{port}",
+        mesh="127.0.0.1:0",
+        grace=GRACE_S,
+        cors_origins=origins,
+    )
     # Imported here: the server brings aiohttp along, which --help need not wait for.
     from tlru.cli.serving import Terms, run_node
 
@@ -122,12 +145,12 @@ def _one(port: int, as_json: bool) -> Exit:
     return run_node(config, announce, Terms(listen_flag="--port"))
 
 
-async def _several(count: int, port: int, as_json: bool) -> Exit:
+async def _several(count: int, port: int, origins: tuple[str, ...], as_json: bool) -> Exit:
     from tlru.cli import demo_nodes
 
     stopping = _on_signals()
     began = time.monotonic()
-    nodes = demo_nodes.planned(count, port, GRACE_S)
+    nodes = demo_nodes.planned(count, port, GRACE_S, origins)
     try:
         starting = asyncio.ensure_future(_start(nodes))
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)

@@ -119,7 +119,7 @@ class DemoNode:
         return self.process is not None and self.process.returncode is None
 
 
-def planned(count: int, port: int, grace_s: float) -> list[DemoNode]:
+def planned(count: int, port: int, grace_s: float, origins: Sequence[str] = ()) -> list[DemoNode]:
     """Nodes on `port` and those above it, or on any that are free. CannotStartError, which says
     which one, where another program has a port of theirs."""
     ports = _ports(PORTS_A_NODE * count, port)
@@ -128,11 +128,13 @@ def planned(count: int, port: int, grace_s: float) -> list[DemoNode]:
         for number in range(count)
     ]
     join = ",".join(f"{HOST}:{node.mesh}" for node in nodes)
+    pages = ("--cors-origins", ",".join(origins)) if origins else ()
     for number, node in enumerate(nodes):
         node.flags = [
             *("--id", node.id, "--priority", str(PRIORITY - STEP * number)),
             *("--listen", node.address, "--mesh", f"{HOST}:{node.mesh}"),
             *("--join", join, "--expect", str(count), "--grace", f"{grace_s:g}s"),
+            *pages,
         ]
     return nodes
 

@@ -8,7 +8,7 @@ watch (`watching.py`) or a copy (`copies.py`, with `near.py` and `mirror.py` as 
 
 from tlru.client.cache import Cache, connect
 from tlru.client.cached import Cached
-from tlru.client.changes import Changed, Cleared, Message, Removed, Reset, Set, Touched
+from tlru.client.changes import Change, Changed, Cleared, Message, Removed, Reset, Set, Touched
 from tlru.client.locks import Lock, LockLost
 from tlru.client.mirror import Mirror
 from tlru.client.near import Near
@@ -23,6 +23,7 @@ __all__ = [
     "UNSET",
     "Cache",
     "Cached",
+    "Change",
     "Changed",
     "Cleared",
     "Item",

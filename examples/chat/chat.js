@@ -41,11 +41,17 @@ function show(name, text, at = null) {
   if (atEnd) messages.scrollTop = messages.scrollHeight; // else somebody reads further up
 }
 
-/** @param {any} change */
-function onChange({ type, value, at, error }) {
+/** When something happened, by this machine's clock: the cluster's counts from a time of its own.
+ * @param {any} cache @param {Date} at */
+function here(cache, at) {
+  return new Date(Date.now() - Math.max(0, cache.time - at.getTime()));
+}
+
+/** @param {any} cache @param {any} change */
+function onChange(cache, { type, value, at, error }) {
   const { name, text } = value ?? {};
   if (type === "message" && typeof name === "string" && typeof text === "string") {
-    show(name.slice(0, 20), text.slice(0, 500), at);
+    show(name.slice(0, 20), text.slice(0, 500), here(cache, at));
   } else if (type === "reset") {
     show("", "What was said before is not retained any more.");
   } else if (type === "end") {
@@ -105,7 +111,7 @@ async function main() {
   element("form").addEventListener("submit", (/** @type {any} */ event) => send(cache, event));
   const since = await beginning(cache);
   problem("");
-  cache.subscribe(`#${CHANNEL}`, onChange, { since });
+  cache.subscribe(`#${CHANNEL}`, (/** @type {any} */ change) => onChange(cache, change), { since });
 }
 
 main().catch((error) => problem(error.message));

@@ -168,6 +168,8 @@ test("a mirror is read like a Map, and told when it changes", async (t) => {
   assert.equal(mirror.size, 2);
   await writer.touch("p:a", 60);
   await until(() => mirror.item("p:a").ttl > 50);
+  const { version } = await writer.item("p:a");
+  assert.equal(mirror.item("p:a").version, version, "a new life is no new value");
   await writer.set("p:c", [1]);
   await until(() => mirror.get("p:c"));
   assert.deepEqual([...mirror.keys()].sort(), ["p:a", "p:b", "p:c"]);

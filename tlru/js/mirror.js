@@ -268,8 +268,8 @@ export class Mirror extends EventTarget {
         break;
       case "touch": {
         const kept = this.#items.get(told.key);
-        const { version, expires, ttl } = told;
-        if (kept) this.#put({ ...kept, version, expires, ttl });
+        const { expires, ttl } = told;
+        if (kept) this.#put({ ...kept, expires, ttl }); // its version stays that of its value
         break;
       }
       case "clear":
@@ -285,8 +285,11 @@ export class Mirror extends EventTarget {
   #onListed(told) {
     this.#listed?.add(told.key);
     const kept = this.#items.get(told.key);
-    // An event may have come in between; versions compare within one epoch only.
-    if (kept && kept.epoch === told.epoch && kept.version >= told.version) return;
+    // Versions compare within one epoch only. The same one may have been given another life.
+    if (kept && kept.epoch === told.epoch) {
+      if (kept.version > told.version) return;
+      if (kept.version === told.version && kept.expires?.getTime() === told.expires?.getTime()) return;
+    }
     this.#put(told);
     this.#tell(told);
   }

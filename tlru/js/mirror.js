@@ -288,7 +288,8 @@ export class Mirror extends EventTarget {
     // Versions compare within one epoch only. The same one may have been given another life.
     if (kept && kept.epoch === told.epoch) {
       if (kept.version > told.version) return;
-      if (kept.version === told.version && kept.expires?.getTime() === told.expires?.getTime()) return;
+      const sameLife = kept.expires?.getTime() === told.expires?.getTime();
+      if (kept.version === told.version && sameLife) return;
     }
     this.#put(told);
     this.#tell(told);

@@ -111,6 +111,15 @@ class Keeper:
 
     async def run(self) -> None:
         """Keep a connection in service until cancelled."""
+        try:
+            await self._keep()
+        except RuntimeError:
+            # Its loop was closed under it, and it is being collected: there is nothing to cancel
+            # its tasks on, and nobody to be told.
+            if not self._loop.is_closed():
+                raise
+
+    async def _keep(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._prober.run(), name="tlru client: round trips")
             if self._file is not None:

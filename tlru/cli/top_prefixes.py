@@ -73,6 +73,7 @@ class Tally:
     def __init__(self) -> None:
         self._looks: deque[Look] = deque(maxlen=LOOKS_MAX)
         self._next = asyncio.Event()
+        self.listening = False
         self._clock = asyncio.get_running_loop().time
 
     async def run(self, cache: Cache[bytes]) -> None:
@@ -80,6 +81,7 @@ class Tally:
         while True:
             with contextlib.suppress(TlruError):
                 await self._listen(cache)
+            self.listening = False
             self._next.clear()
             await self._next.wait()
 
@@ -88,6 +90,7 @@ class Tally:
         watch = cache.watch("*", send="keys")
         async with watch:
             since = self._clock()
+            self.listening = True
             while True:
                 batch = await watch.take()
                 look = self._look()

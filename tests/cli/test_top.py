@@ -128,6 +128,11 @@ def test_a_sparkline_is_as_high_as_its_highest(values: list[float], bars: str) -
     assert spark(values) == bars
 
 
+def test_that_changes_are_not_counted_is_said() -> None:
+    what = seen(member("n1"), unwatched="you may not")
+    assert any(line == "changes are not counted: you may not" for line in shown(what))
+
+
 # The hottest prefixes
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import logging
 import os
 import sys
 import time
@@ -118,6 +119,7 @@ class Looking:
         self._heard_at = time.monotonic()
         seen.problem = ""
         seen.hot, seen.share = self._tally.hottest(), self._tally.share()
+        seen.unwatched = self._tally.problem
         seen.history.add(seen.nodes, seen.hot)
 
 
@@ -172,6 +174,8 @@ class Live:
 
     async def run(self) -> Exit:
         """Look and show, until a key or a signal ends it."""
+        # The client's warnings would be written across the view, which says what matters of them.
+        logging.getLogger("tlru").addHandler(logging.NullHandler())
         with self._screen.taken(self._pressed, lambda: self._end(Exit.TERMINATED), self._draw):
             self._draw()
             self._seen.changed = self._draw

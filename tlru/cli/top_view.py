@@ -77,6 +77,8 @@ class Seen:
     told: Facts = field(default_factory=dict)
     hot: list[Hot] = field(default_factory=list)
     share: float = 1.0
+    unwatched: str = ""
+    """Why changes are not counted."""
     history: History = field(default_factory=History)
     server: str | None = None
     problem: str = ""
@@ -250,6 +252,8 @@ def _hot(seen: Seen, width: int) -> list[Text]:
     ]
     sampled = "" if seen.share > 0.99 else f"; sampled, {seen.share:.0%} of the time"
     title = f"changes of keys in the last seconds, by {seen.hot_sort.value}{sampled}"
+    if seen.unwatched:
+        return [Text(_fitted(f"changes are not counted: {seen.unwatched}", width), style="yellow")]
     head = ["prefix", "changes/s", "sets/s", "removals/s"]
     return [Text(_fitted(title, width), style="dim"), *_table(head, rows, width)]
 

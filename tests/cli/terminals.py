@@ -17,6 +17,7 @@ from contextlib import contextmanager
 
 from tests.cli.commands import PATIENCE_S, TLRU, environment
 
+HOME = b"\x1b[H"
 # What a program tells a terminal: a control sequence, or one control character.
 _TOLD = re.compile(rb"\x1b\[([?0-9;]*)([A-Za-z])|\x1b[()][A-Z0-9]|\x1b[=>]|[\r\n]")
 
@@ -86,8 +87,10 @@ class Terminal:
     def shown(self) -> list[str]:
         """The lines as they stand there now."""
         page = [[" "] * self.columns for _ in range(self.lines)]
-        row = column = at = 0
-        for told in (*_TOLD.finditer(self.raw), None):
+        row = column = 0
+        # Every view begins at home and is whole: what is older than the last but one is gone.
+        at = max(0, self.raw.rfind(HOME, 0, max(0, self.raw.rfind(HOME))))
+        for told in (*_TOLD.finditer(self.raw, at), None):
             end = len(self.raw) if told is None else told.start()
             for one in self.raw[at:end].decode("utf-8", "replace"):
                 if row < self.lines and column < self.columns:

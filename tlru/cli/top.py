@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import logging
 import os
 import sys
 import time
@@ -66,11 +67,12 @@ async def command(target: Target, /, once: bool, interval: float) -> Exit:
         raise click.UsageError("a live view needs a terminal; use --once, or --json")
     from tlru.cli.top_view import Seen
 
-    seen = Seen(target.cache)
+    seen = Seen(target.cache, _nothing)
 
     def told(server: str | None, why: str) -> None:
         seen.server = None if server is None else server.removesuffix("/ws")
-        seen.problem = "" if server else f"lost the server: {why}; looking for another"
+        seen.problem = "" if server else f"lost the server: {why}; looking for one"
+        seen.changed()
 
     async with target.connect(told) as cache, _listening(cache) as tally:
         looking = Looking(cache, tally, seen, interval)
@@ -109,7 +111,7 @@ class Looking:
         try:
             seen.told = await self._cache.nodes(timeout=max(ANSWER_S, self.interval))
         except TlruError as problem:
-            seen.problem = str(problem)
+            seen.problem = seen.problem or str(problem)
             raise
         finally:
             seen.age_s = time.monotonic() - self._heard_at
@@ -117,6 +119,7 @@ class Looking:
         self._heard_at = time.monotonic()
         seen.problem = ""
         seen.hot, seen.share = self._tally.hottest(), self._tally.share()
+        seen.unwatched = self._tally.problem
         seen.history.add(seen.nodes, seen.hot)
 
 
@@ -171,12 +174,16 @@ class Live:
 
     async def run(self) -> Exit:
         """Look and show, until a key or a signal ends it."""
+        # The client's warnings would be written across the view, which says what matters of them.
+        logging.getLogger("tlru").addHandler(logging.NullHandler())
         with self._screen.taken(self._pressed, lambda: self._end(Exit.TERMINATED), self._draw):
             self._draw()
+            self._seen.changed = self._draw
             looks = asyncio.ensure_future(self._look_on())
             try:
                 await asyncio.wait((self._over, looks), return_when=asyncio.FIRST_COMPLETED)
             finally:
+                self._seen.changed = _nothing
                 looks.cancel()
                 await asyncio.gather(looks, return_exceptions=True)
         return self._over.result() if self._over.done() else looks.result()
@@ -213,6 +220,10 @@ class Live:
     def _end(self, how: Exit) -> None:
         if not self._over.done():
             self._over.set_result(how)
+
+
+def _nothing() -> None:
+    """Nobody is to be told that there is news."""
 
 
 def _following(one: E) -> E:

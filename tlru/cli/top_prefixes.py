@@ -8,7 +8,6 @@ counted per second of listening, so they hold all the same. Reads are in no feed
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -73,13 +72,18 @@ class Tally:
     def __init__(self) -> None:
         self._looks: deque[Look] = deque(maxlen=LOOKS_MAX)
         self._next = asyncio.Event()
+        self.listening = False
+        self.problem = ""  # what keeps it from listening
         self._clock = asyncio.get_running_loop().time
 
     async def run(self, cache: Cache[bytes]) -> None:
         """Count until cancelled. What cannot be watched just now is watched later."""
         while True:
-            with contextlib.suppress(TlruError):
+            try:
                 await self._listen(cache)
+            except TlruError as problem:
+                self.problem = str(problem)
+            self.listening = False
             self._next.clear()
             await self._next.wait()
 
@@ -88,6 +92,7 @@ class Tally:
         watch = cache.watch("*", send="keys")
         async with watch:
             since = self._clock()
+            self.listening, self.problem = True, ""
             while True:
                 batch = await watch.take()
                 look = self._look()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 import termios
@@ -21,6 +22,8 @@ from rich.live import Live
 from rich.text import Text
 
 ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
+# Arrows and their like: one key each, and none of ours.
+_SEQUENCE: Final = re.compile(rb"\x1b(\[[0-9;]*[A-Za-z~]|O[A-Za-z])?")
 _CONTROL = 6  # where termios keeps the control characters
 
 
@@ -77,9 +80,8 @@ def _keys(
         if not found:  # the terminal is gone
             loop.remove_reader(file)
             ends()
-        elif not found.startswith(b"\x1b"):  # arrows and their like are one key, and none of ours
-            for one in found.decode("ascii", "ignore"):
-                pressed(one)
+        for one in _SEQUENCE.sub(b"", found).decode("ascii", "ignore"):
+            pressed(one)
 
     try:
         tty.setcbreak(file)

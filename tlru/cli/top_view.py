@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -73,9 +73,12 @@ class Seen:
     """All that a view is made of."""
 
     cache: str
+    changed: Callable[[], None]
     told: Facts = field(default_factory=dict)
     hot: list[Hot] = field(default_factory=list)
     share: float = 1.0
+    unwatched: str = ""
+    """Why changes are not counted."""
     history: History = field(default_factory=History)
     server: str | None = None
     problem: str = ""
@@ -125,8 +128,8 @@ def _head(seen: Seen, width: int) -> list[Text]:
     words = [f"tlru top: cache {seen.cache}", leads, str(seen.server or ""), seen.clock]
     line = Text(_fitted("   ".join(one for one in words if one), width), style="bold")
     if seen.problem:
-        age = f" (what stands here is {seen.age_s:.0f} s old)" if told else ""
-        return [line, Text(_fitted(seen.problem + age, width), style="bold red")]
+        age = f"{seen.age_s:.0f} s old: " if told and seen.age_s >= 1 else ""
+        return [line, Text(_fitted(age + seen.problem, width), style="bold red")]
     alarms = [f"{each['id']}: {one}" for each in seen.nodes for one in each.get("alarms") or ()]
     if alarms:
         return [line, Text(_fitted("; ".join(alarms), width), style="yellow")]
@@ -249,6 +252,8 @@ def _hot(seen: Seen, width: int) -> list[Text]:
     ]
     sampled = "" if seen.share > 0.99 else f"; sampled, {seen.share:.0%} of the time"
     title = f"changes of keys in the last seconds, by {seen.hot_sort.value}{sampled}"
+    if seen.unwatched:
+        return [Text(_fitted(f"changes are not counted: {seen.unwatched}", width), style="yellow")]
     head = ["prefix", "changes/s", "sets/s", "removals/s"]
     return [Text(_fitted(title, width), style="dim"), *_table(head, rows, width)]
 

@@ -357,6 +357,64 @@ def test_a_write_whose_fate_the_node_did_not_know_is_not_called_undone() -> None
     run(main)
 
 
+def refuse_for_long(link: Link, request: dict[str, Any]) -> None:
+    """This server does nothing, and will not soon: nobody waits for that."""
+    link.refuse(request, "isolated", "other", after=60)
+
+
+def test_a_refusal_does_not_undo_what_an_earlier_connection_may_have_done() -> None:
+    """The connection was cut under the write; who is asked next has not done it: the first may."""
+
+    async def script(link: Link, number: int) -> None:
+        await link.greet()
+        request = await link.next_of("incr")
+        if number:
+            refuse_for_long(link, request)
+            await link.until_gone()
+
+    async def main() -> None:
+        async with scripted(script) as server, client(server.url) as cache:
+            with pytest.raises(UnknownOutcome, match="it is isolated"):
+                await cache.incr("n")
+            assert len(server.links) == 2
+
+    run(main)
+
+
+def test_a_refusal_does_not_undo_what_an_earlier_answer_left_open() -> None:
+    """Of two answers that the outcome is not known and that nothing was done, the first stands; and
+    so it does where a third comes too late."""
+
+    async def script(link: Link, number: int) -> None:
+        await link.greet()
+        link.refuse(await link.next_of("incr"), "timeout", "unknown")
+        link.refuse(await link.next_of("incr"), "overloaded", "same")
+        refuse_for_long(link, await link.next_of("incr"))
+        await link.until_gone()
+
+    async def main() -> None:
+        async with scripted(script) as server, client(server.url) as cache:
+            with pytest.raises(UnknownOutcome, match="it is isolated"):
+                await cache.incr("n")
+
+    run(main)
+
+
+def test_a_refusal_of_what_was_never_done_elsewhere_says_so() -> None:
+    async def script(link: Link, number: int) -> None:
+        await link.greet()
+        link.refuse(await link.next_of("incr"), "overloaded", "same")
+        refuse_for_long(link, await link.next_of("incr"))
+        await link.until_gone()
+
+    async def main() -> None:
+        async with scripted(script) as server, client(server.url) as cache:
+            with pytest.raises(Unavailable, match="it is isolated"):
+                await cache.incr("n")
+
+    run(main)
+
+
 def test_a_named_write_that_nobody_waits_for_is_not_kept_for_repeating() -> None:
     """Its caller has gone, and its connection too: the node need not remember it any more."""
     asked: list[dict[str, Any]] = []

@@ -316,7 +316,8 @@ class Recorder:
         self.finals = {key: await reader.get(key, read="linear") for key in self.keys.counted}
         await self.close()
         assert self.history.count(Outcome.DONE) > 0
-        assert self.history.judge(self.finals) == []
+        violations = self.history.judge(self.finals)
+        assert violations == [], "\n".join(map(str, violations))
 
     async def close(self) -> None:
         """Let go of everything."""

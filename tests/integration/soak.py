@@ -84,15 +84,14 @@ async def play(folder: Path, chance: random.Random) -> str:
     keeps = chance.random() < 0.7
     async with processes(folder, *IDS, keeps=keeps, linked=True) as cluster:
         await cluster.until_grown()
-        names = []
         async with recording(*cluster.urls, clients=8, patience_s=PATIENCE_S) as recorder:
             for fault in chance.choices(FAULTS, k=STEPS):
-                names.append(fault.__name__)
+                print(fault.__name__, end=" ", flush=True)  # said also where the round fails
                 await fault(cluster, recorder, chance)
                 for node in cluster.nodes.values():
                     await cluster.until_active(node)
         await cluster.until_alike()
-        return f"{'kept' if keeps else 'in memory'}, {', '.join(names)}: {recorder.told()}"
+        return f"({'kept' if keeps else 'in memory'}): {recorder.told()}"
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from tlru.client.connection import Connection
 from tlru.client.outbox import Outbox
 from tlru.client.requests import Kind, Request, describe
 from tlru.client.retrying import Retries
-from tlru.errors import Timeout, TlruError, Unavailable, UnknownOutcome
+from tlru.errors import Retry, Timeout, TlruError, Unavailable, UnknownOutcome
 
 
 class Aftermath:
@@ -50,7 +50,11 @@ class Aftermath:
             delay = self._retries.delay(request, error, asked=asked, now=monotonic())
         if delay is None:
             self._outbox.let_go(request)
-            request.tell(error)
+            if request.may_be_done and error.retry in (Retry.SAME, Retry.OTHER):
+                # This node has not done it. Where it was sent before, it may have been.
+                request.fail(UnknownOutcome, f"was sent, and its result never came: {error}")
+            else:
+                request.tell(error)
         else:
             self._pausing[request] = self._loop.call_later(delay, self._again, request)
 

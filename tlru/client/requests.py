@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgpack
 
 from tlru.client.results import Reply
-from tlru.errors import BadRequest, Retry, TlruError
+from tlru.errors import BadRequest, TlruError
 
 _FIXMAP: Final = 0x80  # a msgpack map of up to 15 members says how many in its first byte
 FIELDS_MAX: Final = 15
@@ -36,7 +36,7 @@ class Kind(enum.Enum):
 class Rare:
     """What only some requests need: writes, and what was tried before."""
 
-    __slots__ = ("bound", "epoch", "lost", "once", "once_fields", "refusal", "tries")
+    __slots__ = ("bound", "epoch", "lost", "once", "once_fields", "refusal", "tries", "unsure")
 
     def __init__(self, epoch: str | None = None, *, bound: bool = False) -> None:
         self.epoch = epoch  # the one it was first sent in, or, if bound, was asked in
@@ -46,6 +46,7 @@ class Rare:
         self.tries = 0  # how often it was refused
         self.lost = 0  # how many connections died under it
         self.refusal: TlruError | None = None  # why it was refused the last time
+        self.unsure = False  # a node has said that the outcome of a try is not known
 
 
 class Request:
@@ -86,11 +87,9 @@ class Request:
 
     @property
     def may_be_done(self) -> bool:
-        """Whether it is a write that has left, and nobody has said that it was not done."""
+        """Whether it is a write of which some try may have been done, whatever became of others."""
         rare = self.rare
-        if rare is None or not self.is_write:
-            return False
-        return rare.lost > 0 or (rare.refusal is not None and rare.refusal.retry is Retry.UNKNOWN)
+        return rare is not None and self.is_write and (rare.lost > 0 or rare.unsure)
 
     def tell(self, error: TlruError) -> None:
         """End it with this error, if its caller still waits."""

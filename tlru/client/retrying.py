@@ -38,6 +38,7 @@ class Retries:
             return None
         history.tries += 1
         history.refusal = error
+        history.unsure |= error.retry is Retry.UNKNOWN
         return wait
 
     def repeat(self, request: Request, *, asked: int, now: float) -> bool:

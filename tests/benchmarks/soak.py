@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import random
 import signal
 import subprocess
@@ -87,13 +88,16 @@ def plot(title: str, unit: str, lines: Sequence[Series]) -> str:
 class Node:
     """One node's process, which may be another after a while."""
 
-    def __init__(self, command: list[str], port: int) -> None:
-        self.command, self.port = command, port
+    def __init__(self, command: list[str], port: int, folder: str) -> None:
+        self.command, self.port, self._folder = command, port, folder
         self.memory, self.files = Series(), Series()
         self.process = self._started()
 
     def _started(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        env = {**os.environ, "TMPDIR": self._folder}  # for what one that is killed leaves behind
+        return subprocess.Popen(
+            self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env
+        )
 
     def sample(self, at: float) -> None:
         """Look at it, if it runs."""
@@ -169,7 +173,8 @@ async def nodes_of(folder: str, *, data: bool) -> AsyncIterator[list[Node]]:
     commands, ports = tlru_commands(folder, *more)
     if data:
         commands = [[*c, "--data-dir", f"{folder}/data{n}"] for n, c in enumerate(commands)]
-    nodes = [Node(command, port) for command, port in zip(commands, ports, strict=True)]
+    pairs = zip(commands, ports, strict=True)
+    nodes = [Node(command, port, folder) for command, port in pairs]
     try:
         for node in nodes:
             await until_active(node.port)

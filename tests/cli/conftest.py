@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.cli.commands import RunningNode, serving
+
+
+@pytest.fixture(autouse=True)
+def _leavings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that keeps nothing and is killed leaves the folder of its promises: here, it is the
+    test's own."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
 
 
 @pytest.fixture(scope="module")

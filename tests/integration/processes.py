@@ -90,7 +90,9 @@ class Process:
                 *self.flags,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "TLRU_TOKEN": TOKEN, **self.env},
+                # A node that keeps nothing has a folder of its own for its promises, which one that
+                # is killed leaves behind: here, where it goes with the test's.
+                env={**os.environ, "TMPDIR": str(self.log.parent), "TLRU_TOKEN": TOKEN, **self.env},
             )
         assert self.process.stdout is not None
         async with asyncio.timeout(PATIENCE_S):

@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from time import monotonic
+from types import TracebackType
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from tlru.client.changes import Place, Topic
@@ -198,6 +199,14 @@ class Copy(Generic[T]):
         if keeping is not None and self._end is not None:
             self._end()
             keeping.ended(Unavailable(f"the copy of {self._topic} has been closed"))
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
 
 
 def _in_loop(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
 from time import monotonic
-from types import TracebackType
 from typing import Any, Final, Literal, TypeAlias, TypeVar, cast, overload
 
 from tlru.client import replies
@@ -176,14 +175,6 @@ class Mirror(Copy[T], Mapping[str, T]):
 
     async def __aenter__(self) -> Mirror[T]:
         return await self.open()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
 
 
 class _Telling:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from time import monotonic
-from types import TracebackType
 from typing import Any, Final, Literal, TypeVar, overload
 
 from tlru.client.changes import Topic
@@ -158,14 +157,6 @@ class Near(Copy[T]):
 
     async def __aenter__(self) -> Near[T]:
         return await self.open()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
 
 
 def check_stale(stale: Stale) -> None:

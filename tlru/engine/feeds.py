@@ -27,6 +27,7 @@ from tlru.engine.retained import Retained
 LOOKS_A_STEP = 2_000  # events or items looked at for one reader, before another has its turn
 STEPS_A_TURN = 16
 CHUNKS_KEPT = 16  # of a feed, for readers that come by the same place
+EVENT_BYTES = 64  # of an event in a message, beside key and value
 
 GONE = -1  # the number of no event: the point that the reader stood at is not there
 
@@ -430,6 +431,3 @@ def _that_go_together(some: Sequence[Event], reader: Reader[D]) -> tuple[int, li
                 total -= sizes.get(event.key, 0)
                 sizes[event.key] = size
     return len(some), matched
-
-
-EVENT_BYTES = 64  # of an event in a message, beside key and value

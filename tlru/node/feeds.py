@@ -27,7 +27,6 @@ Fields = dict[str, Any]
 
 MARK_TICK_S = 1.0
 NOT_SERVING_S = 3.0  # of a node that does not serve: then its feeds end
-RETAINED_BYTES = 64 << 20
 
 # A frame of events. Of a client that has stopped reading the node holds what its transport's buffer
 # takes and one of these.
@@ -86,6 +85,9 @@ class FeedDesk:
 
     def _tell(self) -> None:
         self.feeds.flush(self._machine.index)
+        self._let_go()
+
+    def _let_go(self) -> None:
         for encoder in self._encoders.values():
             encoder.forget()
 
@@ -104,10 +106,9 @@ class FeedDesk:
 
     def _serve(self) -> None:
         self._serving = False
-        self._tell()
+        self.feeds.flush(self._machine.index)
         self.feeds.serve()
-        for encoder in self._encoders.values():
-            encoder.forget()
+        self._let_go()
         self._serve_later()
 
     def wake(self, subscriber: Subscriber) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -313,10 +313,11 @@ class Node:
         for stream in self.http.streams_of(self.services[cache]):
             stream.leave()
 
-    def server_urls(self) -> list[str]:
-        """Where clients reach this node and the others of its caches."""
-        services = self.services.values()
-        return [server["url"] for each in services for server in facts.servers(self, each)]
+    def server_urls(self) -> Iterator[str]:
+        """Where clients reach this node and the others of its caches; gathered as they are asked
+        for, which for most connections is never."""
+        for service in self.services.values():
+            yield from (server["url"] for server in facts.servers(self, service))
 
     def _tell_of_servers(self) -> None:
         """Clients are told when the list has changed."""

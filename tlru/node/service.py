@@ -29,7 +29,7 @@ from tlru.engine.snapshot import Capture, Loader, SnapshotError
 from tlru.node import writes
 from tlru.node.asker import Asker
 from tlru.node.duties import EXPIRE_EVERY_MS, Duties
-from tlru.node.feeds import RETAINED_BYTES, FeedDesk, Subscriber
+from tlru.node.feeds import FeedDesk, Subscriber
 from tlru.node.grouping import PLAIN, Group
 from tlru.node.pending import Write, Writes, may_wait
 from tlru.node.rates import Rates
@@ -57,8 +57,8 @@ class CacheService:
         rates: Rates,
         settings: dict[str, Any] | None = None,
         *,
+        retained_bytes: int,
         stale_reads: bool = False,
-        retained_bytes: int = RETAINED_BYTES,
     ) -> None:
         self.name = name
         self.log = log
@@ -81,6 +81,7 @@ class CacheService:
             lambda: str(self.log.epoch),
             lambda: None if self.log.node_status is NodeStatus.ACTIVE else self._not_serving(),
         )
+        self.listen(self.feeds.applied)
         self._ticker: asyncio.TimerHandle | None = None
 
     def _take_up(self, machine: Machine) -> None:
@@ -322,7 +323,6 @@ class CacheService:
             else:
                 self._answer(dot, write, result)
         if applied.events:
-            self.feeds.applied(applied.events)
             for listener in self._on_events:
                 listener(applied.events)
         self.reads.applied()
@@ -419,6 +419,11 @@ class CacheService:
             subscriber.reply(request, self.feeds.unsubscribe(args, subscriber))
         except errors.TlruError as error:
             subscriber.refuse(request, error)
+
+    def left(self, subscriber: Subscriber) -> None:
+        """A subscriber is gone: nothing waits for it, and nothing is sent to it any more."""
+        self.forget(subscriber)
+        self.feeds.forget(subscriber)
 
     def on_epoch(self, listener: Callable[[], None]) -> None:
         """Call `listener` when another life of the log has begun."""

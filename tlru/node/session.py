@@ -156,8 +156,7 @@ class Session:
             for task in self._later:
                 task.cancel()
             self._note_idle()
-            self.service.forget(self)
-            self.service.feeds.forget(self)
+            self.service.left(self)
             self.stalled = True  # nothing more is written
 
     @property

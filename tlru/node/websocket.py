@@ -177,7 +177,7 @@ class WebSocketConnection(asyncio.Protocol):
         except MultipleValuesError as exc:
             return self._reject(400, BadRequest(f"the request has the header {exc} more than once"))
         # The dashboard of a node that has died goes on by way of another.
-        servers = [] if origin is None else self._node.server_urls()
+        servers = self._node.server_urls()
         problem = self._node.origins.refusal(host, origin, safe=False, servers=servers)
         if problem is not None:
             return self._reject(403, Forbidden(problem))
@@ -263,8 +263,7 @@ class WebSocketConnection(asyncio.Protocol):
         """Send encoded messages, each in one WebSocket message."""
         if self._protocol.state is State.OPEN:
             self._send()  # what the protocol says by itself, the handshake above all, goes first
-            framed = deflate.frame if self._deflates else frames.frame
-            parts = [framed(message, self._first) for message in messages]
+            parts = [self._framed(message) for message in messages]
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def write_push(self, push: Push) -> None:
@@ -274,9 +273,12 @@ class WebSocketConnection(asyncio.Protocol):
             self._send()
             frame = push.frames.get(self._deflates)
             if frame is None:
-                framed = deflate.frame if self._deflates else frames.frame
-                frame = push.frames[self._deflates] = framed(push.message, self._first)
+                frame = push.frames[self._deflates] = self._framed(push.message)
             self._transport.write(frame)
+
+    def _framed(self, message: bytes) -> bytes:
+        framed = deflate.frame if self._deflates else frames.frame
+        return framed(message, self._first)
 
     def close(self, code: int, reason: str) -> None:
         """Say goodbye, after all that was said; cut it if the client does not answer."""

@@ -27,7 +27,7 @@ _SHORT_MAP, _SHORT_MAP_MAX = 0x80, 15  # the head of a map of so many fields at 
 
 # The parts of a push of events between which its numbers stand.
 _EVENTS_HEAD = b"\x84" + b"".join(map(msgpack.packb, ("push", "events", "feed")))
-_UPTO, _EVENTS, _LIST = msgpack.packb("upto"), msgpack.packb("events"), b"\xdd"
+_UPTO, _EVENTS = msgpack.packb("upto"), msgpack.packb("events")
 
 
 class FramingError(Exception):
@@ -96,7 +96,8 @@ class MsgpackCodec:
         if taken != len(data):
             raise FramingError(1007, "the last map of the message is incomplete")
 
-    encode = staticmethod(msgpack.Packer(autoreset=True).pack)
+    _packer = msgpack.Packer(autoreset=True)
+    encode = staticmethod(_packer.pack)
 
     def encode_alike(self, ids: Sequence[int], fields: Message) -> list[bytes]:
         """The same map with one more field before the others."""
@@ -108,10 +109,7 @@ class MsgpackCodec:
 
     def encode_events(self, feed: int, upto: int, events: Sequence[bytes]) -> bytes:
         """A map of which the last member is the list."""
-        pack, count = self.encode, len(events)
-        size = (
-            b"%c%b" % (0xDC, count.to_bytes(2)) if count <= 0xFFFF else b"\xdd" + count.to_bytes(4)
-        )
+        pack, size = self.encode, self._packer.pack_array_header(len(events))
         return b"".join((_EVENTS_HEAD, pack(feed), _UPTO, pack(upto), _EVENTS, size, *events))
 
 

@@ -181,7 +181,7 @@ class EventStream(OneByOne):
         """End the stream: with a last word where the node stops, without one where the cache has
         begun another life. A client that is behind is cut off, since it would hold up either; it
         comes back to where it was."""
-        self._forget()
+        self.service.left(self)
         if message is None:
             self._hear(errors.WrongEpoch("the cache has begun another life: ask anew"))
         else:
@@ -197,13 +197,9 @@ class EventStream(OneByOne):
             self._connection.transport.abort()
         self._over.set()
 
-    def _forget(self) -> None:
-        self.service.forget(self)
-        self.service.feeds.forget(self)
-
     def end(self) -> None:
         """It is over, whichever way."""
-        self._forget()
+        self.service.left(self)
         self._streams.discard(self)
         self._connection = None
         self.stalled = True

@@ -234,16 +234,21 @@ class _Paths:
         }
 
 
-def _of_the_client() -> dict[str, Any]:
+def _of_a_file(what: str, *kinds: str) -> dict[str, Any]:
+    """The answers to a request for a file that is part of this release."""
     tagged = {"ETag": {"description": "Which content it is.", "schema": TEXT}}
-    answers = {
+    return {
         "200": {
-            "description": "The module.",
+            "description": what,
             "headers": tagged,
-            "content": {"text/javascript": {"schema": TEXT}},
+            "content": {kind: {"schema": TEXT} for kind in kinds},
         },
         "304": answer("You have it already.", headers=tagged),
     }
+
+
+def _of_the_client() -> dict[str, Any]:
+    answers = _of_a_file("The module.", "text/javascript")
     held = parts.header("IfNoneMatch")
 
     return {
@@ -269,7 +274,6 @@ def _of_the_client() -> dict[str, Any]:
 
 
 def _of_the_dashboard() -> dict[str, Any]:
-    tagged = {"ETag": {"description": "Which content it is.", "schema": TEXT}}
     held = parts.header("IfNoneMatch")
     cache = {
         "name": "cache",
@@ -277,16 +281,6 @@ def _of_the_dashboard() -> dict[str, Any]:
         "description": "The cache that the page looks at.",
         "schema": TEXT,
     }
-
-    def answers(*kinds: str) -> dict[str, Any]:
-        return {
-            "200": {
-                "description": "The file.",
-                "headers": tagged,
-                "content": {kind: {"schema": TEXT} for kind in kinds},
-            },
-            "304": answer("You have it already.", headers=tagged),
-        }
 
     return {
         "/dashboard": {
@@ -303,7 +297,7 @@ def _of_the_dashboard() -> dict[str, Any]:
                 "dashboard",
                 "The cluster on a page: nodes, rates, keys and what happens.",
                 "about",
-                answers("text/html"),
+                _of_a_file("The file.", "text/html"),
                 parameters=[held, cache],
             )
         },
@@ -313,7 +307,9 @@ def _of_the_dashboard() -> dict[str, Any]:
                 "One of the page's files.",
                 "about",
                 {
-                    **answers("text/html", "text/css", "text/javascript", "image/svg+xml"),
+                    **_of_a_file(
+                        "The file.", "text/html", "text/css", "text/javascript", "image/svg+xml"
+                    ),
                     "404": parts.problem("It has no such file."),
                 },
                 parameters=[place("file", "The file's name.", TEXT), held],

@@ -7,14 +7,13 @@ and nothing may frame it. It connects to any node, since it goes to another when
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import Final
 from urllib.parse import urlencode
 
 from tlru.node.http.answers import Answer
 from tlru.node.http.problems import NotFound
 from tlru.node.http.request import Request
-from tlru.node.http.scripts import JAVASCRIPT, Content, answer, content
+from tlru.node.http.scripts import JAVASCRIPT, answer, kind_of, table
 from tlru.wire.strict_json import shown
 
 INDEX: Final = "index.html"
@@ -38,22 +37,11 @@ POLICY: Final = "; ".join(
 )
 _HEADERS: Final = {
     "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
 
 
-def _read() -> dict[str, Content]:
-    folder = resources.files("tlru") / "dashboard"
-    names = sorted(each.name for each in folder.iterdir())
-    return {
-        name: content((folder / name).read_bytes())
-        for name in names
-        if name.rpartition(".")[2] in _TYPES
-    }
-
-
-FILES: Final = _read()
+FILES: Final = table("dashboard", _TYPES)
 
 
 async def moved(request: Request) -> Answer:
@@ -78,4 +66,4 @@ async def file(request: Request) -> Answer:
 def _file(request: Request, name: str) -> Answer:
     if (found := FILES.get(name)) is None:
         raise NotFound(f"the dashboard has no file {shown(name)}; it begins at /dashboard/")
-    return answer(request, found, _TYPES[name.rpartition(".")[2]], _HEADERS)
+    return answer(request, found, _TYPES[kind_of(name)], _HEADERS)

@@ -10,7 +10,7 @@ modules of two releases could come together in one page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import resources
 from typing import Final, NamedTuple
 
@@ -37,13 +37,18 @@ def content(body: bytes) -> Content:
     return Content(body, f'"{xxhash.xxh3_128_hexdigest(body)}"')
 
 
-def _read() -> dict[str, Content]:
-    folder = resources.files("tlru") / "js"
-    files = sorted(folder.iterdir(), key=lambda each: each.name)
-    return {each.name: content(each.read_bytes()) for each in files if each.name.endswith(".js")}
+def kind_of(name: str) -> str:
+    """What comes after the last dot of a file's name."""
+    return name.rpartition(".")[2]
 
 
-SCRIPTS: Final = _read()
+def table(folder: str, kinds: Collection[str]) -> dict[str, Content]:
+    """The files of these kinds in a folder of the package, by their names."""
+    files = sorted((resources.files("tlru") / folder).iterdir(), key=lambda each: each.name)
+    return {each.name: content(each.read_bytes()) for each in files if kind_of(each.name) in kinds}
+
+
+SCRIPTS: Final = table("js", ("js",))
 ENTRY: Final = content(b'export * from "./js/tlru.js";\n')
 
 

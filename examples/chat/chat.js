@@ -109,6 +109,7 @@ async function main() {
     document.body.classList.toggle("open", state === "open");
   });
   element("form").addEventListener("submit", (/** @type {any} */ event) => send(cache, event));
+  element("form").inert = false; // before, sending would only have loaded the page anew
   const since = await beginning(cache);
   problem("");
   cache.subscribe(`#${CHANNEL}`, (/** @type {any} */ change) => onChange(cache, change), { since });

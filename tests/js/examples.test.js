@@ -61,6 +61,8 @@ async function pictured(page, name) {
 test("two people chat, and who comes later reads what was said", async () => {
   const ann = await pageOf(chromium, at("chat"), { expected });
   const say = async (page, name, words) => {
+    // Before its script has begun a page takes no message, as any form would not.
+    await until(async () => (await text(page, "#state")).startsWith("through"), "the chat is open");
     await page.locator("#name").fill(name);
     await page.locator("#text").fill(words);
     await page.keyboard.press("Enter");

@@ -95,12 +95,26 @@ AREAS = (
         "what a node is told; read before there is a node",
     ),
     Area(
+        "tlru.access.grant",
+        (),
+        (),
+        "what somebody may do depends on nothing but what was granted and what is asked",
+        pure=True,
+    ),
+    Area(
+        "tlru.access",
+        ("tlru.errors", "tlru.wire"),
+        (),
+        "tokens and what they allow, for the node that checks them and the command that makes them",
+    ),
+    Area(
         "tlru.node",
         (
             "peers",
             "peers.awake",
             "peers.core",
             "peers.errors",
+            "tlru.access",
             "tlru.engine",
             "tlru.errors",
             "tlru.wire",
@@ -138,6 +152,7 @@ AREAS = (
         (
             "tlru",
             "tlru._version",
+            "tlru.access",
             "tlru.client",
             "tlru.config",
             "tlru.engine",

@@ -101,8 +101,9 @@ def option(
 
 
 def options_of(cls: type[Any]) -> tuple[Option, ...]:
-    """The table that the fields of `cls` make up, in their order."""
-    return tuple(
+    """The table that the fields of `cls` make up: section by section, each in the fields' order."""
+    sections = list(Section)
+    table = (
         Option(
             name=field.name,
             default=field.default_factory()
@@ -112,3 +113,4 @@ def options_of(cls: type[Any]) -> tuple[Option, ...]:
         )
         for field in dataclasses.fields(cls)
     )
+    return tuple(sorted(table, key=lambda one: sections.index(one.spec.section)))

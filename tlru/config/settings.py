@@ -1,5 +1,7 @@
 """Everything that a node can be told: `Config`, whose fields are the one table of options.
 
+The fields of two sections stand beside this module: `safety_options.py`, `limit_options.py`.
+
 Decides names, types, defaults and bounds. Reads no file and no variable (`sources.py` does), opens
 nothing and asks the machine nothing: whether a port is free or a directory can be written shows at
 the start. A `Config` that exists is right in itself, however it was made.
@@ -17,9 +19,11 @@ from peers.awake import STAY_S
 from tlru.config.addresses import Address, checked_address
 from tlru.config.checks import cross_checks
 from tlru.config.kinds import Choice, Directory, File, ListenAddress, Name, Secret, Switch, Url
+from tlru.config.limit_options import LimitOptions
 from tlru.config.mistakes import ConfigError, Kind, Mistake, Origin, WrongValueError
 from tlru.config.numbers import Count, Duration, Size
 from tlru.config.options import Change, Option, Section, option, options_of
+from tlru.config.safety_options import SafetyOptions
 from tlru.config.several import Labels, ListOf, Maybe
 from tlru.wire.limits import Limits
 
@@ -27,12 +31,12 @@ _KIB, _MIB, _GIB, _TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 _HOUR, _DAY = 3_600.0, 86_400.0
 _NODE, _NETWORK, _CACHE = Section.NODE, Section.NETWORK, Section.CACHE
 _CLUSTER = Section.CLUSTER
-_RUNNING, _SAFETY, _LIMITS = Section.RUNNING, Section.SAFETY, Section.LIMITS
+_RUNNING = Section.RUNNING
 _LIVE, _RESTART = Change.LIVE, Change.RESTART
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+@dataclass(frozen=True, kw_only=True)
+class Config(LimitOptions, SafetyOptions):
     """What a node is told. Raises `ConfigError`, which lists every mistake.
 
     Each argument takes what the same key takes in a TOML file, so text with units works at run time
@@ -344,104 +348,6 @@ class Config:
         guesses=("spin", "busy_poll"),
     )
 
-    insecure: bool = option(
-        Switch(),
-        False,
-        _SAFETY,
-        _LIVE,
-        "Lets a node without authentication listen where other machines can reach it.",
-    )
-    connections: int = option(
-        Count(1, 1_000_000),
-        10_000,
-        _SAFETY,
-        _LIVE,
-        "How many clients may be connected at once; further ones are turned away.",
-        guesses=("max_connections", "clients", "max_clients"),
-    )
-
-    message_bytes: int = option(
-        Size(4 * _KIB, _GIB),
-        4 * _MIB,
-        _LIMITS,
-        _LIVE,
-        "The largest message or HTTP body from a client.",
-    )
-    push_bytes: int = option(
-        Size(_KIB, 64 * _MIB),
-        256 * _KIB,
-        _LIMITS,
-        _LIVE,
-        "The largest message to a client, unless one event alone is larger.",
-    )
-    value_bytes: int = option(Size(1, _GIB), _MIB, _LIMITS, _LIVE, "The largest value.")
-    key_bytes: int = option(Size(1, _KIB), _KIB, _LIMITS, _LIVE, "The longest key.")
-    batch: int = option(
-        Count(1, 65_536),
-        1_024,
-        _LIMITS,
-        _LIVE,
-        "How many requests one WebSocket message may carry.",
-    )
-    keys: int = option(
-        Count(1, 1_000_000), 10_000, _LIMITS, _LIVE, "How many keys one request may name."
-    )
-    scan: int = option(
-        Count(1, 100_000), 1_000, _LIMITS, _LIVE, "How many keys one page of a scan may hold."
-    )
-    feeds: int = option(
-        Count(0, 65_536), 1_024, _LIMITS, _LIVE, "How many subscriptions one connection may have."
-    )
-    in_flight: int = option(
-        Count(1, 1_000_000),
-        4_096,
-        _LIMITS,
-        _LIVE,
-        "How many unanswered requests one connection may have; beyond it the node stops reading.",
-    )
-    waits: int = option(
-        Count(0, 65_536),
-        64,
-        _LIMITS,
-        _LIVE,
-        "How many requests of one connection may wait for a lock.",
-    )
-    hello_s: float = option(
-        Duration(0.01, _HOUR),
-        10.0,
-        _LIMITS,
-        _LIVE,
-        "How long a new connection may take to say hello.",
-    )
-    ping_s: float = option(
-        Duration(0.01, _HOUR),
-        20.0,
-        _LIMITS,
-        _LIVE,
-        "How often the node pings; a connection that misses two is closed.",
-    )
-    mark_s: float = option(
-        Duration(0.01, _HOUR),
-        5.0,
-        _LIMITS,
-        _LIVE,
-        "The longest silence of a feed without word of its position.",
-    )
-    once_s: float = option(
-        Duration(1.0, _DAY),
-        120.0,
-        _LIMITS,
-        _LIVE,
-        "How long the result of a write that may be repeated is kept.",
-    )
-    tombstone_s: float = option(
-        Duration(1.0, _DAY),
-        120.0,
-        _LIMITS,
-        _LIVE,
-        "How long a deleted key remembers its source revision.",
-    )
-
     def __post_init__(self) -> None:
         values: dict[str, Any] = {}
         mistakes: list[Mistake] = []
@@ -491,7 +397,7 @@ class Config:
 
     def limits(self) -> Limits:
         """The limits that `hello` tells a client."""
-        told = [one.name for one in OPTIONS if one.spec.section is _LIMITS]
+        told = [one.name for one in OPTIONS if one.spec.section is Section.LIMITS]
         return Limits(**{name: getattr(self, name) for name in told})
 
 

@@ -15,6 +15,7 @@ from peers.cluster.cluster import ClusterLog
 from peers.mesh.status import PeerStatus
 from tlru import errors
 from tlru._version import __version__
+from tlru.access.grant import EVERYTHING
 from tlru.node.seats import LEVEL, alone, seat_of
 from tlru.node.service import CacheService
 
@@ -26,16 +27,6 @@ if TYPE_CHECKING:
 MAX_BYTES_MIN = 1_024
 
 FEATURES = ("once", "locks", "unchanged", "rev", "command", "feeds", "fold", "sse", "tickets")
-
-# Without authentication everybody may do everything: one prefix, the empty one, of each right.
-EVERYTHING: dict[str, Any] = {
-    "read": [""],
-    "write": [""],
-    "subscribe": [""],
-    "publish": [""],
-    "admin": True,
-}
-
 
 REMOVED = (
     "it was taken out of its cluster, and stays out; to have it join as a newcomer, start it with "
@@ -197,7 +188,7 @@ def hello(node: Node, session: Session, args: dict[str, Any]) -> dict[str, Any]:
         "servers": servers(node, service),
         "limits": session.limits.to_wire(),
         "features": list(FEATURES),
-        "may": EVERYTHING,
+        "may": EVERYTHING.told(),
         "retained": service.feeds.retained(service.log.now()),
         "time": service.log.now(),
     }

@@ -61,7 +61,7 @@ class FeedDesk:
         self._not_serving = not_serving
         self._not_serving_s = 0.0  # for so long already
         self._subscribers: dict[Subscriber, None] = {}
-        self.feeds: Feeds[Push] = Feeds(machine, retained_bytes)
+        self.feeds: Feeds[Push] = Feeds(machine, retained_bytes, self._count)
         self.events_pushed = 0  # to all subscribers together
         self.bytes_pushed = 0  # before compression
         self._encoders: dict[tuple[str, bool], EventEncoder] = {}
@@ -221,10 +221,9 @@ class FeedDesk:
 
     # -- figures
 
-    def count(self, push: Push) -> None:
-        """A subscriber is sent a push."""
-        self.events_pushed += push.events
-        self.bytes_pushed += len(push.message)
+    def _count(self, push: Push, subscribers: int) -> None:
+        self.events_pushed += push.events * subscribers
+        self.bytes_pushed += len(push.message) * subscribers
 
     def retained(self, now: int) -> Fields:
         """How far back a reader can resume."""

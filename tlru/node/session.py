@@ -306,8 +306,8 @@ class Session:
     def deliver(self, push: Push) -> bool:
         """Write what a feed's readers are given: the same bytes to each. What was said before goes
         before it, the answer to `subscribe` above all."""
-        self._write_out()
-        self.service.feeds.count(push)
+        if self._out:
+            self._write_out()
         self._wire.write_push(push)
         return not self.stalled
 

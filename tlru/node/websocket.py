@@ -269,8 +269,10 @@ class WebSocketConnection(asyncio.Protocol):
     def write_push(self, push: Push) -> None:
         """Send a push, framed, and compressed, once for all who get it: frames of a node carry no
         mask."""
-        if self._protocol.state is State.OPEN:
-            self._send()
+        protocol = self._protocol
+        if protocol.state is State.OPEN:
+            if protocol.writes:
+                self._send()
             frame = push.frames.get(self._deflates)
             if frame is None:
                 frame = push.frames[self._deflates] = self._framed(push.message)

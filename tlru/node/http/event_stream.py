@@ -156,7 +156,6 @@ class EventStream(OneByOne):
         data = push.event_stream
         if data is None:
             data = push.event_stream = self._event(push)
-        self.service.feeds.count(push)
         self._write(data)
         if push.final:
             self._over.set()  # it has no other feed

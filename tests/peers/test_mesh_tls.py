@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import ssl
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,16 @@ OPENSSL = shutil.which("openssl")
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="certificates are made by openssl")
 
 
-def certificate(folder: Path, name: str) -> Path:
-    """A certificate for loopback, signed by itself; its key stands beside it."""
+def certificate(folder: Path, name: str, nodes: Iterable[str] = ("a", "b", "c", "d", "n1")) -> Path:
+    """A certificate for loopback and these nodes, signed by itself; its key stands beside it."""
+    uris = "".join(f",URI:tlru://node/{node}" for node in nodes)
     made = folder / f"{name}.pem"
     assert OPENSSL is not None
     subprocess.run(
         [
             *(OPENSSL, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
             *("-nodes", "-days", "2", "-subj", f"/CN={name}"),
-            *("-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"),
+            *("-addext", f"subjectAltName=IP:127.0.0.1,DNS:localhost{uris}"),
             *("-keyout", str(made.with_suffix(".key")), "-out", str(made)),
         ],
         check=True,

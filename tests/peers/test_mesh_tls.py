@@ -186,3 +186,42 @@ def test_stopping_ends_handshakes_too(ours: Path) -> None:
         writer.transport.abort()
 
     run(main)
+
+
+def test_a_node_cannot_greet_as_another(tmp_path: Path) -> None:
+    """It knows the secret, and its certificate is good: for itself. Whichever of the two dials."""
+    own, stolen = certificate(tmp_path, "own", ["a"]), certificate(tmp_path, "stolen", ["c", "d"])
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(own.read_bytes() + stolen.read_bytes())
+
+    async def main() -> None:
+        a = mesh("a", **contexts(own, trusted, mutual=True))
+        thief = mesh("b", **contexts(stolen, trusted, mutual=True))
+        honest = mesh("c", **contexts(stolen, trusted, mutual=True))
+        said = "b shows a certificate for c, d: give it one that names tlru://node/b"
+        async with started(a, thief, honest):
+            thief.reach({"a": [a.address]})  # the listener refuses
+            await until(lambda: thief.peer("a").state is PeerState.REFUSED)
+            assert said in thief.peer("a").why
+            a.reach({"b": [thief.address], "c": [honest.address]})  # the dialler refuses
+            await until(lambda: a.peer("b").state is PeerState.REFUSED)
+            assert said in a.peer("b").why
+            await until(lambda: a.linked("c"))
+            assert [each.node for each in a.notes.greetings] == ["c"]
+            assert thief.notes.greetings == []
+
+    run(main)
+
+
+def test_a_certificate_that_names_no_node_is_none_for_a_mesh(tmp_path: Path) -> None:
+    """As a public authority makes them for a web server."""
+    plain = certificate(tmp_path, "plain", [])
+
+    async def main() -> None:
+        a, b = (mesh(each, **contexts(plain, plain, mutual=True)) for each in "ab")
+        async with started(a, b):
+            b.reach({"a": [a.address]})
+            await until(lambda: "a certificate for no node at all" in b.peer("a").why)
+            assert a.notes.greetings == b.notes.greetings == []
+
+    run(main)

@@ -43,6 +43,7 @@ class Area:
 
 NODE_OTHERS = (
     "aiohttp",
+    "cryptography",
     "msgpack",
     "prometheus_client",
     "sortedcontainers",
@@ -164,7 +165,7 @@ AREAS = (
             "tlru.wire",
             "peers.errors",
         ),
-        ("click", "msgpack", "rich", "uvloop"),
+        ("click", "cryptography", "msgpack", "rich", "uvloop"),
         "the outermost layer: it may know all, and nobody knows it",
     ),
     Area("tlru.__main__", ("tlru.cli",), (), "python -m tlru is the command line"),

@@ -43,6 +43,7 @@ class Target:
     json: bool
     servers_file: str | None = None
     region: str = ""
+    ca: str | None = None  # a file with the authorities to believe; None: the system's
 
     @asynccontextmanager
     async def connect(self, on_link: OnLink = None) -> AsyncGenerator[Cache[bytes], None]:
@@ -57,6 +58,7 @@ class Target:
             region=self.region,
             cache=self.cache,
             timeout=self.timeout,
+            ca=self.ca,
             serializer=Raw(),
             on_link=on_link,
         )
@@ -77,6 +79,7 @@ def client_command(work: Callable[..., Coroutine[Any, Any, Exit]]) -> Callable[.
         region: str,
         cache: str,
         timeout: float,
+        ca: str | None,
         as_json: bool,
         **rest: Any,  # Any: the command's own flags, checked where they are declared
     ) -> Exit:
@@ -86,7 +89,7 @@ def client_command(work: Callable[..., Coroutine[Any, Any, Exit]]) -> Callable[.
         known = _complete(servers)
         if not known:
             known = (DEFAULT_SERVER,) if servers_file is None else _in_file(servers_file, cache)
-        target = Target(known, cache, timeout, as_json, servers_file, region)
+        target = Target(known, cache, timeout, as_json, servers_file, region, ca)
         return asyncio.run(work(target, **rest))
 
     for flag in reversed(_FLAGS):
@@ -162,6 +165,13 @@ _FLAGS = (
         type=Kinded(Duration(0.001, TIMEOUT_S_MAX)),
         default=DEFAULT_TIMEOUT_S,
         help=f"How long to wait for an answer. [default:{NO_BREAK}5s]",
+    ),
+    _flag(
+        "--ca",
+        env="TLRU_CA",
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="The authorities to believe about servers at wss://, as PEM. [default: the system's]",
     ),
     click.option("--json", "as_json", is_flag=True, help="Print JSON, errors too."),
 )

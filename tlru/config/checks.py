@@ -16,6 +16,7 @@ from tlru.config.units import show_size
 Values = Mapping[str, Any]  # Any: the values of all options, each as its kind keeps it
 Origins = Mapping[str, Origin]
 MESH_TLS = ("mesh_cert", "mesh_key", "mesh_ca")
+PORT_TLS = ("tls_cert", "tls_key")
 Found = tuple[tuple[str, ...], str]  # the options that a mistake is about, and what is wrong
 
 
@@ -93,6 +94,26 @@ def _tls_is_whole(values: Values) -> Iterator[Found]:
         )
 
 
+def _the_ports_tls_is_whole(values: Values) -> Iterator[Found]:
+    lacking = [name for name in PORT_TLS if values[name] is None]
+    if len(lacking) == 1:
+        (given,) = (name for name in PORT_TLS if name not in lacking)
+        yield (
+            (given,),
+            f"{given} without {lacking[0]}: a node shows its certificate and proves it with its "
+            "key; give both, or none",
+        )
+
+
+def _a_second_token_is_beside_a_first(values: Values) -> Iterator[Found]:
+    if values["token_also"] and not values["token"]:
+        yield (
+            ("token_also",),
+            "token_also without token: it is taken beside token while a cluster goes over from one "
+            "to the other; give token too",
+        )
+
+
 def _strangers_are_meant(values: Values) -> Iterator[Found]:
     if values["insecure"]:
         return
@@ -116,6 +137,8 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Values], Iterator[Found]]], ...]
     (("value_bytes", "message_bytes"), _a_value_fits_a_message),
     (("listen", "mesh"), _addresses_differ),
     (MESH_TLS, _tls_is_whole),
+    (PORT_TLS, _the_ports_tls_is_whole),
+    (("token", "token_also"), _a_second_token_is_beside_a_first),
     (("listen", "mesh", "insecure", "token", "mesh_ca"), _strangers_are_meant),
     (("id", "join", "bootstrap", "expect"), _a_cluster_can_be_founded),
     (("join", "bootstrap", "expect", "caches"), _one_cache_a_cluster),

@@ -33,6 +33,7 @@ from tlru.node.reload import Process, Reloading, cannot_listen, settings_of
 from tlru.node.seats import alone, plan_of
 from tlru.node.service import CacheService
 from tlru.node.session import NodeOp, Session
+from tlru.node.tls_gate import TlsGate
 from tlru.node.websocket import WebSocketConnection
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class Node:
         self.session_ops: dict[str, NodeOp] = facts.session_ops(self)
         self.health = Health(self)
         self.http = HttpSide(self)
+        self.gate = TlsGate(lambda: self.full, lambda: self.limits.hello_s)
         self.reloading = Reloading(self, process)
         # Called after a reload, which may have changed what the log should say of this member.
         self.on_seat_changed: list[Callable[[], None]] = []
@@ -132,15 +134,19 @@ class Node:
                 undo.push_async_callback(desk.stop)
             await self.http.start()
             undo.push_async_callback(self.http.stop)
-            await listener.serve(self._door)
+            await listener.serve(self._door, self._gate_of(self.config))
             self._listener = listener
             undo.pop_all()
+        self.reloading.watch.start()
         self.health.start()
         self._tick()
 
     def _listen(self) -> Listener:
         inherited, self._inherited = self._inherited, None
         return Listener.at(self.config.listen_address) if inherited is None else Listener(inherited)
+
+    def _gate_of(self, config: Config) -> TlsGate | None:
+        return None if config.tls_cert is None else self.gate
 
     @staticmethod
     async def _start_service(service: CacheService) -> None:
@@ -178,7 +184,7 @@ class Node:
         except OSError as exc:
             raise cannot_listen("listen", config.listen, exc) from exc
         undo.callback(listener.close)
-        await listener.serve(self._door)
+        await listener.serve(self._door, self._gate_of(config))
         return listener
 
     def go_by(self, config: Config, listener: Listener | None) -> None:
@@ -211,11 +217,13 @@ class Node:
     @property
     def http_url(self) -> str:
         """Where HTTP clients reach it."""
-        return f"http://{self._host(self.config)}:{self.port}"
+        scheme = "http" if self.config.tls_cert is None else "https"
+        return f"{scheme}://{self._host(self.config)}:{self.port}"
 
     def url_at(self, config: Config, port: int) -> str:
         """Where WebSocket clients would reach it."""
-        return f"ws://{self._host(config)}:{port}/ws"
+        scheme = "ws" if config.tls_cert is None else "wss"
+        return f"{scheme}://{self._host(config)}:{port}/ws"
 
     @staticmethod
     def _host(config: Config) -> str:
@@ -252,7 +260,7 @@ class Node:
     def full(self) -> bool:
         """Whether no more connections are taken."""
         taken = len(self.connections) + self.http.connections + len(self.doors)
-        return taken > self.config.connections
+        return taken + self.gate.shaking > self.config.connections
 
     def _tick(self) -> None:
         now = self._loop.time()
@@ -277,6 +285,8 @@ class Node:
         for service in self.services.values():
             service.draining = True
         listener.close()
+        await self.reloading.watch.stop()
+        await self.gate.stop()
         for door in list(self.doors):
             door.close()
         self._say_goodbye()

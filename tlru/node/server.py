@@ -136,6 +136,7 @@ class Node:
             self._listener = listener
             undo.pop_all()
         self.health.start()
+        self._tick_due = self._loop.time()
         self._tick()
 
     def _listen(self) -> Listener:
@@ -259,6 +260,8 @@ class Node:
         for connection in list(self.connections):
             connection.tick(now, self.limits.ping_s)
         self.rates.tick(now)
+        self.rates.latency.loop.add(max(0.0, now - self._tick_due))
+        self._tick_due = now + TICK_S
         self._tell_of_servers()
         self._ticker = self._loop.call_later(TICK_S, self._tick)
 

@@ -72,6 +72,7 @@ class Session:
         self.service = service
         self.codec = codec
         self.client = ""
+        self.number = 0  # of the connection, in log lines; the node gives it
         self.waiting: dict[Dot, str] = {}
         self.waits = 0
         self.limits = service.limits  # that the client is told; they stay when others take effect
@@ -107,6 +108,7 @@ class Session:
             return
         self._pumping = True
         self._room = REQUESTS_A_TURN
+        self.service.measure.begin()
         try:
             while self._take_some():
                 self.service.flush()
@@ -118,6 +120,7 @@ class Session:
             self.end()
         finally:
             self._pumping = False
+            self.service.measure.end(self)
         self._write_out()
         # Answers that came while the bound was met have made room for what is left.
         left = self._room <= 0 or bool(self._frames) or self._messages is not None

@@ -120,7 +120,8 @@ class Measure:
         for name, count in counts:
             self._latency.add(name, client_class, seconds, count)
             if seconds >= slow.after_s:
-                slow.tell(self._cache, name, seconds, count, _who(asker))
+                about = {"class": client_class, **_who(asker)}
+                slow.tell(self._cache, name, seconds, count, about)
 
     def committed(self, write: Write) -> None:
         """An entry that this node proposed has been applied here."""

@@ -39,6 +39,8 @@ ALIKE_AT_ONCE = 64  # of those that are made at once
 # Of one connection in one turn of the loop; then the others have theirs.
 REQUESTS_A_TURN = 512
 
+UNFORESEEN = "a request failed in a way that nobody foresaw"
+
 Fields = dict[str, Any]
 NodeOp = Callable[["Session", Fields], Fields | Coroutine[Any, Any, Fields]]
 """Answers what is asked about the node: at once, or when others have been asked."""
@@ -223,7 +225,7 @@ class Session:
         except errors.TlruError as error:
             self.refuse(request, error)
         except Exception:
-            logger.exception("a request failed in a way that nobody foresaw")
+            logger.exception(UNFORESEEN, extra={"connection": self.number, "request": request})
             self.refuse(request, errors.Internal("the node failed; its log says how"))
 
     def _carry_out(self, message: Message, request: int | None) -> None:
@@ -259,7 +261,7 @@ class Session:
         except errors.TlruError as error:
             self.refuse(request, error)
         except Exception:
-            logger.exception("a request failed in a way that nobody foresaw")
+            logger.exception(UNFORESEEN, extra={"connection": self.number, "request": request})
             self.refuse(request, errors.Internal("the node failed; its log says how"))
 
     # -- to the client

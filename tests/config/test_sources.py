@@ -124,6 +124,8 @@ SAMPLES: dict[str, Any] = {
     "heartbeat": 0.2,
     "election_timeout": 2.0,
     "finalize_after": 60.0,
+    "slow_op": 0.25,
+    "audit_file": Path("/var/log/tlru/audit.jsonl"),
 }
 
 

@@ -21,6 +21,7 @@ from tlru.config.addresses import Address, checked_address
 from tlru.config.checks import cross_checks
 from tlru.config.kinds import Choice, Directory, File, ListenAddress, Name, Secret, Switch, Url
 from tlru.config.limit_options import LimitOptions
+from tlru.config.log_options import LogOptions
 from tlru.config.mistakes import ConfigError, Kind, Mistake, Origin, WrongValueError
 from tlru.config.numbers import Count, Duration, Size
 from tlru.config.options import Change, Option, Section, option, options_of
@@ -38,7 +39,7 @@ _LIVE, _RESTART = Change.LIVE, Change.RESTART
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(LimitOptions, SafetyOptions, TlsOptions):
+class Config(LogOptions, LimitOptions, SafetyOptions, TlsOptions):
     """What a node is told. Raises `ConfigError`, which lists every mistake.
 
     Each argument takes what the same key takes in a TOML file, so text with units works at run time

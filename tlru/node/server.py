@@ -22,6 +22,7 @@ from peers.single import SingleLog
 from tlru import errors
 from tlru.config import Config
 from tlru.node import facts
+from tlru.node.audit import Audit
 from tlru.node.cluster.desk import Desk
 from tlru.node.door import Door
 from tlru.node.health import Health
@@ -65,6 +66,8 @@ class Node:
         self.limits = self.config.limits()
         self.started_at = time.time()
         self.rates = Rates()
+        self.rates.latency.slow.go_by(self.config.slow_op)
+        self.audit = Audit(self.config.id, self.config.audit_file)
         self.origins = Origins.of(self.config)
         self.draining = False
         self.connections: set[WebSocketConnection] = set()
@@ -139,6 +142,7 @@ class Node:
             undo.pop_all()
         self.reloading.watch.start()
         self.health.start()
+        self._tick_due = self._loop.time()
         self._tick()
 
     def _listen(self) -> Listener:
@@ -197,6 +201,8 @@ class Node:
         self.origins = Origins.of(config)
         self.http.go_by_config()
         self.awake.stay_s = config.stay_awake
+        self.rates.latency.slow.go_by(config.slow_op)
+        self.audit.go_by(config.audit_file)
         for service in self.services.values():
             service.go_by(self.limits)
             service.stale_reads = config.stale_reads
@@ -251,9 +257,13 @@ class Node:
         """A WebSocket session begins."""
         self.connections.add(connection)
         self.connections_total += 1
+        connection.number(self.connections_total)
 
     def left(self, connection: WebSocketConnection) -> None:
         """A WebSocket session is over."""
+        if connection in self.connections and connection.session is not None:
+            extra = {"connection": connection.session.number}
+            logger.debug("connection closed", extra=extra)
         self.connections.discard(connection)
 
     @property
@@ -267,6 +277,8 @@ class Node:
         for connection in list(self.connections):
             connection.tick(now, self.limits.ping_s)
         self.rates.tick(now)
+        self.rates.latency.loop.add(max(0.0, now - self._tick_due))
+        self._tick_due = now + TICK_S
         self._tell_of_servers()
         self._ticker = self._loop.call_later(TICK_S, self._tick)
 
@@ -301,6 +313,7 @@ class Node:
         for service in self.services.values():
             await self.desk(service).stop()
             await service.stop()
+        self.audit.close()
         assert self._closed is not None
         self._closed.set()
 

@@ -39,6 +39,8 @@ ALIKE_AT_ONCE = 64  # of those that are made at once
 # Of one connection in one turn of the loop; then the others have theirs.
 REQUESTS_A_TURN = 512
 
+UNFORESEEN = "a request failed in a way that nobody foresaw"
+
 Fields = dict[str, Any]
 NodeOp = Callable[["Session", Fields], Fields | Coroutine[Any, Any, Fields]]
 """Answers what is asked about the node: at once, or when others have been asked."""
@@ -72,6 +74,7 @@ class Session:
         self.service = service
         self.codec = codec
         self.client = ""
+        self.number = 0  # of the connection, in log lines; the node gives it
         self.waiting: dict[Dot, str] = {}
         self.waits = 0
         self.limits = service.limits  # that the client is told; they stay when others take effect
@@ -107,6 +110,7 @@ class Session:
             return
         self._pumping = True
         self._room = REQUESTS_A_TURN
+        self.service.measure.begin()
         try:
             while self._take_some():
                 self.service.flush()
@@ -118,6 +122,7 @@ class Session:
             self.end()
         finally:
             self._pumping = False
+            self.service.measure.end(self)
         self._write_out()
         # Answers that came while the bound was met have made room for what is left.
         left = self._room <= 0 or bool(self._frames) or self._messages is not None
@@ -220,7 +225,7 @@ class Session:
         except errors.TlruError as error:
             self.refuse(request, error)
         except Exception:
-            logger.exception("a request failed in a way that nobody foresaw")
+            logger.exception(UNFORESEEN, extra={"connection": self.number, "request": request})
             self.refuse(request, errors.Internal("the node failed; its log says how"))
 
     def _carry_out(self, message: Message, request: int | None) -> None:
@@ -256,7 +261,7 @@ class Session:
         except errors.TlruError as error:
             self.refuse(request, error)
         except Exception:
-            logger.exception("a request failed in a way that nobody foresaw")
+            logger.exception(UNFORESEEN, extra={"connection": self.number, "request": request})
             self.refuse(request, errors.Internal("the node failed; its log says how"))
 
     # -- to the client

@@ -231,6 +231,15 @@ class WebSocketConnection(asyncio.Protocol):
             self._node.entered(self)
         return response
 
+    def number(self, number: int) -> None:
+        """Be known by this number in the log."""
+        if self.session is not None:
+            self.session.number = number
+        if logger.isEnabledFor(logging.DEBUG):
+            peer = self._transport.get_extra_info("peername") or ("",)
+            extra = {"connection": number, "from": peer[0], "cache": self._service.name}
+            logger.debug("connection opened", extra=extra)
+
     # -- frames
 
     def _on_frame(self, frame: Frame) -> None:

@@ -42,7 +42,9 @@ class Asking(OneByOne):
         """Carry a checked operation out; its reply, or the error that it failed with."""
         answer: asyncio.Future[Fields | TlruError] = asyncio.get_running_loop().create_future()
         self._asked.append((op, answer))
+        self.service.measure.begin()
         self.service.handle(op, args, self, len(self._asked) - 1)
+        self.service.measure.end(self)
         return answer
 
     def give_up(self) -> None:

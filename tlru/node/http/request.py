@@ -87,6 +87,7 @@ class Request:
         self.node = node
         self.place = place  # what the path names: a key, a channel or a node, decoded
         self.query = query
+        self.given: Mapping[str, Any] = {}  # the object that the body was, as it came
         self._raw = raw
 
     # -- what it says
@@ -95,6 +96,11 @@ class Request:
     def limits(self) -> Limits:
         """The node's limits."""
         return self.node.limits
+
+    @property
+    def remote(self) -> str:
+        """The address that the request came from."""
+        return self._raw.remote or ""
 
     @property
     def head_only(self) -> bool:
@@ -213,6 +219,7 @@ class Request:
         found = await self.json()
         if not isinstance(found, dict):
             raise errors.BadRequest("the body must be a JSON object")
+        self.given = dict(found)
         return found
 
     # -- the way to the cache

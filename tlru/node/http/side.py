@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from tlru import errors
+from tlru import errors, logs
 from tlru.node.http import targets
 from tlru.node.http.answers import Answer
 from tlru.node.http.asking import Asking
+from tlru.node.http.audited import audited
 from tlru.node.http.connection import HttpConnection, Refusal
 from tlru.node.http.cors import Cors
 from tlru.node.http.descriptions import Descriptions
@@ -50,6 +51,7 @@ class HttpSide:
         self.node = node
         self.connections = 0  # open now
         self.connections_total = 0
+        self._requests = 0  # so far; each has its number in the log
         self.asking: set[Asking] = set()  # requests that wait for a cache
         self.streams: set[EventStream] = set()
         self.tickets = Tickets()
@@ -100,6 +102,8 @@ class HttpSide:
 
     async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:
         began = self._loop.time()
+        self._requests += 1
+        logs.WHERE.set({"request": f"http-{self._requests}"})
         route, answer = await self._answer(raw)
         self._note(raw.method, route, answer, began)
         response = answer.to_aiohttp(self._cors.headers(raw.headers.get("Origin")))
@@ -123,7 +127,8 @@ class HttpSide:
             found = ROUTES.find(raw.method, target.path)
             route = found.route.path
             request = Request(self.node, raw, found.place, targets.fields(target.query))
-            return route, await found.handler(request)
+            with audited(request, raw.method, route):
+                return route, await found.handler(request)
         except errors.TlruError as error:
             self.node.rates.errors[error.code] += 1
             return route, problem(error)

@@ -64,10 +64,11 @@ WITH: dict[str, dict[str, Any]] = {
     "value_bytes": {"value_bytes": 2 << 20},
     "push_bytes": {"push_bytes": 1 << 20},
 }
-_FILES = ("mesh_cert", "mesh_key", "mesh_ca")
+_FILES = ("mesh_cert", "mesh_key", "mesh_ca", "tokens_file", "jwt_keys", "revoked_file")
+_ASK = ("jwt_keys_url",)  # with it clients must say who they are: tests/node/access
 
 
-@pytest.mark.parametrize("name", [one.name for one in OPTIONS if one.name not in _FILES])
+@pytest.mark.parametrize("name", [one.name for one in OPTIONS if one.name not in _FILES + _ASK])
 def test_every_option_changes_in_place_or_is_said_to_need_a_restart(name: str) -> None:
     """Of a node alone; `join` makes it one of several, which is another kind of log."""
 

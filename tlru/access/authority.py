@@ -70,9 +70,7 @@ class Authority:
             raise Unauthenticated("this node wants a token now")
         if grant.key:
             if all(key.mark != grant.key for key in self.keys):
-                raise Unauthenticated(
-                    "the key that the token was signed with is out of use"
-                )
+                raise Unauthenticated("the key that the token was signed with is out of use")
         else:
             known = self.static.get(grant.token_hash)
             if known is None:
@@ -158,12 +156,12 @@ def parse_revoked(text: str) -> frozenset[str]:
     if len(found) > REVOKED_MAX:
         raise WrongTokens(f"{len(found)} revoked tokens; at most {REVOKED_MAX} are taken")
     for each in found:
-        if len(each) > claimed.ID_CHARS_MAX:
-            _refuse(each)
         if each.startswith(PREFIX) or (each.count(".") == 2 and each.startswith("ey")):
             raise WrongTokens(
                 "a token itself stands in it; write its id or its hash (`tlru token inspect`)"
             )
+        if len(each) > claimed.ID_CHARS_MAX:
+            _refuse(each)
     return frozenset(found)
 
 

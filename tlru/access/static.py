@@ -1,7 +1,7 @@
 """Static tokens: random texts, of which the node knows nothing but hashes.
 
 The file is TOML, one line a token: its id, and the hash with what it allows. A token has 256 bits
-of chance in it, so one fast hash of it is as hard to turn around as many slow ones: there is nothing
+of chance in it, so one fast hash is as hard to turn around as many slow ones: there is nothing
 to guess. A text of a person's choice would be another matter: no hashes are made of such.
 
 Pure but for `make`, which draws the token.

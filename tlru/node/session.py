@@ -106,8 +106,9 @@ class Session:
 
     def feed(self, payloads: list[bytes]) -> None:
         """Take the payloads of WebSocket messages that have come together."""
-        self._frames.extend(payloads)
-        self.pump()
+        if not self._ended:
+            self._frames.extend(payloads)
+            self.pump()
 
     def pump(self) -> None:
         """Take messages for as long as there are any and the bounds allow it."""
@@ -127,6 +128,9 @@ class Session:
         finally:
             self._pumping = False
         self._write_out()
+        if self._ended:
+            self._set_reading(True)  # else its answer to our goodbye would never be read
+            return
         # Answers that came while the bound was met have made room for what is left.
         left = self._room <= 0 or bool(self._frames) or self._messages is not None
         if left and not self._full():
@@ -160,6 +164,7 @@ class Session:
         """End the conversation with somebody who is not let in."""
         self._write_out()
         self.end()
+        self._set_reading(True)
         self._wire.close(NOT_AUTHENTICATED, error.message)
 
     def stall(self, stalled: bool) -> None:

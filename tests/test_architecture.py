@@ -103,9 +103,16 @@ AREAS = (
         pure=True,
     ),
     Area(
-        "tlru.access",
-        ("tlru.access.grant", "tlru.errors", "tlru.wire"),
+        "tlru.access.rights",
+        ("tlru.access.grant", "tlru.errors"),
         (),
+        "who may what is decided by a grant and a request alone, and tried without a node",
+        pure=True,
+    ),
+    Area(
+        "tlru.access",
+        ("tlru.access.grant", "tlru.access.rights", "tlru.errors", "tlru.wire"),
+        ("cryptography", "jwt"),
         "tokens and what they allow, for the node that checks them and the command that makes them",
     ),
     Area(
@@ -117,6 +124,7 @@ AREAS = (
             "peers.errors",
             "tlru.access",
             "tlru.access.grant",
+            "tlru.access.rights",
             "tlru.engine",
             "tlru.errors",
             "tlru.wire",

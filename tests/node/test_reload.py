@@ -66,9 +66,12 @@ WITH: dict[str, dict[str, Any]] = {
 }
 # Those that mean nothing alone: test_tls.py and tests below change them.
 _TOGETHER = ("mesh_cert", "mesh_key", "mesh_ca", "tls_cert", "tls_key", "token_also")
+_FILES = ("tokens_file", "jwt_keys", "revoked_file")
+_ASK = ("jwt_keys_url",)  # with it clients must say who they are: tests/node/access
+_ELSEWHERE = _TOGETHER + _FILES + _ASK
 
 
-@pytest.mark.parametrize("name", [one.name for one in OPTIONS if one.name not in _TOGETHER])
+@pytest.mark.parametrize("name", [one.name for one in OPTIONS if one.name not in _ELSEWHERE])
 def test_every_option_changes_in_place_or_is_said_to_need_a_restart(name: str) -> None:
     """Of a node alone; `join` makes it one of several, which is another kind of log."""
 

@@ -213,6 +213,20 @@ class FeedDesk:
                 subscriber.feeds.clear()
                 del self._subscribers[subscriber]
 
+    def end_beyond(
+        self, subscriber: Subscriber, covers: Callable[[Pattern], bool], error: errors.TlruError
+    ) -> None:
+        """End the feeds of a connection that are not covered (any more), and say why. Also where it
+        does not read: what is not allowed does not wait, and a last word for each feed is little.
+        """
+        told = error.to_wire()
+        for number, reader in list(subscriber.feeds.items()):
+            if not covers(reader.feed.pattern):
+                data = subscriber.codec.encode({"push": "end", "feed": number, "error": told})
+                push = Push(data, self.feeds.upto, resumable=False, final=True)
+                self.feeds.end(reader, push)
+                del subscriber.feeds[number]
+
     def stop(self) -> None:
         """No timer is left."""
         if self._marks is not None:

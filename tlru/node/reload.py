@@ -22,6 +22,7 @@ from peers.ordered_log import NodeStatus
 from peers.single import SingleLog
 from tlru.config import OPTIONS, Config, ConfigError
 from tlru.errors import TlruError
+from tlru.node.access.access import read
 from tlru.node.certificates import Certificates, Watch
 from tlru.node.seats import plan_of
 from tlru.node.tls import MESH_FILES, PORT_FILES
@@ -41,6 +42,7 @@ SETTINGS: Final[Mapping[str, tuple[str, int | None]]] = {
 }
 AWAY: Final = "the node does not serve: it has yet to start, or is about to stop"
 _FILES: Final = {"tls_cert": PORT_FILES, "mesh_cert": MESH_FILES}
+_ACCESS: Final = ("tokens_file", "jwt_keys", "revoked_file", "jwt_issuer", "jwt_audience")
 
 
 class Process(Protocol):
@@ -149,6 +151,9 @@ class Reloading:
         for option in tls.changed(self._tls):
             if not any(name in found.changed for name in _FILES[option]):
                 found.changed.append(option)  # its files are other ones, under the same names
+        files = read(config)
+        if node.access.differs(files) and not any(name in found.changed for name in _ACCESS):
+            found.changed.append("tokens_file, jwt_keys or revoked_file")  # other files, as above
         settings = settings_of(config, [name for name in found.changed if name in SETTINGS])
         if settings:
             self._look_whether_settings_can_change()
@@ -164,6 +169,7 @@ class Reloading:
                 raise NotNow(AWAY)
             undo.pop_all()
         self._tls = tls
+        node.access.go_by(config, files)
         node.go_by(config, listener)
         self._show()
         for service in node.services.values():

@@ -22,6 +22,7 @@ from peers.single import SingleLog
 from tlru import errors
 from tlru.config import Config
 from tlru.node import facts
+from tlru.node.access.access import Access
 from tlru.node.audit import Audit
 from tlru.node.cluster.desk import Desk
 from tlru.node.door import Door
@@ -69,6 +70,7 @@ class Node:
         self.rates.latency.slow.go_by(self.config.slow_op)
         self.audit = Audit(self.config.id, self.config.audit_file)
         self.origins = Origins.of(self.config)
+        self.access = Access(self.config)
         self.draining = False
         self.connections: set[WebSocketConnection] = set()
         self.doors: set[Door] = set()  # connections that have not said yet what they want
@@ -135,6 +137,8 @@ class Node:
                 undo.push_async_callback(service.stop)
                 desk.start()
                 undo.push_async_callback(desk.stop)
+            self.access.start()
+            undo.push_async_callback(self.access.stop)
             await self.http.start()
             undo.push_async_callback(self.http.stop)
             await listener.serve(self._door, self._gate_of(self.config))
@@ -276,6 +280,7 @@ class Node:
         now = self._loop.time()
         for connection in list(self.connections):
             connection.tick(now, self.limits.ping_s)
+        self.http.look_who_watches(now)
         self.rates.tick(now)
         self.rates.latency.loop.add(max(0.0, now - self._tick_due))
         self._tick_due = now + TICK_S
@@ -304,6 +309,7 @@ class Node:
         self._say_goodbye()
         await asyncio.gather(self._until_answered(grace), self.http.stop(grace))
         await self.health.stop()
+        await self.access.stop()
         for service in self.services.values():
             service.send_away()
         await self._until_left(grace)

@@ -18,6 +18,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from tlru import errors
+from tlru.access.grant import EVERYTHING
 from tlru.node.http.asking import Asking, Fields
 from tlru.node.http.problems import NotFound, SlowBody, WrongMediaType
 from tlru.node.service import CacheService
@@ -88,6 +89,7 @@ class Request:
         self.place = place  # what the path names: a key, a channel or a node, decoded
         self.query = query
         self.given: Mapping[str, Any] = {}  # the object that the body was, as it came
+        self.grant = EVERYTHING  # unless the node asks who it is
         self._raw = raw
 
     # -- what it says
@@ -234,7 +236,7 @@ class Request:
 
     def asking(self) -> Asking:
         """Somebody to ask for, as long as the request lasts."""
-        return Asking(self.service, self.node.http.asking)
+        return Asking(self.service, self.node.http.asking, self.grant)
 
     async def ask(self, op: Op, args: Fields) -> Fields:
         """Have a checked operation carried out, and give its reply. Raises its error."""

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from tlru import errors, logs
+from tlru.access.rights import check_route, is_open
+from tlru.node.access.access import token_of
 from tlru.node.http import targets
 from tlru.node.http.answers import Answer
 from tlru.node.http.asking import Asking
@@ -128,6 +131,7 @@ class HttpSide:
             route = found.route.path
             request = Request(self.node, raw, found.place, targets.fields(target.query))
             with audited(request, raw.method, route):
+                await self._let_in(request, raw.method, route)
                 return route, await found.handler(request)
         except errors.TlruError as error:
             self.node.rates.errors[error.code] += 1
@@ -138,6 +142,25 @@ class HttpSide:
             logger.exception("a request failed in a way that nobody foresaw")
             self.node.rates.errors[errors.Internal.code] += 1
             return route, problem(errors.Internal("the node failed; its log says how"))
+
+    async def _let_in(self, request: Request, method: str, route: str) -> None:
+        """See who it is, and whether he may have this route."""
+        access = self.node.access
+        if not access.enabled:
+            return
+        header = request.header("Authorization")
+        if header is not None and not is_open(method, route):
+            request.grant = await access.grant_of(token_of(header))
+        else:
+            request.grant = access.newcomer
+        ticket = "ticket" in request.query
+        check_route(request.grant, method, route, time.time(), ticket=ticket)
+
+    def look_who_watches(self, now: float) -> None:
+        """End the streams of those who may not watch any more."""
+        for stream in list(self.streams):
+            if stream.standing.look(self.node.access, stream.service, stream, now):
+                stream.leave()
 
     def _guard(self, raw: web.BaseRequest) -> None:
         """Refuse what no request may be, or what somebody else's page makes a browser send."""

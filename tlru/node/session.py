@@ -128,7 +128,7 @@ class Session:
         finally:
             self._pumping = False
         self._write_out()
-        if self._ended:
+        if self.over:
             self._set_reading(True)  # else its answer to our goodbye would never be read
             return
         # Answers that came while the bound was met have made room for what is left.
@@ -148,6 +148,11 @@ class Session:
             self._room -= 1
             self._take(message)
         return self._out_bytes >= OUT_BYTES_MAX and not self.stalled
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is taken or said."""
+        return self._ended
 
     @property
     def grant(self) -> Grant:

@@ -110,7 +110,7 @@ def _asked(op: str, client: Talker | None) -> list[dict[str, Any]]:
 
 async def _answers(client: Talker, *messages: dict[str, Any]) -> list[Any]:
     await client.send(*({"id": n, **message} for n, message in enumerate(messages)))
-    found = {}
+    found: dict[int, Any] = {}
     while len(found) < len(messages):
         reply = await client.receive()
         found[reply["id"]] = reply

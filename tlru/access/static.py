@@ -92,8 +92,13 @@ def line(grant: Grant) -> str:
     parts = {"hash": grant.token_hash, **described(grant)}
     if grant.expires is not None:
         parts["expires"] = datetime.fromtimestamp(int(grant.expires), UTC)
-    inner = ", ".join(f"{name} = {_toml(value)}" for name, value in parts.items())
-    return f"{grant.token_id} = {{ {inner} }}"
+    return table_line(grant.token_id, parts)
+
+
+def table_line(id: str, row: Mapping[str, Any]) -> str:
+    """A row of the file, as it is written there."""
+    inner = ", ".join(f"{name} = {_toml(value)}" for name, value in row.items())
+    return f"{id} = {{ {inner} }}"
 
 
 def _toml(value: Any) -> str:

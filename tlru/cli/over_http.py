@@ -49,6 +49,8 @@ def _exchange(target: Target, server: str, method: str, path: str, body: Facts |
     parts = urlsplit(server)
     connection = _connection(target, server)
     headers = {"Tlru-Cache": target.cache, "Accept": "application/json"}
+    if target.bearer is not None:
+        headers["Authorization"] = f"Bearer {target.bearer}"
     data = None
     if body is not None:
         data = json.dumps(body).encode()

@@ -64,7 +64,13 @@ class Exchange:
         retries = Retries(chance, settings.timing, renewable=callable(settings.token))
         self._aftermath = Aftermath(loop, self._outbox, retries, self._see_to_it)
         self.feeds = Feeds(
-            loop, self.session, settings.timing, chance, self.next_number, self._keeper.wanted
+            loop,
+            self.session,
+            settings.timing,
+            chance,
+            self.next_number,
+            self._keeper.wanted,
+            renewable=callable(settings.token),
         )
         self._alarm = Alarm(loop, self._look)
         self._deadlines = self._alarm.deadlines

@@ -308,6 +308,39 @@ def test_a_client_with_a_function_renews_its_token_and_loses_nothing(tmp_path: P
     assert len(given) >= 3
 
 
+def test_a_watch_goes_on_with_the_next_token_where_nothing_else_is_asked(tmp_path: Path) -> None:
+    """That its feed is ended is the first that a client hears of its token's end."""
+    given: list[float] = []
+
+    def fetch() -> str:
+        given.append(time.time())
+        return signed(ED, ttl=0.5, tlru={"subscribe": [""]})
+
+    async def scenario() -> None:
+        async with a_node(jwt_keys=keys_file(tmp_path)) as node:
+            seen: list[Any] = []
+            writer = signed(ED, tlru={"write": [""]})
+            async with (
+                tlru.connect(node.url, token=fetch) as cache,
+                tlru.connect(node.url, token=writer) as other,
+            ):
+
+                async def watch() -> None:
+                    async for change in cache.watch("n*"):
+                        seen.append(change.value)
+
+                watching = asyncio.create_task(watch())
+                await until(lambda: len(given) >= 3)
+                await other.set("n", "late")
+                await until(lambda: "late" in seen or watching.done())
+                assert not watching.done(), watching.exception()
+                watching.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await watching
+
+    run(scenario())
+
+
 def test_no_token_stands_in_a_log_line_or_an_answer(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -6,14 +6,19 @@ same whatever server it listens to.
 
 from __future__ import annotations
 
+import atexit
 import base64
 import contextlib
 import select
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+
+import msgpack
 
 from tests.benchmarks.processes import installed
 
@@ -65,8 +70,6 @@ def upgrade(path: str, subprotocol: str = "") -> bytes:
 
 
 def _tlru(codec: str) -> System:
-    import msgpack
-
     text = codec == "json"
     hello = upgrade("/ws", f"tlru.v1.{codec}")
 
@@ -139,10 +142,6 @@ def systems() -> list[System]:
 
 
 def _written(config: str, port: int) -> str:
-    import atexit
-    import tempfile
-    from pathlib import Path
-
     with tempfile.NamedTemporaryFile("w", prefix=f"nats-{port}-", delete=False) as file:
         file.write(config)
     atexit.register(Path(file.name).unlink, missing_ok=True)

@@ -82,7 +82,7 @@ def tell(known: list[System], found: dict[str, dict[int, Found]], subscribers: i
     for burst, goal in GOALS.items():
         print(f"\n{subscribers} subscribers, bursts of {burst}")
         rows = {name: of[burst] for name, of in found.items()}
-        best = [max(found[name][burst].rates[n] for name in rivals) for n in range(len_of(rows))]
+        best = list(map(max, *(rows[name].rates for name in rivals)))
         for system in known:
             row = rows[system.name]
             line = (
@@ -95,11 +95,6 @@ def tell(known: list[System], found: dict[str, dict[int, Found]], subscribers: i
                 met = "reached" if ratio >= goal else "MISSED"
                 line += f"   {ratio:.2f} times the better of the others: goal {goal:g} {met}"
             print(line, flush=True)
-
-
-def len_of(rows: dict[str, Found]) -> int:
-    """How many rounds there were."""
-    return len(next(iter(rows.values())).rates)
 
 
 def hold_idle(system: System, subscribers: int) -> None:

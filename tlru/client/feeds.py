@@ -240,8 +240,8 @@ class Feeds:
 
     def _on_refusal(self, line: _Line, error: TlruError) -> None:
         line.trunk.unsubscribed()
-        # A token that has run out ends its feeds; asked for again, they are refused, and by that the
-        # keeper hears of it and goes on with another one.
+        # A token that has run out ends its feeds; asked for again, they are refused, and by that
+        # the keeper hears of it and goes on with another one.
         renews = self._renewable and isinstance(error, Unauthenticated)
         if error.retry is Retry.NO and not renews:
             logger.warning("%s cannot be watched: %s", line.trunk.topic, error)

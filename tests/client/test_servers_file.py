@@ -10,6 +10,7 @@ import os
 import stat
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -267,6 +268,32 @@ def test_a_file_that_cannot_be_kept_is_told_once(
     if why != "no folder":
         assert path.read_bytes() == before
         assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("turns", [0, 1, 5])
+def test_what_was_told_is_written_though_the_program_is_over(tmp_path: Path, turns: int) -> None:
+    """On a busy machine it may be over before a thread has taken the writing up."""
+    path, free = tmp_path / "servers.json", threading.Event()
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        file = ServersFile(path, "main")
+        keeping = asyncio.create_task(file.run())
+        await asyncio.sleep(0)
+        busy = loop.run_in_executor(None, free.wait)
+        file.keep([Server("ws://a.example:1/ws")])
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        keeping.cancel()
+        await asyncio.sleep(0)
+        free.set()
+        await asyncio.wait([keeping, busy])
+        assert keeping.cancelled()
+
+    asyncio.run(scenario())
+    listed = json.loads(path.read_text())["servers"]
+    assert [entry["url"] for entry in listed] == ["ws://a.example:1/ws"]
 
 
 def test_many_who_write_at_once_leave_a_whole_file(tmp_path: Path) -> None:

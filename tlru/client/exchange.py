@@ -58,6 +58,7 @@ class Exchange:
         self.ended: str | None = None
         self.copies: set[Keeping[Any]] = set()  # those that writes through here are to be seen in
         self._winding_up = False
+        self._looks = 0
         self._on_end = on_end
         self._keeper = Keeper(settings, self, loop, chance)
         self._outbox = Outbox(self.session)
@@ -208,7 +209,7 @@ class Exchange:
         self._aftermath.lost(connection, self._asked)
         self._keeper.lost(connection)
         if self._winding_up:
-            self._end_when_idle()
+            self._look_whether_idle()
         if self._outbox.queue:
             self._see_to_it()
 
@@ -281,7 +282,7 @@ class Exchange:
         for request in deadlines.overdue(now, self._outbox.queue):
             self._aftermath.unsent(request, self._why_unsent())
         if self._winding_up:
-            self._end_when_idle()
+            self._look_whether_idle()
 
     def _why_unsent(self) -> TlruError:
         if self._connection is None:
@@ -335,11 +336,15 @@ class Exchange:
         self._look_whether_idle()
 
     def _look_whether_idle(self) -> None:
-        """After those who have just been answered: whoever woke before this turn's end may ask on.
-        (One turn would not do: they may come behind us in the next.)"""
-        self.loop.call_soon(self.loop.call_soon, self._end_when_idle)
+        """After those who have just been told something: whoever woke before this turn's end may
+        ask on. (One turn would not do: they may come behind us in the next; nor a look that was
+        asked for before they were told.)"""
+        self._looks += 1
+        self.loop.call_soon(self.loop.call_soon, self._end_when_idle, self._looks)
 
-    def _end_when_idle(self) -> None:
+    def _end_when_idle(self, look: int) -> None:
+        if look != self._looks:
+            return
         connections = self._connections()
         waiting = [*self._outbox.queue, *self._aftermath.pausing]
         for connection in connections:

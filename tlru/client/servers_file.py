@@ -84,17 +84,42 @@ class ServersFile:
 
     async def run(self) -> None:
         """Write what is to be kept, one list after another, until cancelled."""
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            try:
-                await asyncio.to_thread(_renew, self.path, self._newest, self._cache)
-            except DamagedError as exc:
-                # Somebody may be in the middle of mending it: what is in it is not thrown away.
-                self.warn(f"the file of servers {self.path} is damaged, and left as it is: {exc}")
-            except OSError as exc:
-                problem = exc.strerror or exc
-                self.warn(f"the file of servers {self.path} cannot be written: {problem}")
+        try:
+            while True:
+                await self._news.wait()
+                await self._write()
+        except asyncio.CancelledError:
+            if self._news.is_set():
+                await self._write()
+            raise
+
+    async def _write(self) -> None:
+        """To its end, though we be cancelled: a program may be over before a thread takes it up,
+        and what it was told is for the next one."""
+        self._news.clear()
+        loop = asyncio.get_running_loop()
+        writing = loop.run_in_executor(None, _try_to_renew, self.path, self._newest, self._cache)
+        try:
+            self._tell(await asyncio.shield(writing))
+        except asyncio.CancelledError:
+            self._tell(await writing)
+            raise
+
+    def _tell(self, problem: str) -> None:
+        if problem:
+            self.warn(f"the file of servers {self.path} {problem}")
+
+
+def _try_to_renew(path: str, servers: Sequence[Server], cache: str) -> str:
+    """What stands in the way, if anything does."""
+    try:
+        _renew(path, servers, cache)
+    except DamagedError as exc:
+        # Somebody may be in the middle of mending it: what is in it is not thrown away.
+        return f"is damaged, and left as it is: {exc}"
+    except OSError as exc:
+        return f"cannot be written: {exc.strerror or exc}"
+    return ""
 
 
 def _read(path: str) -> bytes | None:

@@ -288,7 +288,8 @@ def test_what_was_told_is_written_though_the_program_is_over(tmp_path: Path, tur
         keeping.cancel()
         await asyncio.sleep(0)
         free.set()
-        await asyncio.wait([keeping, busy])
+        await busy
+        await asyncio.wait([keeping])
         assert keeping.cancelled()
 
     asyncio.run(scenario())

@@ -108,6 +108,12 @@ AREAS = (
         "tokens and what they allow, for the node that checks them and the command that makes them",
     ),
     Area(
+        "tlru.backups",
+        ("tlru.engine", "tlru.errors"),
+        ("msgpack", "xxhash"),
+        "the form of a backup is the same for the node that writes it and the command that checks",
+    ),
+    Area(
         "tlru.node",
         (
             "peers",
@@ -116,6 +122,7 @@ AREAS = (
             "peers.errors",
             "tlru.access",
             "tlru.access.grant",
+            "tlru.backups",
             "tlru.engine",
             "tlru.errors",
             "tlru.wire",
@@ -155,6 +162,7 @@ AREAS = (
             "tlru._version",
             "tlru.access",
             "tlru.access.grant",
+            "tlru.backups",
             "tlru.client",
             "tlru.config",
             "tlru.engine",

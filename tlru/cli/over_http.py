@@ -45,11 +45,16 @@ def node_path(id: str, what: str = "") -> str:
     return f"/v1/nodes/{quote(id, safe='')}{what}"
 
 
+def headers_of(target: Target) -> dict[str, str]:
+    """What every request says."""
+    return {"Tlru-Cache": target.cache, "Accept": "application/json"}
+
+
 def _exchange(target: Target, server: str, method: str, path: str, body: Facts | None) -> Facts:
     parts = urlsplit(server)
     kind = http.client.HTTPSConnection if parts.scheme == "wss" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=target.timeout + MARGIN_S)
-    headers = {"Tlru-Cache": target.cache, "Accept": "application/json"}
+    headers = headers_of(target)
     data = None
     if body is not None:
         data = json.dumps(body).encode()
@@ -64,20 +69,22 @@ def _exchange(target: Target, server: str, method: str, path: str, body: Facts |
             response = connection.getresponse()
             said = response.read()
         except (OSError, http.client.HTTPException) as problem:
-            raise _unanswered(method, server, problem) from problem
-        return _read(server, response.status, said)
+            raise unanswered(method, server, problem) from problem
+        return read_answer(server, response.status, said)
     finally:
         connection.close()
 
 
-def _unanswered(method: str, server: str, problem: Exception) -> TlruError:
+def unanswered(method: str, server: str, problem: Exception) -> TlruError:
+    """What is known where no answer came."""
     why = str(problem) or type(problem).__name__
     if method == "GET":
         return Unavailable(f"{server} gave no answer: {why}")
     return Timeout(f"{server} gave no answer ({why}); whether it was done is not known")
 
 
-def _read(server: str, status: int, said: bytes) -> Facts:
+def read_answer(server: str, status: int, said: bytes) -> Facts:
+    """What a node answers. Its error, where it is one."""
     try:
         found = json.loads(said)
     except ValueError:

@@ -1,0 +1,251 @@
+"""Backups of nodes that serve, and clusters that begin anew from one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tlru
+from tests.integration.processes import free_ports
+from tests.node.clusters import Nodes, three
+from tests.node.http.visiting import Heard, visit
+from tests.running import a_node, run, until
+from tlru.backups import files
+from tlru.backups.form import FRAME, BackupError, Head, Reading
+from tlru.engine.items import is_reserved
+from tlru.engine.state import State
+from tlru.node import Node, restoring
+from tlru.node.seats import LEVEL
+
+ANEW = "/v1/snapshot?as_new_epoch=true"
+
+
+async def taken(node: Node, path: Path) -> Path:
+    """A backup of a node, in a file."""
+    heard = await visit(node, "GET", "/v1/snapshot")
+    assert heard.status == 200, heard.body
+    await asyncio.to_thread(path.write_bytes, heard.body)
+    return path
+
+
+async def restored(node: Node, path: Path, more: str = "") -> Any:
+    """What a node says that has taken one."""
+    heard = await put(node, await asyncio.to_thread(path.read_bytes), ANEW + more)
+    assert heard.status == 200, heard.body
+    return heard.json
+
+
+async def put(node: Node, body: bytes, target: str = ANEW) -> Heard:
+    """Send a node a backup."""
+    return await visit(node, "POST", target, body=body)
+
+
+def state_of(path: Path) -> tuple[Head, State]:
+    """What is in a file."""
+    return files.verify(path, LEVEL)
+
+
+def test_a_backup_holds_what_there_is_with_versions_and_lives(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with a_node(id="a") as node, tlru.connect(node.url) as cache:
+            await cache.set("gone", 0)
+            await cache.delete("gone")
+            version = (await cache.set("kept", "words")).version
+            await cache.set("living", 1, ttl=60)
+            head, state = state_of(await taken(node, tmp_path / "one"))
+            assert (head.node, head.items, head.index) == ("a", 2, state.index)
+            entries = state.items.store.entries
+            assert {key for key in entries if not is_reserved(key)} == {"kept", "living"}
+            assert entries["kept"].version == version
+            life = entries["living"].expires
+            assert life is not None
+            assert 59_000 < life - head.time <= 60_000
+
+    run(test())
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_blank_node_begins_a_cluster_from_a_backup_and_the_others_join(
+    tmp_path: Path, keeps: bool
+) -> None:
+    """Versions and lives stay, the epoch is another one, and it survives a restart."""
+
+    async def test() -> None:
+        async with three(tmp_path / "old") as before:
+            async with tlru.connect(before["n1"].url, timeout=10) as cache:
+                versions = {
+                    f"k{n}": (await cache.set(f"k{n}", n, ttl=600)).version for n in range(700)
+                }
+                await cache.delete("k1")
+                before_epoch = before.log("n1").epoch
+            path = await taken(before["n2"], tmp_path / "backup")
+        made = Nodes(tmp_path / "new" if keeps else None)
+        made.meshes = [f"127.0.0.1:{port}" for port in free_ports(3)]
+        configs = [
+            made.config(f"n{n}", mesh, priority=110 - 10 * n)
+            for n, mesh in enumerate(made.meshes, 1)
+        ]
+        try:
+            first = await made.start(configs[0])
+            assert first.status == "starting"
+            said = await restored(first, path)
+            epoch = made.log("n1").epoch
+            assert (epoch.number, epoch.parent) == (before_epoch.number + 1, before_epoch.random)
+            assert (said["epoch"], said["keys"], said["over"]) == (str(epoch), 699, 0)
+            if keeps:
+                await made.stop("n1")
+                await made.start(configs[0])
+            await asyncio.gather(*map(made.start, configs[1:]))
+            await made.until_active()
+            await until(lambda: len(made.seats("n1")) == 3)
+            await until(lambda: all(m["role"] == "voter" for m in made.seats("n1").values()))
+            for id in made.running:
+                assert made.log(id).epoch == epoch
+                async with tlru.connect(made[id].url, timeout=10) as cache:
+                    assert await cache.get("k1") is None
+                    for key in ("k0", "k699"):
+                        item = await cache.item(key)
+                        assert item is not None
+                        assert item.version == versions[key]
+                        assert item.ttl is not None
+                        assert 500 < item.ttl < 600
+            async with tlru.connect(made["n3"].url, timeout=10) as cache:
+                assert ((await cache.set("new", 1)).version or 0) > said["pos"]
+            await until(
+                lambda: (
+                    len({made[id].services["default"].machine.digest() for id in made.running}) == 1
+                )
+            )
+            machine = made["n2"].services["default"].machine
+            machine.check()
+        finally:
+            for id in list(made.running):
+                await made.stop(id)
+
+    run(test())
+
+
+def test_lives_are_counted_by_what_is_left_now_or_by_what_was_left_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup of an hour ago: what lived for less is over, unless one asks for its lives back;
+    fences grow either way."""
+
+    async def test() -> None:
+        async with a_node(id="a") as node, tlru.connect(node.url) as cache:
+            await cache.set("short", 1, ttl=60)
+            await cache.set("long", 1, ttl=7_200)
+            await cache.set("for ever", 1)
+            path = await taken(node, tmp_path / "one")
+        real = time.time()
+        hour = 3_600_000
+        monkeypatch.setattr(restoring, "wall_ms", lambda: round(time.time() * 1000) + hour)
+        for more, keys, left in (("", 2, 3_600), ("&lives=backup", 3, 7_200)):
+            async with a_node(id="b") as node, tlru.connect(node.url) as cache:
+                said = await restored(node, path, more)
+                assert (said["keys"], said["over"]) == (keys, 3 - keys)
+                item = await cache.item("long")
+                assert item is not None
+                assert item.ttl == pytest.approx(left, abs=20)
+                assert (await cache.get("short") is None) == (keys == 2)
+                assert await cache.get("for ever") == 1
+                async with cache.lock("l", ttl=5) as lock:
+                    assert lock.fence >= real * 1000 + hour
+
+    run(test())
+
+
+def test_a_node_alone_keeps_what_it_was_restored_to(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with a_node(id="a") as node, tlru.connect(node.url) as cache:
+            version = (await cache.set("kept", 1)).version
+            path = await taken(node, tmp_path / "one")
+        async with a_node(id="b", data_dir=tmp_path / "b") as node:
+            async with tlru.connect(node.url) as cache:
+                await cache.set("other", 1)
+            await restored(node, path)
+            node.services["default"].machine.check()
+        async with a_node(id="b", data_dir=tmp_path / "b") as node, tlru.connect(node.url) as cache:
+            assert await cache.get("other") is None
+            item = await cache.item("kept")
+            assert item is not None
+            assert item.version == version
+
+    run(test())
+
+
+def test_a_cluster_that_is_led_is_not_thrown_away(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with three() as made:
+            path = await taken(made["n2"], tmp_path / "one")
+            for id in made.running:
+                heard = await put(made[id], path.read_bytes())
+                assert (heard.status, "start one of them alone" in heard.json["detail"]) == (
+                    400,
+                    True,
+                )
+            unasked = await put(made["n1"], path.read_bytes(), "/v1/snapshot")
+            assert "say ?as_new_epoch=true" in unasked.json["detail"]
+
+    run(test())
+
+
+def test_what_is_damaged_or_of_another_release_changes_nothing(tmp_path: Path) -> None:
+    """Cut at every place, or with any bit turned: it is told, and the cache stays as it was."""
+
+    async def test() -> None:
+        async with a_node(id="a") as node, tlru.connect(node.url) as cache:
+            await cache.set("kept", "words" * 10)
+            whole = (await taken(node, tmp_path / "one")).read_bytes()
+            await cache.set("later", 1)
+            epoch = node.services["default"].log.epoch
+            for size in range(0, len(whole), 7):
+                heard = await put(node, whole[:size])
+                assert (heard.status, heard.code) == (400, "bad_request"), size
+            for at in range(0, len(whole), 5):
+                wrong = bytearray(whole)
+                wrong[at] ^= 1
+                heard = await put(node, bytes(wrong))
+                assert heard.status == 400, at
+            assert "goes on after its end" in (await put(node, whole + b"x")).json["detail"]
+            other = await visit(node, "POST", ANEW + "&lives=twice", body=whole)
+            assert other.status == 400
+            assert node.services["default"].log.epoch == epoch
+            assert await cache.get("later") == 1
+
+    run(test())
+
+
+def test_a_backup_of_a_later_release_is_refused_by_name() -> None:
+    head = Head("default", "a", "9.0", (1, "aa", None), 1, 1, 1, 1, 0, 0, LEVEL + 1)
+    with pytest.raises(BackupError, match=r"later release.*feature level 2"):
+        list(Reading("it", LEVEL).take(head.packed()))
+    later = Head("default", "a", "9.0", (1, "aa", None), 1, 1, 1, 1, 0, 0, LEVEL, format=2)
+    with pytest.raises(BackupError, match=r"later release.*use that release"):
+        list(Reading("it", LEVEL).take(later.packed()))
+
+
+def test_a_chunk_that_claims_to_be_endless_is_refused_before_it_comes() -> None:
+    head = Head("default", "a", "1", (1, "aa", None), 1, 1, 1, 1, 0, 0, LEVEL)
+    with pytest.raises(BackupError, match="impossible length"):
+        list(Reading("it", LEVEL).take(head.packed() + FRAME.pack(1 << 31, 1)))
+
+
+def test_only_so_many_backups_are_taken_at_once() -> None:
+    async def test() -> None:
+        async with a_node() as node:
+            service = node.services["default"]
+            open_ones = [restoring.begin(node, service) for _ in range(restoring.AT_ONCE_MAX)]
+            heard = await visit(node, "GET", "/v1/snapshot")
+            assert heard.code == "overloaded"
+            for each in open_ones:
+                each.close()
+            assert (await visit(node, "GET", "/v1/snapshot")).status == 200
+            assert service.backups_open == 0
+            assert not service.machine.items.observers
+
+    run(test())

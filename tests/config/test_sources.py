@@ -121,6 +121,9 @@ SAMPLES: dict[str, Any] = {
     "heartbeat": 0.2,
     "election_timeout": 2.0,
     "finalize_after": 60.0,
+    "backup_dir": Path("/var/backups/tlru"),
+    "backup_interval": 7200.0,
+    "backup_keep": 3,
 }
 
 

@@ -19,6 +19,7 @@ from tlru.backups.form import FRAME, BackupError, Head, Reading
 from tlru.engine.items import is_reserved
 from tlru.engine.state import State
 from tlru.node import Node, restoring
+from tlru.node.backups import _turn
 from tlru.node.seats import LEVEL
 
 ANEW = "/v1/snapshot?as_new_epoch=true"
@@ -249,3 +250,95 @@ def test_only_so_many_backups_are_taken_at_once() -> None:
             assert not service.machine.items.observers
 
     run(test())
+
+
+# -- those that a node makes by itself
+
+
+async def until_made(node: Node, count: int) -> None:
+    """Wait until it has made so many."""
+    await until(lambda: node.backups.records["default"].made >= count)
+
+
+def test_a_node_makes_backups_by_itself_and_keeps_the_newest(tmp_path: Path) -> None:
+    """What a crash has left half written goes, what is others' stays."""
+
+    async def test() -> None:
+        place = tmp_path / "backups"
+        place.mkdir()
+        half = place / f"default-a-00000000001-1{files.SUFFIX}{files.PART}"
+        others = place / f"default-b-00000000001-1{files.SUFFIX}"
+        for each in (half, others):
+            each.write_bytes(b"half")
+        options = {"id": "a", "backup_dir": place, "backup_interval": 1.0, "backup_keep": 2}
+        async with a_node(**options) as node, tlru.connect(node.url) as cache:
+            await until_made(node, 1)
+            await cache.set("k", 1)
+            await until_made(node, 3)
+            kept = files.kept_in(place, "default", "a")
+            assert len(kept) == 2
+            head, state = state_of(kept[-1].path)
+            assert (head.items, state.items.count) == (1, 1)
+            assert others.exists()
+            assert not half.exists()
+            assert node.services["default"].troubles == {}
+
+    run(test())
+
+
+def test_a_backup_that_cannot_be_made_is_an_alarm_and_takes_nothing_away(tmp_path: Path) -> None:
+    async def test() -> None:
+        place = tmp_path / "backups"
+        options = {"id": "a", "backup_dir": place, "backup_interval": 1.0, "backup_keep": 1}
+        async with a_node(**options) as node:
+            await until_made(node, 1)
+            (before,) = files.kept_in(place, "default", "a")
+            place.rename(tmp_path / "elsewhere")
+            place.write_text("a file, where the directory was")
+            await until(lambda: node.backups.records["default"].failed > 0)
+            status = (await visit(node, "GET", "/v1/status")).json
+            assert f"no backup of default in {place}" in status["alarms"][0]
+            metrics = (await visit(node, "GET", "/metrics")).body.decode()
+            assert 'tlru_backup_failures_total{cache="default"} 1.0' in metrics
+            place.unlink()
+            (tmp_path / "elsewhere").rename(place)
+            await until_made(node, 2)
+            assert before.path.exists() is False
+            assert (await visit(node, "GET", "/v1/status")).json["alarms"] == []
+
+    run(test())
+
+
+def test_one_that_does_not_read_back_takes_no_old_one_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that loses what it took: the file is no backup, and the one before stays."""
+
+    class Losing(files.Draft):
+        def keep(self) -> None:
+            super().keep()
+            path = self._target
+            with path.open("r+b") as file:
+                file.truncate(path.stat().st_size - 20)
+
+    async def test() -> None:
+        options = {"id": "a", "backup_dir": tmp_path, "backup_interval": 1.0, "backup_keep": 1}
+        async with a_node(**options) as node:
+            await until_made(node, 1)
+            (before,) = files.kept_in(tmp_path, "default", "a")
+            monkeypatch.setattr(files, "Draft", Losing)
+            await until(lambda: node.backups.records["default"].failed > 0)
+            assert files.kept_in(tmp_path, "default", "a") == [before]
+
+    run(test())
+
+
+def test_members_take_turns_within_the_interval() -> None:
+    """At any moment at most one of them has a turn that begins."""
+    begins = [
+        [t for t in range(1, 600) if _turn(t, 60, rank, 3) != _turn(t - 1, 60, rank, 3)]
+        for rank in range(3)
+    ]
+    assert begins[0][:2] == [60, 120]
+    assert begins[1][:2] == [20, 80]
+    assert begins[2][:2] == [40, 100]

@@ -87,9 +87,14 @@ async def _to_file(target: Target, path: Path, force: bool) -> Head:
             words = problem.strerror or problem
             raise OSError(problem.errno, f"{path} cannot be written: {words}") from problem
 
-    if path.exists() and not force:
-        raise _exists(path)
+    _check_free(path, force)
     return await take(target, "/v1/snapshot", work)
+
+
+def _check_free(path: Path, force: bool) -> None:
+    """Before a node is asked for what nobody could take."""
+    if os.path.lexists(path) and not force:
+        raise _exists(path)
 
 
 def _exists(path: Path) -> BadRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -149,12 +150,16 @@ async def restore(
     """
     if as_new_epoch:
         return await begin_anew(target, Path(what), lives, yes)
-    if Path(what).is_file():
+    _check_is_node(what)
+    return await _take_anothers(target, what, no_wait, within)
+
+
+def _check_is_node(what: str) -> None:
+    if os.path.isfile(what):
         raise click.UsageError(
             f"{what} is a file, and a node that has a leader takes that one's state, which is "
             "newer: name the node. To begin a whole cluster anew from the file: --as-new-epoch"
         )
-    return await _take_anothers(target, what, no_wait, within)
 
 
 async def _take_anothers(target: Target, id: str, no_wait: bool, within: float) -> Exit:

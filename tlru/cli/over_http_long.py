@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -32,9 +33,8 @@ async def take(target: Target, path: str, work: Callable[[Iterator[bytes]], T]) 
     for server in await reachable(target.servers, target.cache, target.timeout):
         connection = _connection(server)
         try:
-            return await _in_thread(
-                connection, lambda: _take(target, server, connection, path, work)
-            )  # noqa: B023
+            act = partial(_take, target, server, connection, path, work)
+            return await _in_thread(connection, act)
         except TlruError as problem:
             if problem.retry is not Retry.OTHER:
                 raise

@@ -1,6 +1,6 @@
 """Everything that a node can be told: `Config`, whose fields are the one table of options.
 
-The fields of two sections stand beside this module: `safety_options.py`, `limit_options.py`.
+The fields of some sections stand beside this module, in files whose names end in `_options.py`.
 
 Decides names, types, defaults and bounds. Reads no file and no variable (`sources.py` does), opens
 nothing and asks the machine nothing: whether a port is free or a directory can be written shows at
@@ -17,6 +17,7 @@ from typing import Any
 
 from peers.awake import STAY_S
 from tlru.config.addresses import Address, checked_address
+from tlru.config.backup_options import BackupOptions
 from tlru.config.checks import cross_checks
 from tlru.config.kinds import Choice, Directory, File, ListenAddress, Name, Secret, Switch, Url
 from tlru.config.limit_options import LimitOptions
@@ -36,7 +37,7 @@ _LIVE, _RESTART = Change.LIVE, Change.RESTART
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(LimitOptions, SafetyOptions):
+class Config(LimitOptions, SafetyOptions, BackupOptions):
     """What a node is told. Raises `ConfigError`, which lists every mistake.
 
     Each argument takes what the same key takes in a TOML file, so text with units works at run time

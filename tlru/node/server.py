@@ -22,6 +22,7 @@ from peers.single import SingleLog
 from tlru import errors
 from tlru.config import Config
 from tlru.node import facts
+from tlru.node.backups import Backups
 from tlru.node.cluster.desk import Desk
 from tlru.node.door import Door
 from tlru.node.health import Health
@@ -73,6 +74,7 @@ class Node:
         self._desks = {name: Desk(self, service) for name, service in self.services.items()}
         self.session_ops: dict[str, NodeOp] = facts.session_ops(self)
         self.health = Health(self)
+        self.backups = Backups(self)
         self.http = HttpSide(self)
         self.reloading = Reloading(self, process)
         # Called after a reload, which may have changed what the log should say of this member.
@@ -136,6 +138,7 @@ class Node:
             self._listener = listener
             undo.pop_all()
         self.health.start()
+        self.backups.start()
         self._tick()
 
     def _listen(self) -> Listener:
@@ -282,6 +285,7 @@ class Node:
         self._say_goodbye()
         await asyncio.gather(self._until_answered(grace), self.http.stop(grace))
         await self.health.stop()
+        await self.backups.stop()
         for service in self.services.values():
             service.send_away()
         await self._until_left(grace)

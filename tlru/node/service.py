@@ -65,6 +65,7 @@ class CacheService:
         self.limits = limits
         self.rates = rates
         self.draining = False
+        self.troubles: dict[str, str] = {}  # of the node with this cache, by what they are about
         self.backups_open = 0  # of this cache, that are being taken
         self.restoring = False  # a backup is being put together, to begin anew from
         self.stale_reads = stale_reads  # a node that is cut off answers who asks for any answer

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from tlru._version import __version__
+from tlru.node.backups import Record
 from tlru.node.service import CacheService
 
 if TYPE_CHECKING:
@@ -339,4 +340,52 @@ def _streams(node: Node) -> dict[str, int]:
     return counts
 
 
-FIGURES = (*_of_the_node(), *_of_the_traffic(), *_of_the_caches(), *_of_the_feeds())
+def _backups(read: Callable[[Record], float | None]) -> Read:
+    def of_each(node: Node) -> Iterator[Sample]:
+        for cache, record in node.backups.records.items():
+            value = read(record)
+            if value is not None:
+                yield (cache,), value
+
+    return of_each
+
+
+def _of_the_backups() -> tuple[Figure, ...]:
+    """What became of the backups that the node makes by itself."""
+    return (
+        Figure(
+            "tlru_backups_total",
+            "Backups that this node made by itself.",
+            _CACHE,
+            _backups(lambda record: record.made),
+            counter=True,
+        ),
+        Figure(
+            "tlru_backup_failures_total",
+            "Backups that it could not make.",
+            _CACHE,
+            _backups(lambda record: record.failed),
+            counter=True,
+        ),
+        Figure(
+            "tlru_backup_time_seconds",
+            "When the newest backup was made, in seconds since 1970.",
+            _CACHE,
+            _backups(lambda record: record.newest_s),
+        ),
+        Figure(
+            "tlru_backup_duration_seconds",
+            "How long the newest backup took, with reading it back.",
+            _CACHE,
+            _backups(lambda record: record.took_s),
+        ),
+    )
+
+
+FIGURES = (
+    *_of_the_node(),
+    *_of_the_traffic(),
+    *_of_the_caches(),
+    *_of_the_feeds(),
+    *_of_the_backups(),
+)

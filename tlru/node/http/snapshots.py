@@ -68,6 +68,7 @@ async def take(request: Request) -> Answer:
 async def restore(request: Request) -> Answer:
     """Begin a new epoch of the cache from a backup."""
     request.only("as_new_epoch", "lives")
+    service = request.service
     if request.query.get("as_new_epoch") != "true":
         raise errors.BadRequest(
             "what the cache holds is replaced, and clients forget their positions: say "
@@ -77,6 +78,6 @@ async def restore(request: Request) -> Answer:
     if lives not in LIVES:
         raise errors.BadRequest(f"`lives` is {shown(lives)}; it must be {' or '.join(LIVES)}")
     done = await restoring.restore(
-        request.node, request.service, request.pieces(), as_left=lives == "backup"
+        request.node, service, request.pieces(), as_left=lives == "backup"
     )
     return json_answer(done)

@@ -46,14 +46,16 @@ def node_path(id: str, what: str = "") -> str:
 
 
 def headers_of(target: Target) -> dict[str, str]:
-    """What every request says."""
-    return {"Tlru-Cache": target.cache, "Accept": "application/json"}
+    """What every request says: which cache is meant, and who asks."""
+    headers = {"Tlru-Cache": target.cache, "Accept": "application/json"}
+    if target.bearer is not None:
+        headers["Authorization"] = f"Bearer {target.bearer}"
+    return headers
 
 
 def _exchange(target: Target, server: str, method: str, path: str, body: Facts | None) -> Facts:
     parts = urlsplit(server)
-    kind = http.client.HTTPSConnection if parts.scheme == "wss" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=target.timeout + MARGIN_S)
+    connection = connection_to(target, server, target.timeout + MARGIN_S)
     headers = headers_of(target)
     data = None
     if body is not None:
@@ -73,6 +75,18 @@ def _exchange(target: Target, server: str, method: str, path: str, body: Facts |
         return read_answer(server, response.status, said)
     finally:
         connection.close()
+
+
+def connection_to(target: Target, server: str, patience_s: float) -> http.client.HTTPConnection:
+    """A connection to a server, not opened yet, that trusts whom the user trusts."""
+    from tlru.client.trust import trusting
+
+    parts = urlsplit(server)
+    host = parts.hostname or ""
+    if parts.scheme != "wss":
+        return http.client.HTTPConnection(host, parts.port, timeout=patience_s)
+    context = trusting(target.ca)
+    return http.client.HTTPSConnection(host, parts.port, timeout=patience_s, context=context)
 
 
 def unanswered(method: str, server: str, problem: Exception) -> TlruError:

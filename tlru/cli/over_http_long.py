@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
-from tlru.cli.over_http import Facts, headers_of, read_answer, unanswered
+from tlru.cli.over_http import Facts, connection_to, headers_of, read_answer, unanswered
 from tlru.cli.reach import reachable
 from tlru.cli.target import Target
 from tlru.errors import Retry, TlruError, Unavailable
@@ -31,7 +31,7 @@ async def take(target: Target, path: str, work: Callable[[Iterator[bytes]], T]) 
     """Have `work` take the body of the first server's answer that gives one, piece by piece."""
     refused: TlruError | None = None
     for server in await reachable(target.servers, target.cache, target.timeout):
-        connection = _connection(server)
+        connection = connection_to(target, server, SILENT_S)
         try:
             act = partial(_take, target, server, connection, path, work)
             return await _in_thread(connection, act)
@@ -46,15 +46,9 @@ async def take(target: Target, path: str, work: Callable[[Iterator[bytes]], T]) 
 async def send(target: Target, path: str, pieces: Iterator[bytes], size: int, kind: str) -> Facts:
     """Send a body to the one server that is meant, piece by piece; its answer."""
     (server,) = await reachable(target.servers, target.cache, target.timeout)
-    connection = _connection(server)
+    connection = connection_to(target, server, SILENT_S)
     headers = {**headers_of(target), "Content-Type": kind, "Content-Length": str(size)}
     return await _in_thread(connection, lambda: _send(server, connection, path, pieces, headers))
-
-
-def _connection(server: str) -> http.client.HTTPConnection:
-    parts = urlsplit(server)
-    kind = http.client.HTTPSConnection if parts.scheme == "wss" else http.client.HTTPConnection
-    return kind(parts.hostname or "", parts.port, timeout=SILENT_S)
 
 
 def _place(server: str, path: str) -> str:

@@ -137,7 +137,7 @@ class Backups:
         logger.info("a backup was made", extra={"cache": service.name, "keys": head.items})
 
     async def _write(self, service: CacheService, directory: Path) -> Head:
-        backup = restoring.begin(self._node, service)
+        backup = restoring.begin(self._node, service, own=True)
         try:
             head = backup.head
             path = directory / files.name_of(service.name, self._node.config.id, head)

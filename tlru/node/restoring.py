@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 ASIDE_BYTES_MAX: Final = 256 << 20  # what writes may set aside for a backup that is slow
 LOOK_AT_ONCE: Final = 10_000  # items
-AT_ONCE_MAX: Final = 2  # backups of one cache, those of the node's own among them
+AT_ONCE_MAX: Final = 2  # backups of one cache that others take; the node's own comes on top
+REST_BYTES_MAX: Final = 256 << 20  # of a backup, beside the items: locks, what is gone, results
 
 
 class TooSlowError(errors.TlruError):
@@ -53,30 +54,36 @@ class Backup:
     service: CacheService
     capture: Capture
     head: Head
+    own: bool
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The state in chunks, while the cache serves: one for each turn of the loop."""
-        for chunk in self.capture.chunks():
-            if self.capture.aside_bytes > ASIDE_BYTES_MAX:
-                raise TooSlowError(
-                    f"the cache changes faster than its backup is taken: {ASIDE_BYTES_MAX} bytes "
-                    "are set aside for it; take it to a faster disk, or at a quieter time"
-                )
+        chunks = self.capture.chunks()
+        while not self.capture.overrun:
+            chunk = next(chunks, None)
+            if chunk is None:
+                return
             yield chunk
             await asyncio.sleep(0)
+        raise TooSlowError(
+            f"the cache changes faster than its backup is taken: {ASIDE_BYTES_MAX} bytes were set "
+            "aside for it; take it to a faster disk, or at a quieter time"
+        )
 
     def close(self) -> None:
         """Nothing is set aside for it any more."""
         self.capture.close()
-        self.service.backups_open -= 1
+        if not self.own:
+            self.service.backups_open -= 1
 
 
-def begin(node: Node, service: CacheService) -> Backup:
-    """Begin a backup of what is applied now. Unavailable or Overloaded where that cannot be."""
+def begin(node: Node, service: CacheService, *, own: bool = False) -> Backup:
+    """Begin a backup of what is applied now; `own`: it is the node's, which makes one at a time.
+    Unavailable or Overloaded where that cannot be."""
     status = service.log.node_status
     if status is not NodeStatus.ACTIVE:
         raise errors.Unavailable(f"node {node.config.id} is {status}", code=str(status))
-    if service.backups_open >= AT_ONCE_MAX:
+    if not own and service.backups_open >= AT_ONCE_MAX:
         raise errors.Overloaded(f"{AT_ONCE_MAX} backups are being taken already", after=10.0)
     machine = service.machine
     head = Head(
@@ -92,8 +99,16 @@ def begin(node: Node, service: CacheService) -> Backup:
         size=machine.items.bytes,
         level=max(machine.membership.level, 1),
     )
-    service.backups_open += 1
-    return Backup(service, service.capture(), head)
+    service.backups_open += not own
+    capture = service.capture()
+    capture.aside_bytes_max = ASIDE_BYTES_MAX
+    return Backup(service, capture, head, own)
+
+
+def upload_bytes_max(node: Node) -> int:
+    """How long a backup may be that comes over the network: an item takes less of it than of the
+    budget, which is the most that the cache may hold."""
+    return node.config.max_bytes + REST_BYTES_MAX
 
 
 async def restore(
@@ -123,6 +138,7 @@ async def _restore(
     reading, arriving = Reading("the backup", LEVEL), service.arriving()
     async for piece in pieces:
         for chunk in reading.take(piece):
+            _check_fits(node, reading.head)
             _take(arriving.take, chunk)
             await asyncio.sleep(0)  # others have their turn
     reading.finish()
@@ -169,6 +185,15 @@ async def _restore(
         "over": gone,
         "age_s": max(0, wall_ms() - head.wall) / 1000,
     }
+
+
+def _check_fits(node: Node, head: Head) -> None:
+    budget = node.config.max_bytes
+    if head.size > budget:
+        raise errors.TooLarge(
+            f"the items of the backup take {head.size} bytes, and this node is told to keep "
+            f"{budget}: set max_bytes to {head.size} at least, or what is restored would be evicted"
+        )
 
 
 async def _over_by(machine: Machine, time: int) -> int:

@@ -190,9 +190,12 @@ class Request:
         except (web.RequestPayloadError, HttpProcessingError) as exc:
             raise errors.BadRequest("the body is not framed as its headers say") from exc
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self, bytes_max: int) -> AsyncIterator[bytes]:
         """The body as it comes, which may be longer than any message; no piece of it may be long in
-        coming."""
+        coming. TooLarge as soon as it is known to be longer than that."""
+        length, taken = self._raw.content_length, 0
+        if length is not None and length > bytes_max:
+            raise errors.TooLarge(f"the body has {length} bytes; at most {bytes_max} are allowed")
         coding = self.header("Content-Encoding")
         if coding and coding.lower() != "identity":
             raise WrongMediaType("the body is compressed; send it as it is")
@@ -203,6 +206,11 @@ class Request:
                     piece = await self._raw.content.readany()
                 if not piece:
                     return
+                taken += len(piece)
+                if taken > bytes_max:
+                    raise errors.TooLarge(
+                        f"the body has more than {bytes_max} bytes, which are allowed"
+                    )
                 yield piece
         except TimeoutError as exc:
             raise SlowBody(

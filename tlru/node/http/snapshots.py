@@ -9,6 +9,7 @@ takes, and what writes have set aside for it, which is bounded.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Final
 
@@ -18,6 +19,7 @@ from tlru import errors
 from tlru.backups.form import END, framed
 from tlru.node import restoring
 from tlru.node.http.answers import Answer, json_answer
+from tlru.node.http.connection import UNREAD_S
 from tlru.node.http.request import Request
 from tlru.wire.strict_json import shown
 
@@ -25,7 +27,33 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/vnd.tlru.backup"
 PIECE_BYTES: Final = 64 << 10  # of a chunk are sent at a time: then it is waited for the client
+PACE_BYTES_S_MIN: Final = 256 << 10  # who reads more slowly, on the whole, gets no whole backup
 LIVES: Final = ("now", "backup")
+
+
+class Paced:
+    """An answer that is waited for as long as its client reads on, at a pace that comes to an end.
+
+    Who reads nothing at all is given up by the connection; this is about who reads a little now and
+    then, and would keep a backup open for days.
+    """
+
+    def __init__(self, response: web.StreamResponse) -> None:
+        self._response, self._loop = response, asyncio.get_running_loop()
+        self._sent, self._waited_s = 0, 0.0
+
+    async def write(self, data: bytes) -> None:
+        """Send it, as fast as it is read. TooSlowError where that is too slow."""
+        for start in range(0, len(data), PIECE_BYTES):
+            piece, began = data[start : start + PIECE_BYTES], self._loop.time()
+            await self._response.write(piece)
+            self._waited_s += self._loop.time() - began
+            self._sent += len(piece)
+            if self._waited_s > UNREAD_S + self._sent / PACE_BYTES_S_MIN:
+                raise restoring.TooSlowError(
+                    f"{self._sent} bytes of it were read in {self._waited_s:.0f} s: at least "
+                    f"{PACE_BYTES_S_MIN} a second have to be"
+                )
 
 
 class BackupStream:
@@ -39,12 +67,11 @@ class BackupStream:
         try:
             response.force_close()
             await response.prepare(raw)
-            await response.write(self._backup.head.packed())
+            out = Paced(response)
+            await out.write(self._backup.head.packed())
             async for chunk in self._backup.chunks():
-                whole = framed(chunk)
-                for start in range(0, len(whole), PIECE_BYTES):
-                    await response.write(whole[start : start + PIECE_BYTES])
-            await response.write(END)
+                await out.write(framed(chunk))
+            await out.write(END)
             await response.write_eof()
         except restoring.TooSlowError as exc:
             logger.error("a backup was given up: %s", exc)
@@ -78,6 +105,9 @@ async def restore(request: Request) -> Answer:
     if lives not in LIVES:
         raise errors.BadRequest(f"`lives` is {shown(lives)}; it must be {' or '.join(LIVES)}")
     done = await restoring.restore(
-        request.node, service, request.pieces(), as_left=lives == "backup"
+        request.node,
+        service,
+        request.pieces(restoring.upload_bytes_max(request.node)),
+        as_left=lives == "backup",
     )
     return json_answer(done)

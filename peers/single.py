@@ -124,8 +124,8 @@ class SingleLog:
 
     async def begin_from(self, arriving: Arriving, index: int, parent: Epoch, time: int) -> Epoch:
         """Go on with a state from elsewhere, exact at `index`, in an epoch of its own, which is a
-        child of `parent`; the time goes on from `time`. It is kept before this returns. A node whose
-        own state is wrong goes on with this one."""
+        child of `parent`; the time goes on from `time`. It is kept before this returns. A node
+        whose own state is wrong goes on with this one."""
         if self._status is not NodeStatus.INCONSISTENT:
             self._refuse_unless_active()
         self.flush()
@@ -320,7 +320,7 @@ class SingleLog:
             # The state may be half changed: nothing of it may be served, or kept, any more.
             self._status = NodeStatus.INCONSISTENT
             logger.critical(
-                "applying entries %d to %d failed; node %s serves no more, and has to be restarted, "
+                "applying entries %d to %d failed; node %s serves no more, and has to be restarted "
                 "or to begin anew from a backup",
                 entries[0].index,
                 entries[-1].index,

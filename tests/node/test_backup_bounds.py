@@ -14,7 +14,7 @@ import pytest
 import tlru
 from tests.node.http.visiting import visit
 from tests.running import a_node, run, until
-from tlru.backups.form import FRAME
+from tlru.backups import form
 from tlru.node import Node, restoring
 from tlru.node.http import connection, snapshots
 
@@ -55,7 +55,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         lengths.append(len(chunk))
         return real(chunk)
 
-    real = snapshots.framed
+    real = form.framed
     monkeypatch.setattr(snapshots, "framed", framed)
     return lengths
 
@@ -180,7 +180,7 @@ def test_a_backup_that_is_too_long_is_refused_before_it_is_read(
             host, _, port = node.url.removeprefix("ws://").removesuffix("/ws").rpartition(":")
             reader, writer = await asyncio.open_connection(host, int(port))
             head = f"POST {ANEW} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-            frame = FRAME.pack(12_000, 0)
+            frame = form.FRAME.pack(12_000, 0)
             body = b"%x\r\ntlru-backup\n%b%b\r\n" % (11_012 + len(frame), frame, bytes(11_000))
             writer.write(head.encode() + body)
             said = await reader.readuntil(b"\r\n\r\n")

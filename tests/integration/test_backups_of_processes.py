@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import shutil
@@ -21,7 +22,7 @@ from tests.cli.commands import tlru as command
 from tests.integration.following import JSON, Line, line_to
 from tests.integration.poisoned import MODULE as POISONED
 from tests.integration.poisoned import POISON
-from tests.integration.processes import processes
+from tests.integration.processes import LOOK_S, processes
 from tests.integration.small_disks import empty, fill, small_disk
 from tests.running import run, until
 from tlru.backups import files
@@ -40,6 +41,14 @@ async def said(*argv: str) -> Ran:
     ran = await asyncio.to_thread(command, *argv)
     assert ran.status == Exit.OK, ran
     return ran
+
+
+async def asked(url: str, path: str) -> bytes:
+    """What a node answers over HTTP, which takes less time than a command."""
+    http = url.replace("ws://", "http://").removesuffix("/ws")
+    async with aiohttp.ClientSession() as web, web.get(f"{http}{path}") as got:
+        assert got.status == 200
+        return await got.read()
 
 
 def users_items(path: Path) -> tuple[int, dict[str, tuple[int, Any]]]:
@@ -124,7 +133,7 @@ def test_a_backup_under_writes_is_exactly_what_was_acknowledged_up_to_its_entry(
             for number, path in enumerate(paths):
                 await writers.more()
                 server = cluster.urls[number % len(IDS)]
-                await said("node", "snapshot", str(path), "--server", server)
+                path.write_bytes(await asked(server, "/v1/snapshot"))
             await writers.more()
             writers.over = True
         found = [await asyncio.to_thread(users_items, path) for path in paths]
@@ -245,6 +254,16 @@ def _read_all(pipe: int) -> None:
 # -- where the disk is full
 
 
+async def until_alarms(url: str, count: int) -> list[str]:
+    """Wait until a node has so many alarms; which they are."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            alarms: list[str] = json.loads(await asked(url, "/v1/status"))["alarms"]
+            if len(alarms) == count:
+                return alarms
+            await asyncio.sleep(LOOK_S)
+
+
 def test_a_full_disk_for_backups_is_an_alarm_and_costs_no_client_and_no_old_backup(
     tmp_path: Path,
 ) -> None:
@@ -259,18 +278,11 @@ def test_a_full_disk_for_backups_is_an_alarm_and_costs_no_client_and_no_old_back
             with serving(env=told) as node:
                 await filled(node.url, ones=4)
 
-                async def alarms() -> list[str]:
-                    ran = await said("status", "--json", "--server", node.url)
-                    found: list[str] = ran.json["alarms"]
-                    return found
-
                 await until(lambda: len(files.kept_in(disk, "default", "a")) == 2)
                 fill(disk)
-                async with asyncio.timeout(PATIENCE_S):
-                    while not (told_of := await alarms()):
-                        pass
-                assert "No space left on device" in told_of[0]
-                assert str(disk) in told_of[0]
+                (alarm,) = await until_alarms(node.url, 1)
+                assert "No space left on device" in alarm
+                assert str(disk) in alarm
                 kept = files.kept_in(disk, "default", "a")
                 assert len(kept) == 2
                 for each in kept:
@@ -279,9 +291,7 @@ def test_a_full_disk_for_backups_is_an_alarm_and_costs_no_client_and_no_old_back
                 async with tlru.connect(node.url, timeout=20) as cache:
                     await cache.set("while it is full", 1)
                 empty(disk)
-                async with asyncio.timeout(PATIENCE_S):
-                    while await alarms():
-                        pass
+                await until_alarms(node.url, 0)
                 newest = files.kept_in(disk, "default", "a")[-1]
                 assert "while it is full" in users_items(newest.path)[1]
 
@@ -349,8 +359,8 @@ def test_a_node_alone_whose_state_is_wrong_begins_anew_from_a_backup(tmp_path: P
                 await said("node", "snapshot", str(path), *at)
                 ran = await asyncio.to_thread(command, "set", POISON, "1", *at, "--timeout", "2s")
                 assert ran.status != Exit.OK
-                async with aiohttp.ClientSession() as web, web.get(f"{node.http}/v1/status") as got:
-                    assert (await got.json())["status"] == "inconsistent"
+                status = json.loads(await asked(node.url, "/v1/status"))
+                assert status["status"] == "inconsistent"
                 await said("node", "restore", str(path), "--as-new-epoch", "--yes", *at)
                 assert isinstance(await anext(watch), tlru.Reset)
                 item = await cache.item("k")

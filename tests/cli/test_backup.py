@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from tests.authority import Authority
 from tests.cli.commands import PATIENCE_S, TLRU, RunningNode, environment, serving
 from tests.cli.terminals import terminal
+from tests.node.access.holders import token_file
 from tlru.cli import main
 from tlru.cli.exits import Exit
 
@@ -96,6 +98,25 @@ def test_a_backup_is_taken_checked_and_begun_from(
         assert (status, "another copy" in words) == (Exit.REFUSED, True)
 
 
+def test_what_is_no_backup_is_refused_by_name_and_reason(shell: Shell, tmp_path: Path) -> None:
+    """Before any node is asked."""
+    foreign, nothing, lacking = tmp_path / "foreign", tmp_path / "empty", tmp_path / "none"
+    foreign.write_bytes(bytes(range(256)) * 20)
+    nothing.touch()
+    for path, ends, why in (
+        (foreign, Exit.REFUSED, f"{foreign} cannot be used: it does not begin as a backup of tlru"),
+        (nothing, Exit.REFUSED, f"{nothing} cannot be used: it ends early"),
+        (lacking, Exit.SYSTEM, f"{lacking} cannot be read: No such file"),
+        (tmp_path, Exit.SYSTEM, f"{tmp_path} cannot be read: Is a directory"),
+    ):
+        for argv in (
+            ("node", "snapshot", "--check", str(path)),
+            ("node", "restore", str(path), "--as-new-epoch", "--yes", "--server", "127.0.0.1:1"),
+        ):
+            status, words = shell.run(*argv)
+            assert (status, why in words) == (ends, True), words
+
+
 def test_a_bar_is_shown_on_a_terminal(node: RunningNode, tmp_path: Path) -> None:
     path = tmp_path / "one.tlru"
     with terminal(80, 10) as screen:
@@ -156,3 +177,38 @@ def test_ended_in_the_middle_it_leaves_no_file(
             os.close(each)
     assert not path.exists()
     assert part.exists() == (number is signal.SIGKILL)
+
+
+def test_a_backup_goes_over_tls_to_an_admin_alone(shell: Shell, tmp_path: Path) -> None:
+    """With a token that says `admin`, and by who trusts the authority of the node."""
+    who = Authority(tmp_path)
+    cert = who.node("a")
+    file, tokens = token_file(tmp_path, ops={"admin": True, "write": ("",)}, all={"read": ("",)})
+    for id, token in tokens.items():
+        (tmp_path / f"{id}.token").write_text(token)
+    told = {
+        "TLRU_ID": "a",
+        "TLRU_TLS_CERT": str(cert),
+        "TLRU_TLS_KEY": str(cert.with_suffix(".key")),
+        "TLRU_TOKENS_FILE": str(file),
+    }
+    path = tmp_path / "one.tlru"
+    with serving(env=told) as node:
+        assert node.url.startswith("wss://")
+        at = ("--server", node.url)
+        trusting = (*at, "--ca", str(who.ca))
+        admin = ("--bearer-file", str(tmp_path / "ops.token"))
+        take = ("node", "snapshot", str(path))
+        assert shell.run(*take, *at, *admin, "--timeout", "2s")[0] == Exit.UNAVAILABLE
+        status, words = shell.run(*take, *trusting)
+        assert (status != Exit.OK, "token" in words) == (True, True), words
+        status, words = shell.run(*take, *trusting, "--bearer-file", str(tmp_path / "all.token"))
+        assert (status != Exit.OK, "admin" in words) == (True, True), words
+        assert not path.exists()
+        assert shell.run("set", "k", "1", *trusting, *admin)[0] == Exit.OK
+        assert shell.run(*take, *trusting, *admin)[0] == Exit.OK
+        anew = ("node", "restore", str(path), "--as-new-epoch", "--yes", *trusting)
+        status, words = shell.run(*anew, "--bearer-file", str(tmp_path / "all.token"))
+        assert (status != Exit.OK, "admin" in words) == (True, True), words
+        status, words = shell.run(*anew, *admin)
+        assert (status, "with 1 items" in words) == (Exit.OK, True), words

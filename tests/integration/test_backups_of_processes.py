@@ -12,9 +12,10 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
-import aiohttp
 import msgpack
+import pytest
 
 import tlru
 from tests.cli.commands import PATIENCE_S, TLRU, Ran, environment, serving
@@ -46,9 +47,13 @@ async def said(*argv: str) -> Ran:
 async def asked(url: str, path: str) -> bytes:
     """What a node answers over HTTP, which takes less time than a command."""
     http = url.replace("ws://", "http://").removesuffix("/ws")
-    async with aiohttp.ClientSession() as web, web.get(f"{http}{path}") as got:
-        assert got.status == 200
-        return await got.read()
+
+    def ask() -> bytes:
+        with urlopen(http + path, timeout=PATIENCE_S) as answer:
+            said: bytes = answer.read()
+            return said
+
+    return await asyncio.to_thread(ask)
 
 
 def users_items(path: Path) -> tuple[int, dict[str, tuple[int, Any]]]:
@@ -264,6 +269,7 @@ async def until_alarms(url: str, count: int) -> list[str]:
             await asyncio.sleep(LOOK_S)
 
 
+@pytest.mark.long
 def test_a_full_disk_for_backups_is_an_alarm_and_costs_no_client_and_no_old_backup(
     tmp_path: Path,
 ) -> None:

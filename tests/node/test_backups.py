@@ -221,6 +221,21 @@ def test_what_is_damaged_or_of_another_release_changes_nothing(tmp_path: Path) -
     run(test())
 
 
+def test_a_backup_of_another_cache_is_refused_by_name() -> None:
+    async def test() -> None:
+        async with a_node(caches=("one", "two")) as node:
+            one, two = {"Tlru-Cache": "one"}, {"Tlru-Cache": "two"}
+            whole = (await visit(node, "GET", "/v1/snapshot", headers=one)).body
+            epoch = node.services["two"].log.epoch
+            heard = await visit(node, "POST", ANEW, body=whole, headers=two)
+            assert heard.status == 400
+            assert "of the cache 'one', and this is 'two'" in heard.json["detail"]
+            assert node.services["two"].log.epoch == epoch
+            assert (await visit(node, "POST", ANEW, body=whole, headers=one)).status == 200
+
+    run(test())
+
+
 def test_a_backup_of_a_later_release_is_refused_by_name() -> None:
     head = Head("default", "a", "9.0", (1, "aa", None), 1, 1, 1, 1, 0, 0, LEVEL + 1)
     with pytest.raises(BackupError, match=r"later release.*feature level 2"):

@@ -132,7 +132,7 @@ def _check(target: Target, path: Path) -> Exit:
     from tlru.engine.items import over
     from tlru.node.seats import LEVEL
 
-    size = os.stat(path).st_size
+    size = _size_of(path)
     with progress.bar("checking") as told:
         head, state = verify(path, LEVEL, lambda done: told(done / max(1, size)))
     now = head.time + max(0, round(time.time() * 1000) - head.wall)
@@ -149,6 +149,15 @@ def _check(target: Target, path: Path) -> Exit:
     say.data(f"epoch {told_facts['epoch']}, feature level {head.level}, release {head.release}")
     say.data(f"taken {_age(told_facts['age_s'])} ago; {told_facts['over']:,} lives are over since")
     return Exit.OK
+
+
+def _size_of(path: Path) -> int:
+    """How long a file is, which can be read."""
+    try:
+        with path.open("rb") as file:
+            return os.fstat(file.fileno()).st_size
+    except OSError as problem:
+        raise OSError(problem.errno, f"{path} cannot be read: {problem.strerror}") from problem
 
 
 def _facts(head: Head) -> Facts:
@@ -190,7 +199,7 @@ async def begin_anew(target: Target, path: Path, lives: str, yes: bool) -> Exit:
     from tlru.node.http.snapshots import MEDIA_TYPE
     from tlru.node.seats import LEVEL
 
-    size = os.stat(path).st_size
+    size = _size_of(path)
     with progress.bar("checking") as told:
         head, _ = verify(path, LEVEL, lambda done: told(done / max(1, size)))
     facts = await ask(target, "GET", "/v1/status")

@@ -320,10 +320,12 @@ def test_a_cluster_that_lost_everything_begins_anew_and_its_clients_are_told(
             async with (
                 tlru.connect(*cluster.urls, timeout=30) as cache,
                 cache.watch("k*", snapshot=True) as watch,
+                cache.near() as near,
             ):
                 version = (await cache.set("k1", "of the backup")).version
                 await said("node", "snapshot", str(path), "--server", others[0].url)
                 await cache.set("k2", "after the backup")
+                assert await near.get("k2") == "after the backup"
                 seen = [await anext(watch), await anext(watch)]
                 assert [each.key for each in seen] == ["k1", "k2"]
                 epoch = (await n1.status())["epoch"]
@@ -343,6 +345,7 @@ def test_a_cluster_that_lost_everything_begins_anew_and_its_clients_are_told(
                 assert (again.key, again.version) == ("k1", version)
                 assert await cache.get("k1") == "of the backup"
                 assert await cache.get("k2") is None
+                assert await near.get("k2") is None
                 newer = await cache.set("k3", "anew")
                 assert (newer.version or 0) > (version or 0)
                 assert (await anext(watch)).key == "k3"

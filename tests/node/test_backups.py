@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 
 import tlru
+from peers.disk.disk import Disk
 from tests.integration.processes import free_ports
-from tests.node.clusters import Nodes, three
+from tests.node.clusters import QUICK, Nodes, three
 from tests.node.http.visiting import Heard, visit
 from tests.running import a_node, run, until
 from tlru.backups import files
@@ -22,6 +24,7 @@ from tlru.node import Node, restoring
 from tlru.node.backups import _turn
 from tlru.node.seats import LEVEL
 
+TIME_TO_ELECT_S = 2 * QUICK["election_timeout"]  # itself, if it could
 ANEW = "/v1/snapshot?as_new_epoch=true"
 
 
@@ -126,6 +129,56 @@ def test_a_blank_node_begins_a_cluster_from_a_backup_and_the_others_join(
         finally:
             for id in list(made.running):
                 await made.stop(id)
+
+    run(test())
+
+
+def test_a_crash_in_the_middle_of_a_restore_serves_nothing_until_it_is_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The directory as it is between any two steps is what a crash would leave."""
+    steps = ("enter", "keep_snapshot", "written")
+
+    def leaving(name: str) -> Any:
+        real = getattr(Disk, name)
+
+        async def act(self: Disk, *args: Any) -> Any:
+            done = await real(self, *args)
+            if not (tmp_path / name).exists():
+                await asyncio.to_thread(shutil.copytree, tmp_path / "n1", tmp_path / name)
+            return done
+
+        return act
+
+    async def test() -> None:
+        async with a_node(id="a") as node, tlru.connect(node.url) as cache:
+            version = (await cache.set("kept", 1)).version
+            path = await taken(node, tmp_path / "one")
+        made = Nodes(tmp_path, [f"127.0.0.1:{port}" for port in free_ports(3)])
+        first = await made.start(made.config("n1", made.meshes[0]))
+        with monkeypatch.context() as patch:
+            for name in steps:
+                patch.setattr(Disk, name, leaving(name))
+            await restored(first, path)
+        await made.stop("n1")
+        for name in steps:
+            config = made.config("n1", made.meshes[0], data_dir=tmp_path / name)
+            node = await made.start(config)
+            try:
+                service = node.services["default"]
+                assert not service.log.promise.whole  # type: ignore[attr-defined]
+                if name == steps[-1]:
+                    await asyncio.sleep(TIME_TO_ELECT_S)
+                assert node.status != "active"
+                assert (await visit(node, "GET", "/v1/keys/kept")).status == 503
+                await restored(node, path)
+                async with tlru.connect(node.url, timeout=10) as cache:
+                    item = await cache.item("kept")
+                assert item is not None
+                assert item.version == version
+                service.machine.check()
+            finally:
+                await made.stop("n1")
 
     run(test())
 

@@ -28,6 +28,7 @@ from peers.errors import OutdatedError, RefusedError, StorageError
 from peers.ordered_log import (
     Ack,
     Application,
+    Arriving,
     Checked,
     LogStatus,
     NodeStatus,
@@ -109,14 +110,51 @@ class SingleLog:
         self._origin = Origin(self._id, self._state.birth)
         if self._directory is not None:
             self._directory.write_state(self._state)
-            self._snapshots = SnapshotKeeper(
-                self._directory,
-                self._application,
-                self._snapshot_interval_s,
-                here=lambda: Mark(self._epoch, self._index, self.now(), wall_ms()),
-                may_keep=lambda: self._status is NodeStatus.ACTIVE,
-                kept=mark,
-            )
+            self._snapshots = self._keeper(self._directory, mark)
+
+    def _keeper(self, directory: StateDirectory, kept: Mark | None) -> SnapshotKeeper:
+        return SnapshotKeeper(
+            directory,
+            self._application,
+            self._snapshot_interval_s,
+            here=lambda: Mark(self._epoch, self._index, self.now(), wall_ms()),
+            may_keep=lambda: self._status is NodeStatus.ACTIVE,
+            kept=kept,
+        )
+
+    async def begin_from(self, arriving: Arriving, index: int, parent: Epoch, time: int) -> Epoch:
+        """Go on with a state from elsewhere, exact at `index`, in an epoch of its own, which is a
+        child of `parent`; the time goes on from `time`. It is kept before this returns. A node
+        whose own state is wrong goes on with this one."""
+        if self._status is not NodeStatus.INCONSISTENT:
+            self._refuse_unless_active()
+        self.flush()
+        self._status = NodeStatus.STARTING
+        if self._snapshots is not None:
+            await self._snapshots.stop()
+        arriving.install()
+        number = max(self._epoch.number, parent.number) + 1
+        self._epoch = Epoch(number, secrets.token_hex(4), parent.random)
+        self._index, self._noted, self._sequence = index, None, 0
+        self._clock = ClusterClock(time, boot_ms())
+        incarnation = self._state.incarnation + 1
+        self._state = replace(
+            self._state,
+            epoch=self._epoch,
+            incarnation=incarnation,
+            cluster_ms=time,
+            wall_ms=wall_ms(),
+        )
+        self._application.begin(self._epoch)
+        self._status = NodeStatus.ACTIVE
+        if self._directory is not None:
+            self._snapshots = keeper = self._keeper(self._directory, None)
+            kept = await keeper.keep_last()
+            await asyncio.to_thread(self._directory.write_state, self._state)
+            keeper.start()
+            if not kept:
+                raise StorageError(f"{self._directory.path} does not take it; the log says why")
+        return self._epoch
 
     def _restore(self, directory: StateDirectory) -> Mark | None:
         """Hand the kept snapshot to the application; where it was taken."""
@@ -282,7 +320,8 @@ class SingleLog:
             # The state may be half changed: nothing of it may be served, or kept, any more.
             self._status = NodeStatus.INCONSISTENT
             logger.critical(
-                "applying entries %d to %d failed; node %s serves no more, and has to be restarted",
+                "applying entries %d to %d failed; node %s serves no more, and has to be restarted "
+                "or to begin anew from a backup",
                 entries[0].index,
                 entries[-1].index,
                 self._id,

@@ -116,6 +116,12 @@ AREAS = (
         "tokens and what they allow, for the node that checks them and the command that makes them",
     ),
     Area(
+        "tlru.backups",
+        ("tlru.engine", "tlru.errors"),
+        ("msgpack", "xxhash"),
+        "the form of a backup is the same for the node that writes it and the command that checks",
+    ),
+    Area(
         "tlru.node",
         (
             "peers",
@@ -125,6 +131,7 @@ AREAS = (
             "tlru.access",
             "tlru.access.grant",
             "tlru.access.rights",
+            "tlru.backups",
             "tlru.engine",
             "tlru.errors",
             "tlru.wire",
@@ -164,6 +171,7 @@ AREAS = (
             "tlru._version",
             "tlru.access",
             "tlru.access.grant",
+            "tlru.backups",
             "tlru.client",
             "tlru.config",
             "tlru.engine",

@@ -83,34 +83,34 @@ class ClusterLog:
         """Take up what is kept, and find the others. It serves when `node_status` says so."""
         if self._started:
             raise RefusedError(str(self.node_status), "a log is started once; make another one")
-        self._application = application
+        self.application = application
         self._loop = asyncio.get_running_loop()
         async with contextlib.AsyncExitStack() as undo:
             found = await self._open_disk(undo)
             promise = next_life(found.promise)
             for sentence in (*found.damage, *found.lost):
                 logger.error("node %s: %s", self.id, sentence)
-            found = await restore(self._disk, found, promise, application)
-            self._disk.write_promise(promise)
+            found = await restore(self.disk, found, promise, application)
+            self.disk.write_promise(promise)
             identity = Identity(self.id, promise.birth, promise.incarnation)
             self.promise = promise
             self.links = Links(self, self.met)
             self.mesh = Mesh(identity, self.plan.mesh, self.links)
             await self.mesh.start()
             undo.push_async_callback(self.mesh.stop)
-            self._effects = Effects(self._disk, self.mesh, application, self)
+            self._effects = Effects(self.disk, self.mesh, application, self)
             cluster_ms, wall = found.clock
             resumed = resume_from(cluster_ms, wall, wall_ms(), NOTE_AGE_MS) if wall else 0
-            self._begin(promise, found.log, commit=found.commit, resumed=resumed)
+            self.begin_life(promise, found.log, commit=found.commit, resumed=resumed)
             undo.pop_all()
         self._started = True
         own = {self.mesh.address, *self.plan.mesh.advertise}
         self.mesh.seek([address for address in self.plan.join if address not in own])
         self._note_clock()
         self._tick_often()
-        if self._disk.keeps:
+        if self.disk.keeps:
             interval_s = self.plan.keeping.snapshot_interval_s
-            self.kept = Kept(self._disk, application, interval_s, self._here)
+            self.kept = Kept(self.disk, application, interval_s, self._here)
             self._later(self.kept.run())
 
     def _here(self) -> tuple[Log, int] | None:
@@ -126,18 +126,18 @@ class ClusterLog:
         if state is None:
             state = self._temporary = Path(tempfile.mkdtemp(prefix="tlru-"))
             undo.callback(shutil.rmtree, state, ignore_errors=True)
-        self._disk = Disk(
+        self.disk = Disk(
             state,
             keeping.data,
             stored=lambda term, index: self.hear(Stored(term, index)),
             fsync=keeping.fsync,
             fsync_interval_ms=keeping.fsync_interval_ms,
         )
-        found = await self._disk.open()
-        undo.push_async_callback(self._disk.close, clean=False)
+        found = await self.disk.open()
+        undo.push_async_callback(self.disk.close, clean=False)
         return found
 
-    def _begin(
+    def begin_life(
         self,
         promise: Promise,
         log: Log,
@@ -164,12 +164,12 @@ class ClusterLog:
             founders=self.met.founders,
             leads=leads,
             level=self.plan.level,
-            volatile=not self._disk.keeps,
+            volatile=not self.disk.keeps,
             wall_ahead=wall_ms() - boot_ms(),
             timing=self.plan.timing,
             bounds=self.plan.bounds,
         )
-        self._application.begin(promise.epoch)
+        self.application.begin(promise.epoch)
         self.links.reach(self.mesh, self.replica, anew=True)
         self._touch()
 
@@ -191,7 +191,7 @@ class ClusterLog:
             self.leave()
         await self.mesh.stop()
         try:
-            await self._disk.close(clean=not self._broken)
+            await self.disk.close(clean=not self._broken)
         finally:
             if self._temporary is not None:
                 shutil.rmtree(self._temporary, ignore_errors=True)
@@ -240,7 +240,7 @@ class ClusterLog:
         try:
             self._effects.carry_out(output, self.promise)
         except StorageError as exc:
-            self._break(str(exc))
+            self.break_off(str(exc))
             return
         if output.promise is not None:
             self.promise = output.promise
@@ -250,7 +250,7 @@ class ClusterLog:
         if output.copied:
             self.is_a_copy()
 
-    def _break(self, why: str) -> None:
+    def break_off(self, why: str) -> None:
         """What follows would rely on what is not kept: this process takes no more part."""
         self._broken = why
         logger.critical("node %s takes no more part, and has to be restarted: %s", self.id, why)
@@ -295,7 +295,7 @@ class ClusterLog:
         self._noter = self._loop.call_later(NOTE_CLOCK_S, self._note_clock)
         replica = self.replica
         if replica is not None and self._temporary is None and replica.state.clock.runs:
-            self._disk.note_clock(replica.state.clock.read(boot_ms()), wall_ms())
+            self.disk.note_clock(replica.state.clock.read(boot_ms()), wall_ms())
 
     # -- another life
 
@@ -322,16 +322,16 @@ class ClusterLog:
         logger.warning("node %s goes on in epoch %s", self.id, entrance.promise.epoch)
         promise = replace(entrance.promise, incarnation=self.promise.incarnation + 1)
         try:
-            await self._disk.enter(replace(entrance, promise=promise))
+            await self.disk.enter(replace(entrance, promise=promise))
         except StorageError as exc:
-            self._break(str(exc))
+            self.break_off(str(exc))
             return
         if not entrance.leads:
             log = Log()
-            self._application.arriving().install()
+            self.application.arriving().install()
         if not log.last.index:
             log = Log(replace(log.base, membership=entrance.membership))
-        self._begin(promise, log, commit=commit, resumed=entrance.time, leads=entrance.leads)
+        self.begin_life(promise, log, commit=commit, resumed=entrance.time, leads=entrance.leads)
 
     def is_a_copy(self) -> None:
         """Another process lives with our state directory."""
@@ -347,11 +347,11 @@ class ClusterLog:
         )
         promise = next_life(None)
         try:
-            await self._disk.start_over(promise)
+            await self.disk.start_over(promise)
         except StorageError as exc:
-            self._break(str(exc))
+            self.break_off(str(exc))
             return
-        self._application.arriving().install()
+        self.application.arriving().install()
         await self.mesh.stop()
         identity = Identity(self.id, promise.birth, promise.incarnation)
         self.mesh = Mesh(identity, self.plan.mesh, self.links)
@@ -360,8 +360,8 @@ class ClusterLog:
         self.met.come_back_to(members)
         known = [address for member in members for address in mesh_addresses(member)]
         self.mesh.seek((*self.plan.join, *known))
-        self._effects = Effects(self._disk, self.mesh, self._application, self)
-        self._begin(promise, Log())
+        self._effects = Effects(self.disk, self.mesh, self.application, self)
+        self.begin_life(promise, Log())
 
     # -- the ordered log
 
@@ -417,7 +417,7 @@ class ClusterLog:
     def _admit(self) -> Replica:
         """See whether operations may be taken in this turn. RefusedError else."""
         replica = self._active()
-        if (trouble := self._disk.trouble) is not None:
+        if (trouble := self.disk.trouble) is not None:
             raise RefusedError("overloaded", trouble)
         replica.check_may_propose(boot_ms())
         self._touch()
@@ -487,7 +487,7 @@ class ClusterLog:
     def alarms(self) -> tuple[str, ...]:
         """What a person has to look at."""
         found = () if self.replica is None else self.replica.alarms(boot_ms())
-        own = [self._broken, self._disk.trouble or ""]
+        own = [self._broken, self.disk.trouble or ""]
         return (*found, *(each for each in own if each))
 
     def status(self) -> LogStatus:

@@ -96,10 +96,12 @@ class RunningNode:
         return Ran(self.process.returncode, out, err)
 
 
-def start(*flags: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+def start(
+    *flags: str, env: dict[str, str] | None = None, module: str = "tlru"
+) -> subprocess.Popen[str]:
     """`tlru serve` on a free port."""
     return subprocess.Popen(
-        [*TLRU, "serve", "--listen", "127.0.0.1:0", "--mesh", "127.0.0.1:0", *flags],
+        [*TLRU[:-1], module, "serve", "--listen", "127.0.0.1:0", "--mesh", "127.0.0.1:0", *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -108,9 +110,11 @@ def start(*flags: str, env: dict[str, str] | None = None) -> subprocess.Popen[st
 
 
 @contextmanager
-def serving(*flags: str, env: dict[str, str] | None = None) -> Iterator[RunningNode]:
+def serving(
+    *flags: str, env: dict[str, str] | None = None, module: str = "tlru"
+) -> Iterator[RunningNode]:
     """A node that is ready, and gone afterwards."""
-    process = start("--json", *flags, env=env)
+    process = start("--json", *flags, env=env, module=module)
     assert process.stdout is not None
     try:
         line = process.stdout.readline()

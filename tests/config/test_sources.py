@@ -133,6 +133,9 @@ SAMPLES: dict[str, Any] = {
     "finalize_after": 60.0,
     "slow_op": 0.25,
     "audit_file": Path("/var/log/tlru/audit.jsonl"),
+    "backup_dir": Path("/var/backups/tlru"),
+    "backup_interval": 7200.0,
+    "backup_keep": 3,
 }
 
 

@@ -200,6 +200,8 @@ ROUTES: Final[Mapping[tuple[str, str], Route]] = {
     ("POST", "/v1/nodes/{id}/restart"): _ADMIN,
     ("POST", "/v1/nodes/{id}/restore"): _ADMIN,
     ("POST", "/v1/nodes/{id}/revive"): _ADMIN,
+    ("GET", "/v1/snapshot"): _ADMIN,  # all that there is, whatever one may read
+    ("POST", "/v1/snapshot"): _ADMIN,
     ("POST", "/v1/rebalance"): _ADMIN,
     ("GET", "/v1/settings"): _TOKEN,
     ("PATCH", "/v1/settings"): _ADMIN,

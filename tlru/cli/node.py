@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tlru.cli import node_list, node_tell, node_who, node_whole
+from tlru.cli import node_backup, node_list, node_tell, node_who, node_whole
 from tlru.cli.commands import SETTINGS, Group, show_help_if_alone
 
 
@@ -28,6 +28,7 @@ for one in (
     node_tell.reload,
     node_tell.restart,
     node_whole.rebalance,
+    node_backup.snapshot,
     node_tell.restore,
     node_whole.revive,
 ):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import click
 
 from tlru.cli import say
-from tlru.cli.commands import Command
+from tlru.cli.commands import NO_BREAK, Command
 from tlru.cli.exits import Exit
+from tlru.cli.node_backup import begin_anew
 from tlru.cli.over_http import Facts, ask, node_path
 from tlru.cli.target import Target, client_command
 from tlru.cli.waiting import until_there, waiting_flags
@@ -105,19 +109,60 @@ async def restart(
 @click.command(
     "restore",
     cls=Command,
-    short_help="Have a node take another's state.",
-    examples=["tlru node restore n2", "tlru node restore n2 --within 10m"],
+    short_help="Have a node take another's state, or a cluster begin anew from a backup.",
+    examples=[
+        "tlru node restore n2",
+        "tlru node restore n2 --within 10m",
+        "tlru node restore monday.tlru --as-new-epoch --server cache-1:8400",
+    ],
 )
-@click.argument("id")
+@click.argument("what", metavar="ID|FILE")
+@click.option("--as-new-epoch", is_flag=True, help="Begin anew from the backup in FILE.")
+@click.option(
+    "--lives",
+    type=click.Choice(["now", "backup"]),
+    default="now",
+    help="Lives go on with what is left of them now, or with what was left at the backup. "
+    f"[default:{NO_BREAK}now]",
+)
+@click.option("--yes", is_flag=True, help="Do not ask whether a new epoch is meant.")
 @waiting_flags()
 @client_command
-async def restore(target: Target, /, id: str, no_wait: bool, within: float) -> Exit:
+async def restore(
+    target: Target,
+    /,
+    what: str,
+    as_new_epoch: bool,
+    lives: str,
+    yes: bool,
+    no_wait: bool,
+    within: float,
+) -> Exit:
     """Have the node ID throw its state away and take another's, over the network.
 
     A node whose state differs from the majority's does so by itself; this is for when you know
     better. It serves nothing meanwhile, and keeps its seat. One that leads hands the lead over
     first. A node that is alone has nobody to take a state from.
+
+    Where a whole cluster has lost what it had: start one node alone, with an empty directory, and
+    have it begin anew from the backup in FILE (--as-new-epoch, --server names the node). Then start
+    the others, empty too: they join it. What was acknowledged after the backup is lost.
     """
+    if as_new_epoch:
+        return await begin_anew(target, Path(what), lives, yes)
+    _check_is_node(what)
+    return await _take_anothers(target, what, no_wait, within)
+
+
+def _check_is_node(what: str) -> None:
+    if os.path.isfile(what):
+        raise click.UsageError(
+            f"{what} is a file, and a node that has a leader takes that one's state, which is "
+            "newer: name the node. To begin a whole cluster anew from the file: --as-new-epoch"
+        )
+
+
+async def _take_anothers(target: Target, id: str, no_wait: bool, within: float) -> Exit:
     from tlru.errors import Timeout  # what takes long goes on by itself
 
     try:

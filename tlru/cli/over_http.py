@@ -45,12 +45,18 @@ def node_path(id: str, what: str = "") -> str:
     return f"/v1/nodes/{quote(id, safe='')}{what}"
 
 
-def _exchange(target: Target, server: str, method: str, path: str, body: Facts | None) -> Facts:
-    parts = urlsplit(server)
-    connection = _connection(target, server)
+def headers_of(target: Target) -> dict[str, str]:
+    """What every request says: which cache is meant, and who asks."""
     headers = {"Tlru-Cache": target.cache, "Accept": "application/json"}
     if target.bearer is not None:
         headers["Authorization"] = f"Bearer {target.bearer}"
+    return headers
+
+
+def _exchange(target: Target, server: str, method: str, path: str, body: Facts | None) -> Facts:
+    parts = urlsplit(server)
+    connection = connection_to(target, server, target.timeout + MARGIN_S)
+    headers = headers_of(target)
     data = None
     if body is not None:
         data = json.dumps(body).encode()
@@ -65,32 +71,34 @@ def _exchange(target: Target, server: str, method: str, path: str, body: Facts |
             response = connection.getresponse()
             said = response.read()
         except (OSError, http.client.HTTPException) as problem:
-            raise _unanswered(method, server, problem) from problem
-        return _read(server, response.status, said)
+            raise unanswered(method, server, problem) from problem
+        return read_answer(server, response.status, said)
     finally:
         connection.close()
 
 
-def _connection(target: Target, server: str) -> http.client.HTTPConnection:
+def connection_to(target: Target, server: str, patience_s: float) -> http.client.HTTPConnection:
+    """A connection to a server, not opened yet, that trusts whom the user trusts."""
     from tlru.client.trust import trusting
 
     parts = urlsplit(server)
-    host, patience = parts.hostname or "", target.timeout + MARGIN_S
+    host = parts.hostname or ""
     if parts.scheme != "wss":
-        return http.client.HTTPConnection(host, parts.port, timeout=patience)
-    return http.client.HTTPSConnection(
-        host, parts.port, timeout=patience, context=trusting(target.ca)
-    )
+        return http.client.HTTPConnection(host, parts.port, timeout=patience_s)
+    context = trusting(target.ca)
+    return http.client.HTTPSConnection(host, parts.port, timeout=patience_s, context=context)
 
 
-def _unanswered(method: str, server: str, problem: Exception) -> TlruError:
+def unanswered(method: str, server: str, problem: Exception) -> TlruError:
+    """What is known where no answer came."""
     why = str(problem) or type(problem).__name__
     if method == "GET":
         return Unavailable(f"{server} gave no answer: {why}")
     return Timeout(f"{server} gave no answer ({why}); whether it was done is not known")
 
 
-def _read(server: str, status: int, said: bytes) -> Facts:
+def read_answer(server: str, status: int, said: bytes) -> Facts:
+    """What a node answers. Its error, where it is one."""
     try:
         found = json.loads(said)
     except ValueError:

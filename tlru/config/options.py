@@ -28,6 +28,7 @@ class Section(enum.StrEnum):
     CLUSTER = "The cluster"
     CACHE = "What the cache holds"
     RUNNING = "Starting, stopping and logging"
+    BACKUP = "Backups"
     SAFETY = "Who may come"
     LIMITS = "Limits that clients are told"
 

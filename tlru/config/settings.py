@@ -18,6 +18,7 @@ from typing import Any
 from peers.awake import STAY_S
 from tlru.config.access_options import AccessOptions
 from tlru.config.addresses import Address, checked_address
+from tlru.config.backup_options import BackupOptions
 from tlru.config.checks import cross_checks
 from tlru.config.kinds import Choice, Directory, File, ListenAddress, Name, Secret, Switch, Url
 from tlru.config.limit_options import LimitOptions
@@ -39,7 +40,7 @@ _LIVE, _RESTART = Change.LIVE, Change.RESTART
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(LogOptions, LimitOptions, AccessOptions, SafetyOptions, TlsOptions):
+class Config(LogOptions, LimitOptions, AccessOptions, SafetyOptions, TlsOptions, BackupOptions):
     """What a node is told. Raises `ConfigError`, which lists every mistake.
 
     Each argument takes what the same key takes in a TOML file, so text with units works at run time

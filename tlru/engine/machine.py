@@ -130,6 +130,13 @@ class Machine(State):
         self.vector.keep_only(membership.origins())
         self.locks.abandon_strangers(membership.origins())
 
+    def begin_anew(self, membership: Membership, fence: int) -> None:
+        """Be the state that another life of the log begins with, of these members: what those of
+        before had under way is over. Fences go on above `fence`, whatever was given meanwhile."""
+        self._change_members(membership)
+        self.locks.last_fence = max(self.locks.last_fence, fence)
+        self.noted = None
+
     def _advance(self, at: int) -> None:
         looked, self.at = self.at, at
         self.follow_time()

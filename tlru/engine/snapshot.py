@@ -52,6 +52,8 @@ class Capture:
         self._walked: str | None = None  # up to this key nothing is set aside any more
         self._aside: SortedDict[str, Item] = SortedDict()
         self.aside_bytes = 0
+        self.aside_bytes_max: int | None = None  # beyond it nothing is kept, and no walk goes on
+        self.overrun = False
         self._watching = True
         self._closed = False
         self._items.observers.append(self._set_aside)
@@ -83,11 +85,15 @@ class Capture:
     # -- the walk
 
     def _set_aside(self, key: str, item: Item | None) -> None:
-        if item is None or item.changed > self.index:
+        if self.overrun or item is None or item.changed > self.index:
             return  # it came later, or what was there before it is aside already
         if self._walked is None or key > self._walked:
             self._aside[key] = item
             self.aside_bytes += _aside_bytes(key, item)
+            if self.aside_bytes_max is not None and self.aside_bytes > self.aside_bytes_max:
+                self.overrun = self._closed = True
+                self._aside.clear()
+                self.aside_bytes = 0
 
     def _next_rows(self) -> list[tuple[Any, ...]]:
         """The next items as they were; none where only new ones stand."""

@@ -169,11 +169,15 @@ class State:
         """Begin a snapshot, exact at this index."""
         return Capture(self)
 
+    def loader(self) -> Loader:
+        """What fills this state, which is blank, from a snapshot."""
+        return Loader(self)
+
     @classmethod
     def from_snapshot(cls, chunks: Iterable[bytes]) -> Self:
         """The state that the chunks hold; SnapshotError where they are not whole."""
         state = cls()
-        loader = Loader(state)
+        loader = state.loader()
         for chunk in chunks:
             loader.take(chunk)
         loader.finish()

@@ -137,6 +137,7 @@ def alarms(service: CacheService) -> list[str]:
     """What a person has to look at, each in a sentence."""
     log = service.log
     found = list(log.alarms()) if isinstance(log, ClusterLog) else []
+    found += service.troubles.values()
     return [*found, *([REMOVED] if str(log.node_status) == "removed" else [])]
 
 

@@ -24,6 +24,7 @@ from tlru.config import Config
 from tlru.node import facts
 from tlru.node.access.access import Access
 from tlru.node.audit import Audit
+from tlru.node.backups import Backups
 from tlru.node.cluster.desk import Desk
 from tlru.node.door import Door
 from tlru.node.health import Health
@@ -79,6 +80,7 @@ class Node:
         self._desks = {name: Desk(self, service) for name, service in self.services.items()}
         self.session_ops: dict[str, NodeOp] = facts.session_ops(self)
         self.health = Health(self)
+        self.backups = Backups(self)
         self.http = HttpSide(self)
         self.gate = TlsGate(lambda: self.full, lambda: self.limits.hello_s)
         self.reloading = Reloading(self, process)
@@ -146,6 +148,7 @@ class Node:
             undo.pop_all()
         self.reloading.watch.start()
         self.health.start()
+        self.backups.start()
         self._tick_due = self._loop.time()
         self._tick()
 
@@ -310,6 +313,7 @@ class Node:
         await asyncio.gather(self._until_answered(grace), self.http.stop(grace))
         await self.health.stop()
         await self.access.stop()
+        await self.backups.stop()
         for service in self.services.values():
             service.send_away()
         await self._until_left(grace)

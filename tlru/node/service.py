@@ -67,6 +67,9 @@ class CacheService:
         self.rates = rates
         self.measure = Measure(name, rates.latency)
         self.draining = False
+        self.troubles: dict[str, str] = {}  # of the node with this cache, by what they are about
+        self.backups_open = 0  # of this cache, that are being taken
+        self.restoring = False  # a backup is being put together, to begin anew from
         self.stale_reads = stale_reads  # a node that is cut off answers who asks for any answer
         self._settings = settings or {}  # to be said once it leads
         self._writes = Writes()
@@ -453,8 +456,8 @@ class Arriving:
 
     def __init__(self, service: CacheService) -> None:
         self._service = service
-        self._machine = Machine()
-        self._loader = Loader(self._machine)
+        self.machine = Machine()
+        self._loader = Loader(self.machine)
 
     def take(self, chunk: bytes) -> None:
         """Take up a piece. TlruError where it cannot be one."""
@@ -465,11 +468,11 @@ class Arriving:
         """All have come; the index of the state."""
         with self._told():
             self._loader.finish()
-        return self._machine.index
+        return self.machine.index
 
     def install(self) -> None:
         """The cache is what the snapshot was."""
-        self._service.replace(self._machine)
+        self._service.replace(self.machine)
 
     @contextmanager
     def _told(self) -> Iterator[None]:

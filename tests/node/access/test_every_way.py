@@ -82,6 +82,8 @@ FORBIDDEN: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", "/v1/nodes/{id}/restart"): ("/v1/nodes/n1/restart", ...),
     ("POST", "/v1/nodes/{id}/restore"): ("/v1/nodes/n1/restore", ...),
     ("POST", "/v1/nodes/{id}/revive"): ("/v1/nodes/n1/revive", {"members": ["n1"]}),
+    ("GET", "/v1/snapshot"): ("/v1/snapshot", ...),
+    ("POST", "/v1/snapshot"): ("/v1/snapshot?as_new_epoch=true", ...),
     ("POST", "/v1/rebalance"): ("/v1/rebalance", ...),
     ("PATCH", "/v1/settings"): ("/v1/settings", {"max_entries": 1}),
     ("POST", "/v1/upgrade/finalize"): ("/v1/upgrade/finalize", ...),

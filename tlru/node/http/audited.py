@@ -1,8 +1,8 @@
 """Which requests are told to the audit log, and what of them.
 
-Everything that changes the cluster or a node has a row here; a test walks through the routes and
-fails where one that is no matter of the cache's content has none. What of a body is told, the row
-names: nothing else of it is, since it may hold anything.
+Everything that changes the cluster or a node has a row here, and so has taking all of a cache away;
+a test walks through the routes and fails where one that is no matter of the cache's content has
+none. What of a body is told, the row names: nothing else of it is, since it may hold anything.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ AUDITED: Final[Mapping[tuple[str, str], Row]] = {
     ("POST", "/v1/nodes/{id}/restart"): Row("restart"),
     ("POST", "/v1/nodes/{id}/restore"): Row("restore"),
     ("POST", "/v1/nodes/{id}/revive"): Row("revive", ("members",)),
+    ("GET", "/v1/snapshot"): Row("snapshot"),
+    ("POST", "/v1/snapshot"): Row("begin anew"),
     ("POST", "/v1/rebalance"): Row("rebalance", ("within",)),
     ("PATCH", "/v1/settings"): Row("settings", tuple(DEFAULTS)),
     ("POST", "/v1/upgrade/finalize"): Row("finalize"),

@@ -16,6 +16,7 @@ from tlru.node.http.openapi_events import event_paths
 from tlru.node.http.openapi_keys import KeyPaths
 from tlru.node.http.openapi_members import member_paths
 from tlru.node.http.openapi_parts import answer, body, data, operation, place, query
+from tlru.node.http.openapi_snapshots import snapshot_paths
 from tlru.node.http.replies import MEMBER, replies, reply
 from tlru.node.http.schemas import (
     ERROR,
@@ -66,6 +67,7 @@ class _Paths:
             **event_paths(self._requests),
             **self._of_the_node(),
             **member_paths(),
+            **snapshot_paths(),
             **self._of_the_process(),
             **_of_the_client(),
             **_of_the_dashboard(),

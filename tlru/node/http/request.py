@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -186,6 +186,35 @@ class Request:
         except TimeoutError as exc:
             raise SlowBody(
                 f"the body did not come within {BODY_WITHIN_S:g} s", outcome_known=True
+            ) from exc
+        except (web.RequestPayloadError, HttpProcessingError) as exc:
+            raise errors.BadRequest("the body is not framed as its headers say") from exc
+
+    async def pieces(self, bytes_max: int) -> AsyncIterator[bytes]:
+        """The body as it comes, which may be longer than any message; no piece of it may be long in
+        coming. TooLarge as soon as it is known to be longer than that."""
+        length, taken = self._raw.content_length, 0
+        if length is not None and length > bytes_max:
+            raise errors.TooLarge(f"the body has {length} bytes; at most {bytes_max} are allowed")
+        coding = self.header("Content-Encoding")
+        if coding and coding.lower() != "identity":
+            raise WrongMediaType("the body is compressed; send it as it is")
+        try:
+            await self._say_go_on()
+            while True:
+                async with asyncio.timeout(BODY_WITHIN_S):
+                    piece = await self._raw.content.readany()
+                if not piece:
+                    return
+                taken += len(piece)
+                if taken > bytes_max:
+                    raise errors.TooLarge(
+                        f"the body has more than {bytes_max} bytes, which are allowed"
+                    )
+                yield piece
+        except TimeoutError as exc:
+            raise SlowBody(
+                f"nothing of the body came for {BODY_WITHIN_S:g} s", outcome_known=True
             ) from exc
         except (web.RequestPayloadError, HttpProcessingError) as exc:
             raise errors.BadRequest("the body is not framed as its headers say") from exc

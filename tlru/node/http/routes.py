@@ -16,6 +16,7 @@ from tlru.node.http import (
     old_forms,
     pages,
     scripts,
+    snapshots,
 )
 from tlru.node.http.routing import Route, Table
 
@@ -50,6 +51,7 @@ ROUTES = Table(
         Route("/v1/nodes/{id}/restart", {"POST": members.restart}),
         Route("/v1/nodes/{id}/restore", {"POST": members.restore}),
         Route("/v1/nodes/{id}/revive", {"POST": members.revive}),
+        Route("/v1/snapshot", {"GET": snapshots.take, "POST": snapshots.restore}),
         Route("/v1/rebalance", {"POST": members.rebalance}),
         Route("/v1/settings", {"GET": members.settings, "PATCH": members.change_settings}),
         Route("/v1/upgrade", {"GET": members.upgrade}),

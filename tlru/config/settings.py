@@ -25,6 +25,7 @@ from tlru.config.numbers import Count, Duration, Size
 from tlru.config.options import Change, Option, Section, option, options_of
 from tlru.config.safety_options import SafetyOptions
 from tlru.config.several import Labels, ListOf, Maybe
+from tlru.config.strain_options import StrainOptions
 from tlru.wire.limits import Limits
 
 _KIB, _MIB, _GIB, _TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
@@ -36,7 +37,7 @@ _LIVE, _RESTART = Change.LIVE, Change.RESTART
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(LimitOptions, SafetyOptions):
+class Config(LimitOptions, SafetyOptions, StrainOptions):
     """What a node is told. Raises `ConfigError`, which lists every mistake.
 
     Each argument takes what the same key takes in a TOML file, so text with units works at run time

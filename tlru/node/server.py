@@ -22,6 +22,7 @@ from peers.single import SingleLog
 from tlru import errors
 from tlru.config import Config
 from tlru.node import facts
+from tlru.node.addresses import Addresses
 from tlru.node.cluster.desk import Desk
 from tlru.node.door import Door
 from tlru.node.health import Health
@@ -33,6 +34,7 @@ from tlru.node.reload import Process, Reloading, cannot_listen, settings_of
 from tlru.node.seats import alone, plan_of
 from tlru.node.service import CacheService
 from tlru.node.session import NodeOp, Session
+from tlru.node.strain import StrainWatch
 from tlru.node.websocket import WebSocketConnection
 
 logger = logging.getLogger(__name__)
@@ -69,6 +71,8 @@ class Node:
         self.connections: set[WebSocketConnection] = set()
         self.doors: set[Door] = set()  # connections that have not said yet what they want
         self.connections_total = 0
+        self.strain = StrainWatch(self)
+        self.addresses = Addresses()
         self.services = {name: self._service(name) for name in self.config.caches}
         self._desks = {name: Desk(self, service) for name, service in self.services.items()}
         self.session_ops: dict[str, NodeOp] = facts.session_ops(self)
@@ -86,7 +90,7 @@ class Node:
 
     def _service(self, name: str) -> CacheService:
         settings = settings_of(self.config)
-        return CacheService(
+        service = CacheService(
             name,
             self._log(name),
             self.limits,
@@ -95,6 +99,8 @@ class Node:
             stale_reads=self.config.stale_reads,
             retained_bytes=self.config.retained_bytes,
         )
+        service.guard = self.strain.guard()
+        return service
 
     def _log(self, name: str) -> SingleLog | ClusterLog:
         config = self.config
@@ -136,6 +142,7 @@ class Node:
             self._listener = listener
             undo.pop_all()
         self.health.start()
+        self.strain.start()
         self._tick()
 
     def _listen(self) -> Listener:
@@ -156,6 +163,8 @@ class Node:
             self.limits.hello_s,
             full=lambda: self.full,
             waiting=self.doors,
+            addresses=self.addresses,
+            of_one_address=lambda: self.config.connections_per_address,
         )
 
     # -- changing in place
@@ -282,6 +291,7 @@ class Node:
         self._say_goodbye()
         await asyncio.gather(self._until_answered(grace), self.http.stop(grace))
         await self.health.stop()
+        self.strain.stop()
         for service in self.services.values():
             service.send_away()
         await self._until_left(grace)
@@ -323,6 +333,7 @@ class Node:
         """Clients are told when the list has changed."""
         for service in self.services.values():
             told, leader = facts.servers(self, service), service.log.status().leader
+            service.nodes = max(1, sum(each.get("status") == "active" for each in told))
             if (told, leader) != self._told_servers.setdefault(service.name, (told, leader)):
                 self._told_servers[service.name] = told, leader
                 for session in self.sessions_of(service):

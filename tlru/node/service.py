@@ -31,6 +31,7 @@ from tlru.node.asker import Asker
 from tlru.node.duties import EXPIRE_EVERY_MS, Duties
 from tlru.node.feeds import FeedDesk, Subscriber
 from tlru.node.grouping import PLAIN, Group
+from tlru.node.limits import Guard
 from tlru.node.pending import Write, Writes, may_wait
 from tlru.node.rates import Rates
 from tlru.node.reads import ReadDesk
@@ -65,6 +66,8 @@ class CacheService:
         self.limits = limits
         self.rates = rates
         self.draining = False
+        self.guard = Guard()
+        self.nodes = 1  # that are active: limits may be shared between them
         self.stale_reads = stale_reads  # a node that is cut off answers who asks for any answer
         self._settings = settings or {}  # to be said once it leads
         self._writes = Writes()
@@ -131,6 +134,11 @@ class CacheService:
         for _, write in self._writes.overdue(1 << 62):
             self._time_out(write)
         self.reads.refuse_all(errors.Unavailable("the node stops", code="draining"))
+
+    @property
+    def backlog(self) -> int:
+        """How many writes wait to be committed."""
+        return len(self._writes)
 
     def idle(self) -> bool:
         """Whether nobody waits for a write or a read."""

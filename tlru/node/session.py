@@ -19,7 +19,8 @@ from typing import Any, Protocol
 from peers.core.entry import Dot
 from tlru import errors
 from tlru.engine.feeds import Reader
-from tlru.node import commands
+from tlru.node import commands, limits
+from tlru.node.limits import FREE
 from tlru.node.service import CacheService
 from tlru.wire.codec import Codec, FramingError, Message
 from tlru.wire.pushes import Push
@@ -38,6 +39,14 @@ ALIKE_AT_ONCE = 64  # of those that are made at once
 
 # Of one connection in one turn of the loop; then the others have theirs.
 REQUESTS_A_TURN = 512
+
+# Whoever is refused more than this in a turn waits: saying no costs time as well. The kernel keeps
+# what it sends meanwhile, and TCP makes it wait.
+REFUSED_A_TURN = 32
+REST_S = 0.05
+REFUSED_MAX = 10_000  # for being too fast, one after the other: this client does not listen
+
+TOO_FAST = 4429  # the close code of who does not come back later
 
 Fields = dict[str, Any]
 NodeOp = Callable[["Session", Fields], Fields | Coroutine[Any, Any, Fields]]
@@ -91,6 +100,10 @@ class Session:
         self.stalled = False  # the client does not read
         self._reading = True
         self._ended = False
+        self._refused = 0  # in this turn
+        self._too_fast = 0  # refusals in a row
+        self._frame_refusal: errors.TlruError | None = None
+        self._rest: asyncio.TimerHandle | None = None
         self._later: set[asyncio.Task[None]] = set()  # answers that wait for other nodes
         self._when_idle: asyncio.Future[None] | None = None  # only while the node stops
 
@@ -103,10 +116,13 @@ class Session:
 
     def pump(self) -> None:
         """Take messages for as long as there are any and the bounds allow it."""
-        if self._pumping or self._ended:
+        if self._pumping or self._ended or self._rest is not None:
             return
         self._pumping = True
         self._room = REQUESTS_A_TURN
+        if self.service.guard.watches:
+            self._refused = 0
+            self._room = max(1, int(self._room * self.service.guard.part(self.client_class)))
         try:
             while self._take_some():
                 self.service.flush()
@@ -120,12 +136,24 @@ class Session:
             self._pumping = False
         self._write_out()
         # Answers that came while the bound was met have made room for what is left.
+        if self._refused >= REFUSED_A_TURN and not self._ended:
+            self._be_at_rest()
+            return
         left = self._room <= 0 or bool(self._frames) or self._messages is not None
         if left and not self._full():
             self._set_reading(False)  # the others have their turn; then we go on
             self._wire.flush_later()
         else:
             self._set_reading(not self._full())
+
+    def _be_at_rest(self) -> None:
+        self._refused = 0
+        self._set_reading(False)
+        self._rest = asyncio.get_running_loop().call_later(REST_S, self._go_on)
+
+    def _go_on(self) -> None:
+        self._rest = None
+        self.pump()
 
     def _take_some(self) -> bool:
         """Take messages until a bound is met; False where there is none left to take now."""
@@ -150,6 +178,8 @@ class Session:
         """The connection is gone."""
         if not self._ended:
             self._ended = True
+            if self._rest is not None:
+                self._rest.cancel()
             self._frames.clear()
             self._messages = None
             self._unanswered.clear()
@@ -158,6 +188,11 @@ class Session:
             self._note_idle()
             self.service.left(self)
             self.stalled = True  # nothing more is written
+
+    @property
+    def client_class(self) -> str:
+        """Whose limits hold for it."""
+        return limits.client_class_of(self)
 
     @property
     def idle(self) -> bool:
@@ -193,7 +228,15 @@ class Session:
             if self._messages is None:
                 if not self._frames:
                     return None
-                self._messages = self.codec.decode(self._frames.popleft())
+                frame = self._frames.popleft()
+                guard = self.service.guard
+                if guard.watches:
+                    self._frame_refusal = guard.arrived(
+                        self.client_class, len(frame), asyncio.get_running_loop().time()
+                    )
+                else:
+                    self._frame_refusal = None
+                self._messages = self.codec.decode(frame)
                 self._taken = 0
             message = next(self._messages, None)
             if message is not None:
@@ -226,6 +269,8 @@ class Session:
     def _carry_out(self, message: Message, request: int | None) -> None:
         if self._taken > self.limits.batch:
             raise errors.TooLarge(f"one WebSocket message may carry {self.limits.batch} requests")
+        if self.service.guard.watches and not self._let_in(message, request):
+            return
         name = message.get("op")
         op = OPS.get(name) if isinstance(name, str) else None
         if op is None:
@@ -249,6 +294,25 @@ class Session:
                 task = asyncio.get_running_loop().create_task(self._answer_later(request, answer))
                 self._later.add(task)
                 task.add_done_callback(self._later.discard)
+
+    def _let_in(self, message: Message, request: int | None) -> bool:
+        """Whether the limits of its class let a message in; it is told where they do not."""
+        if message.get("op") in FREE:
+            return True
+        now = asyncio.get_running_loop().time()
+        error = self._frame_refusal or self.service.guard.operation(self.client_class, now)
+        if error is None:
+            self._too_fast = 0
+            return True
+        self.refuse(request, error)
+        self._refused += 1
+        if self._refused >= REFUSED_A_TURN:
+            self._room = 0
+        self._too_fast += isinstance(error, errors.RateLimited)
+        if self._too_fast > REFUSED_MAX:
+            self._wire.close(TOO_FAST, f"too fast, and does not wait: {error.message}")
+            self.end()
+        return False
 
     async def _answer_later(self, request: int | None, answer: Coroutine[Any, Any, Fields]) -> None:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs, urlsplit
@@ -22,7 +23,9 @@ from websockets.typing import Subprotocol
 
 from tlru.errors import BadRequest, Forbidden, Overloaded, TlruError, Unavailable
 from tlru.node import deflate
-from tlru.node.session import Session
+from tlru.node.limits import client_class_of
+from tlru.node.service import CacheService
+from tlru.node.session import TOO_FAST, Session
 from tlru.wire import codec as codecs
 from tlru.wire import frames, strict_json
 from tlru.wire.pushes import Push
@@ -55,6 +58,7 @@ class WebSocketConnection(asyncio.Protocol):
             logger=logging.getLogger("tlru.websockets"),
         )
         self._shaken = False
+        self._class: str | None = None  # that this connection counts for
         self._deflates = False
         self._rest = bytearray()  # compressed, and not taken yet; nothing more is read meanwhile
         self.session: Session | None = None
@@ -146,6 +150,9 @@ class WebSocketConnection(asyncio.Protocol):
         if self._cut is not None:
             self._cut.cancel()
         self._node.left(self)
+        self._node.addresses.gone(self._transport)
+        if self._class is not None:
+            self._service.guard.open[self._class] -= 1
         self.gone.set_result(None)
         if self.session is not None:
             self.session.end()
@@ -192,6 +199,9 @@ class WebSocketConnection(asyncio.Protocol):
             return self._reject(503, Overloaded("too many connections; come later"))
         if self._node.draining:
             return self._reject(503, Unavailable("the node is about to stop", code="draining"))
+        refusal = self._service_refusal(service)
+        if refusal is not None:
+            return self._reject(refusal.http_status, refusal)
         offered = [
             word.strip()
             for header in request.headers.get_all("Sec-WebSocket-Protocol")
@@ -207,6 +217,9 @@ class WebSocketConnection(asyncio.Protocol):
         self._protocol.available_subprotocols = [Subprotocol(codec.name)] if offered else None
         return None
 
+    def _service_refusal(self, service: CacheService) -> TlruError | None:
+        return service.guard.connection(client_class_of(self), self._loop.time())
+
     def _reject(self, status: int, error: TlruError) -> Response:
         """No WebSocket, in the form that errors of the HTTP side have."""
         problem = {
@@ -216,10 +229,13 @@ class WebSocketConnection(asyncio.Protocol):
             "detail": error.message,
             "code": error.code,
             "retry": str(error.retry),
+            **error.facts,
         }
         response = self._protocol.reject(status, strict_json.dumps(problem).decode())
         del response.headers["Content-Type"]
         response.headers["Content-Type"] = "application/problem+json"
+        if "after" in error.facts:
+            response.headers["Retry-After"] = str(max(1, math.ceil(error.facts["after"])))
         return response
 
     def _accept(self, request: Request) -> Response:
@@ -229,6 +245,8 @@ class WebSocketConnection(asyncio.Protocol):
             self._deflates = bool(self._protocol.extensions)
             self.session = Session(self._service, self._codec, self, self._node.session_ops)
             self._node.entered(self)
+            self._class = self.session.client_class
+            self._service.guard.open[self._class] += 1
         return response
 
     # -- frames
@@ -343,8 +361,22 @@ class WebSocketConnection(asyncio.Protocol):
 
     # -- the node's housekeeping
 
+    def _count_for_class(self) -> None:
+        """Who has said who it is counts for another class; one that is full has no place for it."""
+        if self.session is None or self._class in (None, found := self.session.client_class):
+            return
+        guard = self._service.guard
+        guard.open[str(self._class)] -= 1
+        self._class = found
+        refusal = guard.connection(found, self._loop.time())
+        guard.open[found] += 1
+        if refusal is not None:
+            self.close(TOO_FAST, refusal.message)
+            self.session.end()
+
     def tick(self, now: float, ping_s: float) -> None:
         """Ping a silent client; leave one that stays silent."""
+        self._count_for_class()
         silent = now - self._heard
         if silent < ping_s or self._protocol.state is not State.OPEN:
             return

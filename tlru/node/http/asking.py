@@ -13,6 +13,7 @@ from peers.core.entry import Dot
 from tlru import errors
 from tlru.errors import TlruError
 from tlru.node.asker import OneByOne
+from tlru.node.limits import client_class_of
 from tlru.node.service import CacheService
 from tlru.wire.requests import Op
 
@@ -42,7 +43,11 @@ class Asking(OneByOne):
         """Carry a checked operation out; its reply, or the error that it failed with."""
         answer: asyncio.Future[Fields | TlruError] = asyncio.get_running_loop().create_future()
         self._asked.append((op, answer))
-        self.service.handle(op, args, self, len(self._asked) - 1)
+        refusal = self.service.guard.refusal(client_class_of(self))
+        if refusal is not None:
+            self.refuse(len(self._asked) - 1, refusal)
+        else:
+            self.service.handle(op, args, self, len(self._asked) - 1)
         return answer
 
     def give_up(self) -> None:

@@ -25,6 +25,7 @@ from tlru.node.asker import OneByOne
 from tlru.node.http.answers import encode
 from tlru.node.http.asking import Fields
 from tlru.node.http.connection import HttpConnection
+from tlru.node.limits import client_class_of
 from tlru.node.service import CacheService
 from tlru.wire.codec import Codec, JsonCodec
 from tlru.wire.fields import Min
@@ -66,6 +67,9 @@ class EventStream(OneByOne):
     async def begin(self, args: Fields, minimum: Min | None) -> Fields:
         """Subscribe, once the node has come as far as the asker has been. Raises what refuses it;
         whoever gives the stream up before it is sent ends it."""
+        refusal = self.service.guard.refusal(client_class_of(self))
+        if refusal is not None:
+            raise refusal
         if minimum is not None:
             await self._asked(
                 lambda: self.service.reads.after(

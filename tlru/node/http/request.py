@@ -20,6 +20,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from tlru import errors
 from tlru.node.http.asking import Asking, Fields
 from tlru.node.http.problems import NotFound, SlowBody, WrongMediaType
+from tlru.node.limits import client_class_of
 from tlru.node.service import CacheService
 from tlru.wire import strict_json, values
 from tlru.wire.fields import Reading
@@ -88,6 +89,7 @@ class Request:
         self.place = place  # what the path names: a key, a channel or a node, decoded
         self.query = query
         self._raw = raw
+        self.runs_the_cluster = False  # then it is let in, whatever the limits are
 
     # -- what it says
 
@@ -168,6 +170,9 @@ class Request:
         length = self._raw.content_length
         if length is not None and length > bound:
             raise errors.TooLarge(f"the body has {length} bytes; at most {bound} are allowed")
+        refusal = self.service.guard.refusal(client_class_of(self), length or 0)
+        if refusal is not None and not self.runs_the_cluster:
+            raise refusal
         coding = self.header("Content-Encoding")
         if coding and coding.lower() != "identity":
             raise WrongMediaType("the body is compressed; send it as it is")

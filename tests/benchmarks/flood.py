@@ -1,10 +1,11 @@
 """What a critical class keeps while a lesser one floods; by hand:
 `python -m tests.benchmarks.flood`.
 
-Three processes: the node, the flood, and this one, which is the critical class: so many requests a
-second, each sent when its time has come, whether or not those before are answered. First what the
-node can do is measured; then the lesser class offers a multiple of that. What TCP does not take
-from it in time counts as offered and held back: it is the node that does not read.
+Three processes: the node, on a core of its own; the flood and this one on another, where this one,
+which is the critical class, goes first: so many requests a second, each sent when its time has
+come, whether or not those before are answered. First what the node can do is measured; then the
+lesser class offers a multiple of that. What TCP does not take from it in time counts as offered and
+held back: it is the node that does not read.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.benchmarks.processes import free_port, running, until_reachable
+from tests.benchmarks.classes import a_classed_node
 from tlru.wire import frames
 
 BATCH = 16  # requests in a message of the flood
@@ -29,6 +30,8 @@ FRAMES = 320  # that differ: more than may be unanswered, so no number is used t
 TICK_S = 0.01
 HELD_BYTES = 256 << 10  # unsent, beyond which the flood's own buffer takes no more
 PATIENCE_S = 1.0  # a critical request that takes longer is lost
+CAN_S = 3.0  # to see what the node can do
+NODE_CORE, CLIENTS_CORE = 0, 1
 WARM_S = 1.5  # for a flood to begin, and to be noticed
 VALUE = "x" * 64
 
@@ -55,8 +58,8 @@ class Raw:
         self.reader, self.writer = reader, writer
 
     @classmethod
-    async def open(cls, port: int, name: str) -> Raw:
-        """Connect, and say hello as a client of a class."""
+    async def open(cls, port: int, token: str) -> Raw:
+        """Connect, and say hello with the token of a class."""
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         key = base64.b64encode(os.urandom(16)).decode()
         writer.write(
@@ -66,7 +69,7 @@ class Raw:
         )
         await reader.readuntil(b"\r\n\r\n")
         raw = cls(reader, writer)
-        raw.say(json.dumps({"id": 0, "op": "hello", "client": name}).encode())
+        raw.say(json.dumps({"id": 0, "op": "hello", "token": token}).encode())
         assert b'"ok":true' in await raw.receive()
         return raw
 
@@ -96,10 +99,10 @@ class Raw:
 # -- the flood, in a process of its own
 
 
-async def flood(port: int, name: str, rate: float, seconds: float, connections: int) -> Tally:
+async def flood(port: int, token: str, rate: float, seconds: float, connections: int) -> Tally:
     """Offer so many requests a second."""
     tally = Tally()
-    sockets = [await Raw.open(port, name) for _ in range(connections)]
+    sockets = [await Raw.open(port, token) for _ in range(connections)]
     lots = [_frame(number) for number in range(FRAMES)]
     readers = [asyncio.create_task(_count(each, tally)) for each in sockets]
     turn, owed = 0, 0.0
@@ -146,10 +149,12 @@ async def _count(raw: Raw, tally: Tally) -> None:
 # -- the critical class, in this one
 
 
-async def critical(port: int, rate: float, seconds: float, connections: int = 4) -> Tally:
+async def critical(
+    port: int, token: str, rate: float, seconds: float, connections: int = 4
+) -> Tally:
     """Ask so often; reads and writes take turns."""
     tally = Tally()
-    sockets = [await Raw.open(port, "critical") for _ in range(connections)]
+    sockets = [await Raw.open(port, token) for _ in range(connections)]
     waiting: list[dict[int, float]] = [{} for _ in sockets]
     readers = [
         asyncio.create_task(_hear(raw, mine, tally))
@@ -191,12 +196,13 @@ async def _hear(raw: Raw, waiting: dict[int, float], tally: Tally) -> None:
 
 @contextlib.contextmanager
 def flooding(
-    port: int, name: str, rate: float, seconds: float
+    port: int, token: str, rate: float, seconds: float
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A flood in a process of its own; its tally is what it prints."""
     command = [sys.executable, "-m", "tests.benchmarks.flood", "--port", str(port)]
-    command += ["--class", name, "--rate", str(rate), "--seconds", str(seconds)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    command += ["--token", token, "--rate", str(rate), "--seconds", str(seconds)]
+    # It shares a core with the critical class's process, whose time must not be its time.
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=lambda: os.nice(10))
     try:
         yield process
     finally:
@@ -219,23 +225,20 @@ class Found:
     quiet: Tally
     flooded: Tally
     lesser: Tally
-    seconds: float
 
 
 async def measure(name: str, rate: float, seconds: float, times: float) -> Found:
     """Quiet, what the node can do, and the flood."""
-    port = free_port()
-    with running((sys.executable, "-m", "tests.benchmarks.classes", str(port))):
-        await until_reachable(port)
-        quiet = await critical(port, rate, seconds)
-        with flooding(port, "default", 400_000, 3.0) as process:
+    async with a_classed_node(NODE_CORE) as (port, tokens, _):
+        quiet = await critical(port, tokens["critical"], rate, seconds)
+        with flooding(port, tokens["default"], 400_000, CAN_S) as process:
             alone = await asyncio.to_thread(tally_of, process)
-        can = alone.done / 3.0
-        with flooding(port, name, can * times, seconds + 2 * WARM_S) as process:
+        can = alone.done / CAN_S
+        with flooding(port, tokens[name], can * times, seconds + 2 * WARM_S) as process:
             await asyncio.sleep(WARM_S)
-            flooded = await critical(port, rate, seconds)
+            flooded = await critical(port, tokens["critical"], rate, seconds)
             lesser = await asyncio.to_thread(tally_of, process)
-    return Found(can, quiet, flooded, lesser, seconds + 2 * WARM_S)
+    return Found(can, quiet, flooded, lesser)
 
 
 def show(found: Found, name: str) -> None:
@@ -263,11 +266,13 @@ def main() -> None:
     parser.add_argument("--times", type=float, default=5.0, help="of what the node can do")
     parser.add_argument("--class", dest="name", default="bulk", help="of the flood")
     parser.add_argument("--port", type=int, help="be the flood, of `rate` requests a second, there")
+    parser.add_argument("--token", default="", help="that the flood says hello with")
     args = parser.parse_args()
     if args.port is not None:
-        tally = asyncio.run(flood(args.port, args.name, args.rate, args.seconds, 8))
+        tally = asyncio.run(flood(args.port, args.token, args.rate, args.seconds, 8))
         print(json.dumps({"offered": tally.offered, "done": tally.done, "refused": tally.refused}))
         return
+    os.sched_setaffinity(0, {CLIENTS_CORE})
     show(asyncio.run(measure(args.name, args.rate, args.seconds, args.times)), args.name)
 
 

@@ -8,6 +8,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 import tlru
+from tests.node.access.holders import token_file
 from tests.running import CODECS, a_node, run, talking, until
 from tlru.node import Node, limits
 from tlru.node.overload import Strain
@@ -219,18 +221,20 @@ def test_shared_limits_are_divided_among_the_active_nodes() -> None:
     assert refused.facts["limit"] == "open"
 
 
-def test_under_overload_the_lesser_class_is_refused_and_the_other_is_served(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_under_overload_the_lesser_class_is_refused_and_the_other_is_served(tmp_path: Path) -> None:
     """The node is told that it suffers; what it then says to real clients is looked at."""
-    monkeypatch.setattr(limits, "client_class_of", lambda who: getattr(who, "client", "default"))
+    classes = {name: {"client_class": name, "read": ("",)} for name in ("critical", "bulk")}
+    file, tokens = token_file(tmp_path, **classes)
 
     async def scenario() -> None:
-        async with a_node() as node, talking(node) as critical, talking(node) as bulk:
-            await critical.ask("hello", client="critical")
-            await bulk.ask("hello", client="bulk")
+        async with (
+            a_node(tokens_file=file) as node,
+            talking(node) as critical,
+            talking(node) as bulk,
+        ):
+            await critical.ask("hello", token=tokens["critical"])
+            await bulk.ask("hello", token=tokens["bulk"])
             node.strain.stop()
-            node.services["default"].guard.asked = [1, 1, 1]
             for _ in range(10):
                 node.services["default"].guard.asked = [1, 1, 1]
                 node.strain.take_up(Strain(lag_s=0.1))

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections import Counter
 from time import monotonic
-from typing import Any, Final, Protocol
+from typing import Final
 
 from peers.resilience import TokenBucket
 from tlru import errors
-from tlru.access.grant import EVERYTHING
+from tlru.access.grant import DEFAULT_CLASS
 from tlru.engine.client_limits import RANKS, ClassLimits, parse, usual
 from tlru.node.overload import Overload
 
@@ -26,20 +26,6 @@ OVERLOADED_S: Final = 0.5  # after this one may ask again, full jitter of the cl
 BURST_S: Final = 1.0  # of its rate, where no burst is named
 OPEN_S: Final = 5.0  # after this a class that has all its connections may try again
 STATES_MAX: Final = 1_024  # classes that are known at once; further ones share the last place
-
-
-def client_class_of(who: Any) -> str:  # Any: a session, or an HTTP request
-    """The class of whoever asks: of the grant it has, and of everybody's where it has none."""
-    grant = getattr(who, "grant", None)
-    return EVERYTHING.client_class if grant is None else str(grant.client_class)
-
-
-class Asks(Protocol):
-    """Whoever is limited."""
-
-    @property
-    def client_class(self) -> str:
-        """Its class."""
 
 
 class _Class:
@@ -92,7 +78,7 @@ class Guard:
         state = self._classes.get(name)
         if state is None:
             if len(self._classes) >= STATES_MAX and name not in self._limits:
-                name = EVERYTHING.client_class
+                name = DEFAULT_CLASS
                 if name in self._classes:
                     return self._classes[name]
             state = self._classes[name] = _Class(usual(name))

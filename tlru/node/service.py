@@ -31,6 +31,7 @@ from tlru.node.asker import Asker
 from tlru.node.duties import EXPIRE_EVERY_MS, Duties
 from tlru.node.feeds import FeedDesk, Subscriber
 from tlru.node.grouping import PLAIN, Group
+from tlru.node.latency import Measure
 from tlru.node.limits import Guard
 from tlru.node.pending import Write, Writes, may_wait
 from tlru.node.rates import Rates
@@ -65,6 +66,7 @@ class CacheService:
         self.log = log
         self.limits = limits
         self.rates = rates
+        self.measure = Measure(name, rates.latency)
         self.draining = False
         self.guard = Guard()
         self.nodes = 1  # that are active: limits may be shared between them
@@ -89,7 +91,7 @@ class CacheService:
 
     def _take_up(self, machine: Machine) -> None:
         self.machine = machine
-        self.reads = ReadDesk(machine, self.log, self.limits, self.rates)
+        self.reads = ReadDesk(machine, self.log, self.limits, self.rates, self.measure)
         self._duties = Duties(machine, self._propose_own, self.log.agreed)
 
     # -- coming up and going down
@@ -136,8 +138,8 @@ class CacheService:
         self.reads.refuse_all(errors.Unavailable("the node stops", code="draining"))
 
     @property
-    def backlog(self) -> int:
-        """How many writes wait to be committed."""
+    def writes_waiting(self) -> int:
+        """How many entries are waited for; plain sets that came together wait for one."""
         return len(self._writes)
 
     def idle(self) -> bool:
@@ -214,7 +216,8 @@ class CacheService:
             return
         if waits:
             asker.waiting[dot] = args["name"]
-        self._writes.add(dot, Write(asker, request, ack, deadline, writes.FINISH.get(name)))
+        finish = writes.FINISH.get(name)
+        self._writes.add(dot, Write(asker, request, ack, deadline, finish, name))
 
     def _group_set(self, args: Args, asker: Asker, request: int | None) -> None:
         key, timeout = writes.writable(args["key"]), args.get("timeout", TIMEOUT_MS)
@@ -237,7 +240,9 @@ class CacheService:
         except RefusedError as exc:
             group.refuse(None, _unavailable(exc))
         else:
-            self._writes.add(dot, Write(group, None, Ack.QUORUM, group.deadline, None))
+            write = Write(group, None, Ack.QUORUM, group.deadline, None, "set")
+            write.began = group.began
+            self._writes.add(dot, write)
 
     def write_own(self, operation: Operation, asker: Asker) -> None:
         """A write of the node itself, into the reserved key space. RefusedError if it cannot be."""
@@ -268,7 +273,7 @@ class CacheService:
         def read_now(_: Result) -> Result:
             return self.reads.fields_of_get(key, self.machine.at)
 
-        self._writes.add(dot, Write(asker, request, Ack.QUORUM, deadline, read_now))
+        self._writes.add(dot, Write(asker, request, Ack.QUORUM, deadline, read_now, "get"))
 
     def _propose(self, operation: Operation, ack: Ack, until: int, once: Once | None = None) -> Dot:
         self._close_group()  # what came before it has its place before it
@@ -325,6 +330,7 @@ class CacheService:
             write = self._writes.take(dot)
             if write is None:
                 continue
+            self.measure.committed(write)
             if write.ack is Ack.ALL and "error" not in result:
                 write.result = result
                 self._writes.add(dot, write)
@@ -352,6 +358,7 @@ class CacheService:
                 self._answer(dot, write, write.result)
             case Settled.NOT_DONE if write is not None:
                 self._writes.take(dot)
+                self.measure.answered(write)
                 error = errors.Timeout("its time was over: it was not done", outcome_known=True)
                 write.asker.refuse(write.request, error)
             case Settled.UNKNOWN if write is not None:
@@ -361,6 +368,7 @@ class CacheService:
                 pass  # its asker was answered before, or has gone
 
     def _answer(self, dot: Dot, write: Write, result: Result) -> None:
+        self.measure.answered(write)
         if write.asker.waiting:
             write.asker.waiting.pop(dot, None)
         if "error" in result:
@@ -372,6 +380,7 @@ class CacheService:
         write.asker.reply(write.request, fields)
 
     def _time_out(self, write: Write) -> None:
+        self.measure.answered(write)
         if write.result is not None:
             error: errors.TlruError = errors.NotEnoughReplicas(
                 "committed, but not every voter holds it yet", committed=True

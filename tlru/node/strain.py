@@ -61,7 +61,7 @@ class StrainWatch:
 
     def _measure(self, lag_s: float) -> Strain:
         config = self._node.config
-        waiting = sum(service.backlog for service in self._node.services.values())
+        waiting = sum(service.writes_waiting for service in self._node.services.values())
         memory = 0.0 if config.memory_max is None else self._resident / config.memory_max
         return Strain(lag_s, waiting / config.backlog_max, memory)
 

@@ -21,11 +21,20 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from tlru.errors import BadRequest, Forbidden, Overloaded, TlruError, Unavailable
+from tlru.access.authority import UnknownKeyError
+from tlru.access.grant import NOBODY, Grant
+from tlru.errors import (
+    BadRequest,
+    Forbidden,
+    Overloaded,
+    TlruError,
+    Unauthenticated,
+    Unavailable,
+)
 from tlru.node import deflate
-from tlru.node.limits import client_class_of
-from tlru.node.service import CacheService
-from tlru.node.session import TOO_FAST, Session
+from tlru.node.access.access import token_of
+from tlru.node.access.standing import Standing
+from tlru.node.session import NOT_AUTHENTICATED, TOO_FAST, Session
 from tlru.wire import codec as codecs
 from tlru.wire import frames, strict_json
 from tlru.wire.pushes import Push
@@ -40,6 +49,7 @@ logging.getLogger("tlru.websockets").setLevel(logging.WARNING)
 BYTES_A_TURN = 64 << 10  # of one connection in one turn of the loop; then it rests
 CLOSE_S = 2.0  # how long a client may take to close its side before the connection is cut
 SILENT_PINGS_MAX = 2
+NO_HELLO = 4408  # of the close codes
 WRITE_BUFFER_BYTES = 32 << 10  # what is unread beyond this stops the session taking requests
 
 _DEFLATE = deflate.WithoutContext()
@@ -65,6 +75,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._fragments = bytearray()
         self._heard = self._loop.time()
         self._pinged = 0.0
+        self._began = self._heard
+        self._granted: Grant | None = None  # by what the upgrade carried
         self._cut: asyncio.TimerHandle | None = None
         self._flushing = False
         self._turn_bytes = 0
@@ -199,7 +211,10 @@ class WebSocketConnection(asyncio.Protocol):
             return self._reject(503, Overloaded("too many connections; come later"))
         if self._node.draining:
             return self._reject(503, Unavailable("the node is about to stop", code="draining"))
-        refusal = self._service_refusal(service)
+        if (unwanted := self._let_in(request)) is not None:
+            return unwanted
+        newcomer = self._granted or self._node.access.newcomer
+        refusal = service.guard.connection(newcomer.client_class, self._loop.time())
         if refusal is not None:
             return self._reject(refusal.http_status, refusal)
         offered = [
@@ -217,8 +232,24 @@ class WebSocketConnection(asyncio.Protocol):
         self._protocol.available_subprotocols = [Subprotocol(codec.name)] if offered else None
         return None
 
-    def _service_refusal(self, service: CacheService) -> TlruError | None:
-        return service.guard.connection(client_class_of(self), self._loop.time())
+    def _let_in(self, request: Request) -> Response | None:
+        """Take up the token that the upgrade carries, if it carries one."""
+        access = self._node.access
+        try:
+            header = request.headers.get("Authorization")
+            if header is not None and access.enabled:
+                self._granted = access.at_once(token_of(header))
+        except MultipleValuesError:
+            return self._reject(400, BadRequest("the request has Authorization more than once"))
+        except UnknownKeyError as error:
+            if not access.may_learn:
+                return self._reject(401, error)
+            # Somebody has to ask for the key; this client may come again once it has come.
+            self._asking = self._loop.create_task(access.look_for_keys())
+            return self._reject(503, Unavailable("the keys of tokens are looked for; come again"))
+        except Unauthenticated as error:
+            return self._reject(401, error)
+        return None
 
     def _reject(self, status: int, error: TlruError) -> Response:
         """No WebSocket, in the form that errors of the HTTP side have."""
@@ -236,6 +267,8 @@ class WebSocketConnection(asyncio.Protocol):
         response.headers["Content-Type"] = "application/problem+json"
         if "after" in error.facts:
             response.headers["Retry-After"] = str(max(1, math.ceil(error.facts["after"])))
+        if status == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
         return response
 
     def _accept(self, request: Request) -> Response:
@@ -244,10 +277,21 @@ class WebSocketConnection(asyncio.Protocol):
             self._first = frames.BINARY if self._codec.binary else frames.TEXT
             self._deflates = bool(self._protocol.extensions)
             self.session = Session(self._service, self._codec, self, self._node.session_ops)
+            access = self._node.access
+            self.session.standing = Standing(self._granted or access.newcomer, access)
             self._node.entered(self)
             self._class = self.session.client_class
             self._service.guard.open[self._class] += 1
         return response
+
+    def number(self, number: int) -> None:
+        """Be known by this number in the log."""
+        if self.session is not None:
+            self.session.number = number
+        if logger.isEnabledFor(logging.DEBUG):
+            peer = self._transport.get_extra_info("peername") or ("",)
+            extra = {"connection": number, "from": peer[0], "cache": self._service.name}
+            logger.debug("connection opened", extra=extra)
 
     # -- frames
 
@@ -287,8 +331,10 @@ class WebSocketConnection(asyncio.Protocol):
     def write_push(self, push: Push) -> None:
         """Send a push, framed, and compressed, once for all who get it: frames of a node carry no
         mask."""
-        if self._protocol.state is State.OPEN:
-            self._send()
+        protocol = self._protocol
+        if protocol.state is State.OPEN:
+            if protocol.writes:
+                self._send()
             frame = push.frames.get(self._deflates)
             if frame is None:
                 frame = push.frames[self._deflates] = self._framed(push.message)
@@ -376,6 +422,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def tick(self, now: float, ping_s: float) -> None:
         """Ping a silent client; leave one that stays silent."""
+        self._look_who_it_is(now)
         self._count_for_class()
         silent = now - self._heard
         if silent < ping_s or self._protocol.state is not State.OPEN:
@@ -386,3 +433,12 @@ class WebSocketConnection(asyncio.Protocol):
             self._pinged = now
             self._protocol.send_ping(b"")
             self._send()
+
+    def _look_who_it_is(self, now: float) -> None:
+        session = self.session
+        if session is None:
+            return
+        if session.standing.look(self._node.access, session.service, session, now):
+            self.close(NOT_AUTHENTICATED, "the token is not good any more, and no other was sent")
+        elif session.grant is NOBODY and now - self._began >= self._limits.hello_s:
+            self.close(NO_HELLO, "who is it? no token came in time")

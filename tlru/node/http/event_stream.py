@@ -20,12 +20,13 @@ from aiohttp import web
 
 from peers.core.entry import Dot
 from tlru import errors
+from tlru.access.grant import EVERYTHING
 from tlru.engine.feeds import Reader
+from tlru.node.access.standing import Standing
 from tlru.node.asker import OneByOne
 from tlru.node.http.answers import encode
 from tlru.node.http.asking import Fields
 from tlru.node.http.connection import HttpConnection
-from tlru.node.limits import client_class_of
 from tlru.node.service import CacheService
 from tlru.wire.codec import Codec, JsonCodec
 from tlru.wire.fields import Min
@@ -46,6 +47,7 @@ class EventStream(OneByOne):
 
     def __init__(self, service: CacheService, streams: set[EventStream]) -> None:
         self.service = service
+        self.standing = Standing(EVERYTHING)  # else whoever opens it says so
         self.codec: Codec = JsonCodec(service.limits)
         self.limits = service.limits
         self.push_bytes = self.limits.push_bytes
@@ -67,7 +69,7 @@ class EventStream(OneByOne):
     async def begin(self, args: Fields, minimum: Min | None) -> Fields:
         """Subscribe, once the node has come as far as the asker has been. Raises what refuses it;
         whoever gives the stream up before it is sent ends it."""
-        refusal = self.service.guard.refusal(client_class_of(self))
+        refusal = self.service.guard.refusal(self.standing.grant.client_class)
         if refusal is not None:
             raise refusal
         if minimum is not None:
@@ -160,7 +162,6 @@ class EventStream(OneByOne):
         data = push.event_stream
         if data is None:
             data = push.event_stream = self._event(push)
-        self.service.feeds.count(push)
         self._write(data)
         if push.final:
             self._over.set()  # it has no other feed

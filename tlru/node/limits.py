@@ -18,6 +18,7 @@ from tlru import errors
 from tlru.access.grant import DEFAULT_CLASS
 from tlru.engine.client_limits import RANKS, ClassLimits, parse, usual
 from tlru.node.overload import Overload
+from tlru.node.turns import Turns
 
 # What makes less work, or none: it is taken whatever the limits are.
 FREE: Final = frozenset(("hello", "ping", "unsubscribe", "unlock"))
@@ -54,8 +55,9 @@ class _Class:
 class Guard:
     """The limits of one cache on this node."""
 
-    def __init__(self, overload: Overload | None = None) -> None:
+    def __init__(self, overload: Overload | None = None, turns: Turns | None = None) -> None:
         self.overload = Overload() if overload is None else overload
+        self.turns = Turns() if turns is None else turns
         self.watches = False  # whether there is anything to judge by: looked at for every request
         self.asked = [0] * RANKS  # since the overload was last looked at
         self.refused: Counter[tuple[str, str]] = Counter()  # by class and limit
@@ -114,10 +116,10 @@ class Guard:
                 return self._limited(name, "open", most, OPEN_S)
         return self._rate(name, state, "connections", 1, now)
 
-    def part(self, name: str) -> float:
-        """Of what a connection may usually ask for in one turn of the loop."""
-        rank = self._class(name).limits.rank
-        return self.overload.shares[rank]
+    def rank(self, name: str) -> int:
+        """How important a class is: 0 is refused last."""
+        state = self._classes.get(name)
+        return (self._class(name) if state is None else state).limits.rank
 
     def _rate(
         self, name: str, state: _Class, what: str, amount: int, now: float

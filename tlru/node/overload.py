@@ -24,6 +24,7 @@ WELL: Final = 0.6  # of what is too much; between the two nothing changes
 # By rank: the least important is told no long before the others notice anything.
 LEAST: Final = (0.5, 0.05, 0.01)
 LAG_S_MAX: Final = (2.0, 0.5, 0.015)  # that a turn of the event loop may come late
+WAIT_S_MAX: Final = (2.0, 0.5, 0.1)  # that its own sessions may wait for a turn
 FULL_MAX: Final = (1.0, 0.95, 0.85)  # of the bounds for writes that wait, and for memory
 PATIENCE: Final = (5, 5, 1)  # ticks of too much, one after the other
 
@@ -35,11 +36,13 @@ class Strain:
     lag_s: float = 0.0
     backlog: float = 0.0  # of what may wait
     memory: float = 0.0  # of what the process may have
+    waits_s: tuple[float, ...] = (0.0,) * RANKS  # of sessions for a turn, by rank
 
     def at(self, rank: int) -> float:
         """Of what a rank bears; over 1 is too much."""
         full = FULL_MAX[rank]
-        return max(self.lag_s / LAG_S_MAX[rank], self.backlog / full, self.memory / full)
+        late = max(self.lag_s / LAG_S_MAX[rank], self.waits_s[rank] / WAIT_S_MAX[rank])
+        return max(late, self.backlog / full, self.memory / full)
 
 
 class Overload:

@@ -15,6 +15,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from time import perf_counter as clock
 from typing import Any, Protocol
 
 from peers.core.entry import Dot
@@ -26,6 +27,7 @@ from tlru.node import commands
 from tlru.node.access.standing import Standing
 from tlru.node.limits import FREE
 from tlru.node.service import CacheService
+from tlru.node.turns import REQUESTS
 from tlru.wire.codec import Codec, FramingError, Message
 from tlru.wire.pushes import Push
 from tlru.wire.requests import OPS, checked, request_id
@@ -42,9 +44,6 @@ OUT_BYTES_MAX = 1 << 20
 REPLIES_AT_ONCE = 16
 
 ALIKE_AT_ONCE = 64  # of those that are made at once
-
-# Of one connection in one turn of the loop; then the others have theirs.
-REQUESTS_A_TURN = 512
 
 # Whoever is refused more than this in a turn waits: saying no costs time as well. The kernel keeps
 # what it sends meanwhile, and TCP makes it wait.
@@ -110,6 +109,7 @@ class Session:
         self.stalled = False  # the client does not read
         self._reading = True
         self._ended = False
+        self._waits_since = 0.0  # for its turn; 0 where it does not
         self._refused = 0  # in this turn
         self._too_fast = 0  # refusals in a row
         self._frame_refusal: errors.TlruError | None = None
@@ -129,12 +129,17 @@ class Session:
         """Take messages for as long as there are any and the bounds allow it."""
         if self._pumping or self._ended or self._rest is not None:
             return
+        guard = self.service.guard
+        rank = guard.rank(self.standing.grant.client_class)
+        if self._has_more and not guard.turns.open(rank):
+            self._wait_for_turn(rank)
+            return
+        if self._waits_since:
+            guard.turns.waited(rank, self._waits_since)
+            self._waits_since = 0.0
         self._pumping = True
-        self._room = REQUESTS_A_TURN
-        self.service.measure.begin()
-        if self.service.guard.watches:
-            self._refused = 0
-            self._room = max(1, int(self._room * self.service.guard.part(self.client_class)))
+        self._room, self._refused = REQUESTS[rank], 0
+        began = self.service.measure.begin()
         try:
             while self._take_some():
                 self.service.flush()
@@ -147,6 +152,7 @@ class Session:
         finally:
             self._pumping = False
             self.service.measure.end(self)
+            guard.turns.took(rank, clock() - began)
         self._write_out()
         if self.over:
             self._set_reading(True)  # else its answer to our goodbye would never be read
@@ -155,12 +161,21 @@ class Session:
         if self._refused >= REFUSED_A_TURN and not self._ended:
             self._be_at_rest()
             return
-        left = self._room <= 0 or bool(self._frames) or self._messages is not None
+        left = self._room <= 0 or self._has_more
         if left and not self._full():
             self._set_reading(False)  # the others have their turn; then we go on
             self._wire.flush_later()
         else:
             self._set_reading(not self._full())
+
+    def _wait_for_turn(self, rank: int) -> None:
+        """Others like it have had their part of this turn: it goes on in the next."""
+        if self._waits_since:
+            self.service.guard.turns.waited(rank, self._waits_since)
+        else:
+            self._waits_since = clock()
+        self._set_reading(False)
+        self._wire.flush_later()
 
     def _be_at_rest(self) -> None:
         self._refused = 0
@@ -236,7 +251,12 @@ class Session:
     @property
     def idle(self) -> bool:
         """Whether everything that was asked has been answered."""
-        return not self._unanswered and not self._frames and self._messages is None
+        return not self._unanswered and not self._has_more
+
+    @property
+    def _has_more(self) -> bool:
+        """Whether the client has sent what was not taken yet."""
+        return bool(self._frames) or self._messages is not None
 
     def until_idle(self) -> asyncio.Future[None]:
         """Resolves when everything that was asked has been answered, or nobody is left to ask."""
@@ -435,7 +455,7 @@ class Session:
     def flush(self) -> None:
         """Write what has gathered; answers make room, so whoever had to wait is taken now."""
         self._write_out()
-        if not self._reading or self._frames or self._messages is not None:
+        if not self._reading or self._has_more:
             self.pump()
 
     def _write_out(self) -> None:

@@ -1,7 +1,7 @@
 """Looks at how the node is, twenty times a second, and has the guards go by it.
 
-What is measured: how late the event loop's turns come, how many writes wait, how much memory the
-process has. What follows from it is decided in `overload.py`.
+What is measured: how late the event loop's turns come, how long sessions wait for theirs, how many
+writes wait, how much memory the process has. What follows from it is decided in `overload.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from tlru.engine.client_limits import RANKS
 from tlru.node.limits import Guard
 from tlru.node.overload import TICK_S, Overload, Strain
+from tlru.node.turns import Turns
 
 if TYPE_CHECKING:
     from tlru.node.server import Node
@@ -28,6 +29,7 @@ class StrainWatch:
     def __init__(self, node: Node) -> None:
         self._node = node
         self.overload = Overload()
+        self.turns = Turns()
         self.strain = Strain()
         self._resident = 0
         self._ticks = 0
@@ -36,7 +38,7 @@ class StrainWatch:
 
     def guard(self) -> Guard:
         """A guard for one cache, which goes by what is measured here."""
-        return Guard(self.overload)
+        return Guard(self.overload, self.turns)
 
     def start(self) -> None:
         """Begin to look."""
@@ -63,7 +65,8 @@ class StrainWatch:
         config = self._node.config
         waiting = sum(service.writes_waiting for service in self._node.services.values())
         memory = 0.0 if config.memory_max is None else self._resident / config.memory_max
-        return Strain(lag_s, waiting / config.backlog_max, memory)
+        waits_s = tuple(self.turns.take_waits())
+        return Strain(lag_s, waiting / config.backlog_max, memory, waits_s)
 
     def take_up(self, strain: Strain) -> None:
         """Go by what was measured."""

@@ -219,6 +219,14 @@ class Session:
         self._set_reading(True)
         self._wire.close(NOT_AUTHENTICATED, error.message)
 
+    def leave_for_later(self, error: errors.TlruError) -> None:
+        """End the conversation; the client is told, for programs too, when to come back."""
+        after = error.facts.get("after", 0.0)
+        self._write_out()
+        self.end()
+        self._set_reading(True)
+        self._wire.close(TOO_FAST, f"after={after:.3f} {error.message}")
+
     def stall(self, stalled: bool) -> None:
         """The client has stopped reading, or reads again."""
         self.stalled = stalled
@@ -374,8 +382,7 @@ class Session:
             self._room = 0
         self._too_fast += isinstance(error, errors.RateLimited)
         if self._too_fast > REFUSED_MAX:
-            self._wire.close(TOO_FAST, f"too fast, and does not wait: {error.message}")
-            self.end()
+            self.leave_for_later(error)
         return False
 
     async def _answer_later(self, request: int | None, answer: Coroutine[Any, Any, Fields]) -> None:

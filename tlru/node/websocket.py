@@ -34,7 +34,7 @@ from tlru.errors import (
 from tlru.node import deflate
 from tlru.node.access.access import token_of
 from tlru.node.access.standing import Standing
-from tlru.node.session import NOT_AUTHENTICATED, TOO_FAST, Session
+from tlru.node.session import NOT_AUTHENTICATED, Session
 from tlru.wire import codec as codecs
 from tlru.wire import frames, strict_json
 from tlru.wire.pushes import Push
@@ -49,6 +49,7 @@ logging.getLogger("tlru.websockets").setLevel(logging.WARNING)
 BYTES_A_TURN = 64 << 10  # of one connection in one turn of the loop; then it rests
 CLOSE_S = 2.0  # how long a client may take to close its side before the connection is cut
 SILENT_PINGS_MAX = 2
+FULL_S = 1.0  # after this, there may be room again
 NO_HELLO = 4408  # of the close codes
 WRITE_BUFFER_BYTES = 32 << 10  # what is unread beyond this stops the session taking requests
 
@@ -208,7 +209,7 @@ class WebSocketConnection(asyncio.Protocol):
         if service is None:
             return self._reject(404, BadRequest(f"there is no cache {name[:80]!r} here"))
         if self._node.full:
-            return self._reject(503, Overloaded("too many connections; come later"))
+            return self._reject(503, Overloaded("too many connections; come later", after=FULL_S))
         if self._node.draining:
             return self._reject(503, Unavailable("the node is about to stop", code="draining"))
         if (unwanted := self._let_in(request)) is not None:
@@ -246,7 +247,9 @@ class WebSocketConnection(asyncio.Protocol):
                 return self._reject(401, error)
             # Somebody has to ask for the key; this client may come again once it has come.
             self._asking = self._loop.create_task(access.look_for_keys())
-            return self._reject(503, Unavailable("the keys of tokens are looked for; come again"))
+            return self._reject(
+                503, Unavailable("the keys of tokens are looked for; come again", after=1.0)
+            )
         except Unauthenticated as error:
             return self._reject(401, error)
         return None
@@ -417,8 +420,7 @@ class WebSocketConnection(asyncio.Protocol):
         refusal = guard.connection(found, self._loop.time())
         guard.open[found] += 1
         if refusal is not None:
-            self.close(TOO_FAST, refusal.message)
-            self.session.end()
+            self.session.leave_for_later(refusal)
 
     def tick(self, now: float, ping_s: float) -> None:
         """Ping a silent client; leave one that stays silent."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -132,7 +133,26 @@ def test_who_runs_the_cluster_is_not_kept_from_changing_the_limits() -> None:
                 assert answer.status == 201
             async with http.put("/v1/keys/k", data=b"x") as answer:
                 assert answer.status == 429
+                assert json.loads(await answer.text())["limit"] == "bytes"
             await set_limits(node, http, None)
+
+    run(scenario())
+
+
+def test_a_body_that_comes_in_chunks_is_counted_too() -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            yield b"x" * 100
+
+    async def scenario() -> None:
+        async with (
+            limited("default: bytes=10") as node,
+            aiohttp.ClientSession(node.http_url) as http,
+        ):
+            async with http.put("/v1/keys/k", data=chunks()) as answer:
+                assert answer.status == 201
+            async with http.put("/v1/keys/k", data=b"x") as answer:
+                assert json.loads(await answer.text())["limit"] == "bytes"
 
     run(scenario())
 
@@ -189,6 +209,7 @@ def test_who_never_waits_is_closed() -> None:
             for _ in range(40):
                 await one.send({"op": "get", "key": "k"})
             assert await one.closed() == 4429
+            assert re.match(r"after=[01]\.\d{3} ", one.socket.close_reason or "")
 
     with pytest.MonkeyPatch.context() as patch:
         run(scenario(patch))

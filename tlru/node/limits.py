@@ -17,6 +17,7 @@ from peers.resilience import TokenBucket
 from tlru import errors
 from tlru.access.grant import DEFAULT_CLASS
 from tlru.engine.client_limits import RANKS, ClassLimits, parse, usual
+from tlru.node.latency import CLASSES_MAX, OTHERS
 from tlru.node.overload import Overload
 from tlru.node.turns import Turns
 
@@ -26,7 +27,7 @@ FREE: Final = frozenset(("hello", "ping", "unsubscribe", "unlock"))
 OVERLOADED_S: Final = 0.5  # after this one may ask again, full jitter of the client's own aside
 BURST_S: Final = 1.0  # of its rate, where no burst is named
 OPEN_S: Final = 5.0  # after this a class that has all its connections may try again
-STATES_MAX: Final = 1_024  # classes that are known at once; further ones share the last place
+STATES_MAX: Final = 1_024  # classes that are known at once; further ones share one place
 
 
 class _Class:
@@ -60,7 +61,8 @@ class Guard:
         self.turns = Turns() if turns is None else turns
         self.watches = False  # whether there is anything to judge by: looked at for every request
         self.asked = [0] * RANKS  # since the overload was last looked at
-        self.refused: Counter[tuple[str, str]] = Counter()  # by class and limit
+        self.refused: Counter[tuple[str, str]] = Counter()  # by class and reason
+        self._counted: set[str] = set()  # the classes that are counted apart
         self.open: Counter[str] = Counter()
         self._text: str | None = None
         self._nodes = 1
@@ -86,6 +88,21 @@ class Guard:
             state = self._classes[name] = _Class(usual(name))
             state.follow(self._limits.get(name, usual(name)), self._nodes)
         return state
+
+    def _count(self, name: str, reason: str) -> None:
+        if len(self._counted) < CLASSES_MAX:
+            self._counted.add(name)
+        self.refused[name if name in self._counted else OTHERS, reason] += 1
+
+    def came(self, name: str) -> None:
+        """A connection of a class is open."""
+        self.open[name] += 1
+
+    def went(self, name: str) -> None:
+        """It counts for its class no more."""
+        self.open[name] -= 1
+        if not self.open[name]:
+            del self.open[name]
 
     # -- what is judged
 
@@ -130,7 +147,7 @@ class Guard:
         return self._limited(name, what, bucket.rate, wait)
 
     def _limited(self, name: str, what: str, most: float, after: float) -> errors.RateLimited:
-        self.refused[name, what] += 1
+        self._count(name, what)
         each = "" if what == "open" else " a second"
         return errors.RateLimited(
             f"clients of the class {name!r} may have {most:g} {what}{each} here",
@@ -146,7 +163,7 @@ class Guard:
             return None
         if overload.admits(rank, state.limits.share / 100):
             return None
-        self.refused[name, "overload"] += 1
+        self._count(name, "overload")
         return errors.Overloaded(
             f"the node has more to do than it can; the class {name!r} waits", after=OVERLOADED_S
         )

@@ -165,7 +165,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._node.left(self)
         self._node.addresses.gone(self._transport)
         if self._class is not None:
-            self._service.guard.open[self._class] -= 1
+            self._service.guard.went(self._class)
         self.gone.set_result(None)
         if self.session is not None:
             self.session.end()
@@ -284,7 +284,7 @@ class WebSocketConnection(asyncio.Protocol):
             self.session.standing = Standing(self._granted or access.newcomer, access)
             self._node.entered(self)
             self._class = self.session.client_class
-            self._service.guard.open[self._class] += 1
+            self._service.guard.came(self._class)
         return response
 
     def number(self, number: int) -> None:
@@ -415,10 +415,10 @@ class WebSocketConnection(asyncio.Protocol):
         if self.session is None or self._class in (None, found := self.session.client_class):
             return
         guard = self._service.guard
-        guard.open[str(self._class)] -= 1
+        guard.went(str(self._class))
         self._class = found
         refusal = guard.connection(found, self._loop.time())
-        guard.open[found] += 1
+        guard.came(found)
         if refusal is not None:
             self.session.leave_for_later(refusal)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tlru._version import __version__
 from tlru.node.http.figure import CACHE, Figure, Read, Sample, of_cache, of_node
 from tlru.node.http.figures_cluster import CLUSTER_FIGURES
+from tlru.node.http.figures_limits import LIMIT_FIGURES
 from tlru.node.http.figures_time import HISTOGRAMS, Histogram
 
 if TYPE_CHECKING:
@@ -307,4 +308,5 @@ FIGURES: tuple[Figure | Histogram, ...] = (
     *_of_the_caches(),
     *CLUSTER_FIGURES,
     *_of_the_feeds(),
+    *LIMIT_FIGURES,
 )

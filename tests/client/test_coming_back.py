@@ -123,6 +123,39 @@ def test_a_refusal_of_a_feed_is_obeyed_too() -> None:
     run(main)
 
 
+def test_a_feed_asks_nothing_of_a_connection_that_is_being_left() -> None:
+    """Its wait after a refusal ends while the next server takes its time to say hello."""
+    failures: list[dict[str, object]] = []
+
+    async def refusing(link: Link, number: int) -> None:
+        await link.greet()
+        link.refuse(await link.next_of("subscribe"), "syncing", "other", after=0.1)
+        await asyncio.sleep(0.4)  # it is slow to answer the goodbye
+
+    async def slow(link: Link, number: int) -> None:
+        await asyncio.sleep(0.5)
+        await link.greet()
+        async for request in link.requests():
+            link.reply(request, feed=1, upto=1, resumed=False)
+            event = {"type": "set", "key": "k", "version": 2, "at": 2, "value": b"\x01"}
+            link.send({"push": "events", "feed": 1, "upto": 2, "events": [event]})
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, about: failures.append(about))
+        async with (
+            scripted(refusing) as first,
+            scripted(slow) as second,
+            client(first.url, second.url) as cache,
+            asyncio.timeout(10),
+        ):
+            async for change in cache.watch():
+                assert change.key == "k"
+                break
+        assert not failures
+
+    run(main)
+
+
 @given(st.one_of(st.floats(), st.integers(), st.text(), st.none(), st.booleans()))
 def test_whatever_is_said_the_wait_is_bounded(said: object) -> None:
     for after in (

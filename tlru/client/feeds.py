@@ -264,7 +264,7 @@ class Feeds:
     def _advance(self, line: _Line) -> None:
         """Ask for what the trunk needs next, and tell its feeds how they stand."""
         connection, trunk = self._connection, line.trunk
-        if connection is not None and connection.alive and line.pause is None:
+        if connection is not None and connection.takes_requests and line.pause is None:
             command = trunk.next(connection.epoch)
             if isinstance(command, Subscribe):
                 self._send(connection, self._request(line, command, self._asked))

@@ -62,6 +62,11 @@ class Framing:
         """Why the upgrade was refused, if it was."""
         return self._frames.handshake_exc
 
+    @property
+    def open(self) -> bool:
+        """Whether messages can be sent."""
+        return self._frames.state is State.OPEN
+
     def receive(self, data: bytes) -> list[Reply]:
         """The maps that are complete with these bytes."""
         replies: list[Reply] = []

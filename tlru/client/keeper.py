@@ -154,7 +154,8 @@ class Keeper:
             logger.info("lost %s: %s", connection.url, connection.end.problem)
             wait = self._backoff.wait() if nearer is None else 0.0
             self._failed(connection.url, connection.end.problem, connection.end.after, wait)
-            await asyncio.sleep(wait)
+            if nearer is None:
+                await asyncio.sleep(wait)
         return nearer  # where it ended with its epoch, the node is well: it began another life
 
     async def _until_left(self, connection: Connection) -> Opened | None:
@@ -268,7 +269,8 @@ class Keeper:
         refusals = 0
         while True:
             url = self.servers.next(monotonic())
-            await asyncio.sleep(self.servers.rest(url, monotonic()))
+            if rest := self.servers.rest(url, monotonic()):
+                await asyncio.sleep(rest)
             try:
                 return await self._try(url)
             except TlruError as exc:

@@ -86,3 +86,36 @@ class RetryBudget:
         earned = self._share * max(0, asked - self._asked) + self._floor_per_s * elapsed
         self._saved = min(self._saved_max, self._saved + earned)
         self._asked, self._at = max(asked, self._asked), now
+
+
+class TokenBucket:
+    """A rate that may be exceeded for a moment: so much a second, and a burst on top of a calm.
+
+    What is larger than the burst is let through once the bucket is full, and paid for afterwards:
+    refused for good it would be asked for again and again.
+    """
+
+    __slots__ = ("_at", "_tokens", "burst", "rate")
+
+    def __init__(self, rate: float, burst: float) -> None:
+        if not (rate > 0 and burst >= 1):
+            raise ValueError(f"a bucket needs rate > 0 and burst >= 1, not {rate} and {burst}")
+        self.rate, self.burst = rate, burst
+        self._tokens = burst
+        self._at: float | None = None
+
+    def take(self, amount: float, now: float) -> float:
+        """Take so much, and give 0; or take nothing, and give the seconds until it can be had."""
+        if self._at is not None and now > self._at:
+            self._tokens = min(self.burst, self._tokens + (now - self._at) * self.rate)
+        self._at = now if self._at is None else max(now, self._at)
+        wanted = min(amount, self.burst)
+        if self._tokens < wanted:
+            return (wanted - self._tokens) / self.rate
+        self._tokens -= amount
+        return 0.0
+
+    def change(self, rate: float, burst: float) -> None:
+        """Go by another rate and burst; what was taken stays taken."""
+        self._tokens = min(burst, self._tokens)
+        self.rate, self.burst = rate, burst

@@ -66,11 +66,14 @@ class Link:
         self.protocol.send_response(self.protocol.accept(self.upgrade))
         self._write_out()
 
-    async def refuse_upgrade(self, status: int, text: str) -> None:
-        """Answer the upgrade with an HTTP error."""
+    async def refuse_upgrade(self, status: int, text: str, **headers: str) -> None:
+        """Answer the upgrade with an HTTP error; `Retry_After` is the header Retry-After."""
         while self.upgrade is None:
             await self._receive()
-        self.protocol.send_response(self.protocol.reject(status, text))
+        refusal = self.protocol.reject(status, text)
+        for name, value in headers.items():
+            refusal.headers[name.replace("_", "-")] = value
+        self.protocol.send_response(refusal)
         self._write_out()
 
     async def next(self) -> Message:

@@ -65,6 +65,9 @@ def test_none_takes_back_what_a_lighter_source_said() -> None:
 
 # Any: the examples below are of many types.
 SAMPLES: dict[str, Any] = {
+    "memory_max": 2 << 30,
+    "backlog_max": 5_000,
+    "connections_per_address": 50,
     "id": "n-2.b_c",
     "region": "eu",
     "zone": "a",

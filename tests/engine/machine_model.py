@@ -90,6 +90,7 @@ class Model:
         self.items: dict[str, Kept] = {}
         self.locks: dict[str, Holding] = {}
         self.settings: dict[str, Any] = {
+            "limits": None,
             "max_entries": None,
             "max_bytes": 1 << 30,
             "once_ms": 120_000,

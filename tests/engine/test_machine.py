@@ -297,6 +297,7 @@ def test_settings_are_changed_by_an_entry_and_survive_a_snapshot() -> None:
     write = Writer()
     reply = write(Settings((("max_entries", 5), ("once_ms", 1_000))))
     expected = {
+        "limits": None,
         "max_bytes": 1 << 30,
         "max_entries": 5,
         "once_ms": 1_000,

@@ -115,6 +115,36 @@ test("who is told to come back later does, and not before", async (t) => {
   assert.ok(at[1] - at[0] >= 295, `${at[1] - at[0]} ms`);
 });
 
+test("a goodbye may say when to come back, and nobody comes before", async (t) => {
+  for (const inHello of [true, false]) {
+    const at = [];
+    const played = await Played.start(t, (socket, request) => {
+      if (at.length === 1) {
+        played.hello = {};
+        socket.close(4429, "after=0.5 too fast");
+      } else if (request.op === "hello") {
+        socket.ok(request, { node: "n1", epoch: "1-aa", pos: 5, time: 1000, servers: [] });
+      } else socket.ok(request, GET);
+    });
+    played.server.on("connection", () => at.push(Date.now()));
+    if (inHello) played.hello = { refuse: true };
+    const cache = client(t, played.url, { timing: QUICK });
+    assert.equal(await cache.get("a"), 1);
+    assert.equal(at.length, 2);
+    assert.ok(at[1] - at[0] >= 495, `${at[1] - at[0]} ms`);
+  }
+});
+
+test("while one server is left in peace another is asked", async (t) => {
+  const busy = await Played.start(t, (socket) => socket.close(4429, "after=30 too fast"));
+  busy.hello = { refuse: true };
+  const other = await Played.start(t, (socket, request) => socket.ok(request, GET));
+  const cache = client(t, [busy.url, other.url], { timing: QUICK });
+  assert.equal(await cache.get("a"), 1);
+  assert.equal(cache.link.url, other.url);
+  assert.equal(busy.sockets.length, 1);
+});
+
 test("what is refused for good is not asked again; retries end with the budget", async (t) => {
   const played = await Played.start(t, (socket, request) => {
     const again = request.key === "busy";

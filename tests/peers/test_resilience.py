@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peers.resilience import Backoff, RetryBudget, full_jitter
+from peers.resilience import Backoff, RetryBudget, TokenBucket, full_jitter
 
 chances = st.floats(min_value=0, max_value=1, exclude_max=True)
 
@@ -92,3 +92,35 @@ def test_retries_stay_within_share_and_floor(
         asked, now, forward = asked + more, now + passed, forward + max(0.0, passed)
         granted += sum(budget.spend(asked, now) for _ in range(storm))
         assert granted <= 10 + 0.1 * asked + forward + 1e-6
+
+
+def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:
+    bucket = TokenBucket(rate=10, burst=3)
+    assert [bucket.take(1, 0.0) for _ in range(4)] == pytest.approx([0, 0, 0, 0.1])
+    assert bucket.take(1, 0.05) == pytest.approx(0.05)
+    assert bucket.take(1, 0.11) == 0
+    assert [bucket.take(1, 100.0) for _ in range(4)] == pytest.approx([0, 0, 0, 0.1])
+
+
+def test_what_is_larger_than_the_burst_is_paid_for_afterwards() -> None:
+    bucket = TokenBucket(rate=10, burst=5)
+    assert bucket.take(25, 0.0) == 0
+    assert bucket.take(1, 0.0) == pytest.approx(2.1)
+    assert bucket.take(1, 2.2) == 0
+
+
+@given(st.lists(st.tuples(st.floats(0, 10), st.integers(1, 8)), min_size=1, max_size=60))
+def test_a_bucket_never_gives_more_than_its_rate_and_burst(asked: list[tuple[float, int]]) -> None:
+    bucket, now, given_, largest = TokenBucket(rate=2, burst=4), 0.0, 0.0, 0
+    for pause, amount in asked:
+        now += pause
+        wait = bucket.take(amount, now)
+        assert wait >= 0
+        if not wait:
+            given_, largest = given_ + amount, max(largest, amount)
+        assert given_ <= 4 + 2 * now + max(0, largest - 4) + 1e-6
+
+
+def test_a_bucket_without_sense_is_refused() -> None:
+    with pytest.raises(ValueError, match="rate > 0"):
+        TokenBucket(rate=0, burst=1)

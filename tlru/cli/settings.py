@@ -24,6 +24,11 @@ _KINDS: Final[dict[str, tuple[Kind[Any], str]]] = {  # Any: of several types
     "once_ms": (Duration(1.0, _DAY), "how long the result of a write that may be repeated is kept"),
     "tombstone_ms": (Duration(1.0, _DAY), "how long a deleted key remembers its revision"),
 }
+_LIMITS: Final = "limits"  # a text that the node judges
+_MEANINGS: Final = {
+    _LIMITS: "what each class of clients may take",
+    **{name: meaning for name, (_, meaning) in _KINDS.items()},
+}
 
 
 @click.command(
@@ -32,6 +37,7 @@ _KINDS: Final[dict[str, tuple[Kind[Any], str]]] = {  # Any: of several types
     examples=[
         "tlru settings",
         "tlru settings set max_bytes=2GiB",
+        "tlru settings set 'limits=bulk: operations=1000 open=50; critical: share=80'",
         "tlru settings set max_entries=none once_ms=5m",
         "tlru settings --json | jq .settings.max_bytes",
     ],
@@ -56,10 +62,7 @@ async def command(target: Target, /, act: str | None, changes: tuple[str, ...]) 
     found = sorted(told["settings"].items())
     tables.show(
         ["setting", "value", "meaning"],
-        [
-            [name, _shown(name, value), _KINDS[name][1] if name in _KINDS else ""]
-            for name, value in found
-        ],
+        [[name, _shown(name, value), _MEANINGS.get(name, "")] for name, value in found],
     )
     return Exit.OK
 
@@ -68,9 +71,12 @@ def _read(changes: tuple[str, ...]) -> Facts:
     given: Facts = {}
     for one in changes:
         name, equals, text = one.partition("=")
-        if not equals or name not in _KINDS:
-            known = ", ".join(_KINDS)
+        if not equals or name not in _MEANINGS:
+            known = ", ".join(_MEANINGS)
             raise click.UsageError(f"{one!r} is no NAME=VALUE; the settings are {known}")
+        if name == _LIMITS:
+            given[name] = None if text == NONE else text
+            continue
         try:
             value = _KINDS[name][0].from_text(text)
         except WrongValueError as problem:
@@ -86,4 +92,6 @@ def _shown(name: str, value: Any) -> str:  # Any: what a node says
         return NONE
     if name.endswith("_ms"):
         return show_duration(value / 1000)
+    if isinstance(value, str):
+        return value
     return show_size(value) if name.endswith("_bytes") else f"{value:,}"

@@ -53,6 +53,7 @@ class Candidate:
         "measured_at",
         "nearer_for",
         "place",
+        "rests_until",
         "server",
         "trips",
         "unreached",
@@ -68,6 +69,7 @@ class Candidate:
         self.breaker = Breaker(failures_max=BREAK_AFTER, open_s=BREAK_S)
         self.trips = RoundTrips()
         self.measured_at = -math.inf
+        self.rests_until = -math.inf  # it has said when to come back
         self.unreached = False  # the last measurement found nobody
         self.nearer_for = 0  # rounds in which it was clearly nearer than the one in use
 
@@ -80,7 +82,7 @@ class Candidate:
         """What can be expected of it."""
         if self.server.status in (*REFUSING_STATUSES, SILENT):
             return Standing.UNFIT
-        if self.unreached or self.breaker.wait(now) > 0:
+        if self.unreached or self.breaker.wait(now) > 0 or now < self.rests_until:
             return Standing.DOUBTFUL
         if list_known and not self.listed:
             return Standing.UNLISTED

@@ -107,6 +107,11 @@ class Connection(asyncio.Protocol):
         self.owes_a_word = True
         self._write_out()
 
+    @property
+    def takes_requests(self) -> bool:
+        """Whether it is open, and no goodbye has been said."""
+        return self.alive and self._framing.open
+
     def keep_alive(self, ping: bytes) -> None:
         """From now on ask, with this request, when nothing is heard for long."""
         self._ping = ping

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 from peers.resilience import Backoff
 from tlru.client import replies
 from tlru.client.changes import Topic
+from tlru.client.coming_back import after_of
 from tlru.client.connection import Connection
 from tlru.client.feed import Feed
 from tlru.client.requests import Request, feed_request, pack_fields
@@ -26,7 +27,7 @@ from tlru.client.results import Reply
 from tlru.client.session import Session
 from tlru.client.settings import Timing
 from tlru.client.trunk import Subscribe, Subscription, Trunk
-from tlru.errors import RateLimited, Retry, TlruError, Unauthenticated, Unavailable
+from tlru.errors import Retry, TlruError, Unauthenticated, Unavailable
 
 logger = logging.getLogger("tlru.client")
 
@@ -250,9 +251,7 @@ class Feeds:
             for feed in feeds:
                 feed.sink.ended(replies.retold(error, error.message))
             return
-        wait = line.backoff.wait()
-        if isinstance(error, RateLimited):
-            wait = max(wait, error.after)
+        wait = line.backoff.wait() + after_of(error)
         self._stop_pause(line)
         line.pause = self._loop.call_later(wait, self._on_pause_over, line)
 
@@ -265,7 +264,7 @@ class Feeds:
     def _advance(self, line: _Line) -> None:
         """Ask for what the trunk needs next, and tell its feeds how they stand."""
         connection, trunk = self._connection, line.trunk
-        if connection is not None and connection.alive and line.pause is None:
+        if connection is not None and connection.takes_requests and line.pause is None:
             command = trunk.next(connection.epoch)
             if isinstance(command, Subscribe):
                 self._send(connection, self._request(line, command, self._asked))

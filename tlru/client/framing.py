@@ -22,6 +22,7 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
+from tlru.client.coming_back import after_in_reason
 from tlru.client.results import Reply
 from tlru.wire import frames
 
@@ -36,6 +37,7 @@ class End:
 
     code: int
     problem: str
+    after: float = 0.0  # seconds that it wants us to stay away
 
 
 class Framing:
@@ -59,6 +61,11 @@ class Framing:
     def handshake_error(self) -> Exception | None:
         """Why the upgrade was refused, if it was."""
         return self._frames.handshake_exc
+
+    @property
+    def open(self) -> bool:
+        """Whether messages can be sent."""
+        return self._frames.state is State.OPEN
 
     def receive(self, data: bytes) -> list[Reply]:
         """The maps that are complete with these bytes."""
@@ -128,7 +135,8 @@ class Framing:
         elif frame.opcode is Opcode.CLOSE:
             close = self._frames.close_rcvd
             assert close is not None, "the close frame has just been parsed"
-            self.end = End(int(close.code), f"it closed the connection: {close}")
+            after = after_in_reason(close.reason)
+            self.end = End(int(close.code), f"it closed the connection: {close}", after)
         elif frame.opcode is Opcode.TEXT or frame.opcode is Opcode.CONT:
             self.fail(CloseCode.UNSUPPORTED_DATA, f"it sent text, which is not {SUBPROTOCOL}")
 

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 
 from peers.resilience import Backoff
 from tlru.client import replies
+from tlru.client.coming_back import after_of
 from tlru.client.connection import Connection
 from tlru.client.listing import EXAMPLE
 from tlru.client.opening import Opened, open_connection
@@ -151,9 +152,10 @@ class Keeper:
             self.servers.lasted(connection.url)
         if not connection.alive and connection.end.code != OTHER_EPOCH:
             logger.info("lost %s: %s", connection.url, connection.end.problem)
-            self.servers.failed(connection.url, connection.end.problem, monotonic())
+            wait = self._backoff.wait() if nearer is None else 0.0
+            self._failed(connection.url, connection.end.problem, connection.end.after, wait)
             if nearer is None:
-                await asyncio.sleep(self._backoff.wait())
+                await asyncio.sleep(wait)
         return nearer  # where it ended with its epoch, the node is well: it began another life
 
     async def _until_left(self, connection: Connection) -> Opened | None:
@@ -216,7 +218,7 @@ class Keeper:
             return False
         left = self._leave(connection)
         if left:
-            self.servers.failed(connection.url, str(error), monotonic())
+            self._failed(connection.url, str(error), after_of(error), 0.0)
         return left and not isinstance(error, Overloaded | NoQuorum)
 
     def go_away(self, connection: Connection, push: Reply) -> None:
@@ -267,6 +269,8 @@ class Keeper:
         refusals = 0
         while True:
             url = self.servers.next(monotonic())
+            if rest := self.servers.rest(url, monotonic()):
+                await asyncio.sleep(rest)
             try:
                 return await self._try(url)
             except TlruError as exc:
@@ -310,13 +314,19 @@ class Keeper:
 
     async def _after_failure(self, url: str, error: TlruError, refusals: int) -> None:
         logger.info("cannot use %s: %s", url, error)
-        self.servers.failed(url, str(error), monotonic())
+        wait = self._backoff.wait()
+        self._failed(url, str(error), after_of(error), wait)
         if self.down_since is None and (self._current is None or not self._current.alive):
             self.down_since = monotonic()
         if refusals >= len(self.servers):
             await self._stop_until_asked(error)
         else:
-            await asyncio.sleep(self._backoff.wait())
+            await asyncio.sleep(wait)
+
+    def _failed(self, url: str, problem: str, after: float, wait: float) -> None:
+        """What it has said of coming back is obeyed, and not by all at the same moment."""
+        rest_s = after + wait if after else 0.0
+        self.servers.failed(url, problem, monotonic(), rest_s=rest_s)
 
     async def _stop_until_asked(self, error: TlruError) -> None:
         """Every server refuses us: to knock on and on helps nobody. Callers are told at once."""

@@ -23,12 +23,13 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 
 from tlru._version import __version__
 from tlru.client import replies
+from tlru.client.coming_back import TOO_FAST, after_in_header
 from tlru.client.connection import Connection, Limits
 from tlru.client.framing import Framing
 from tlru.client.requests import Kind, Request, pack_fields
 from tlru.client.results import Reply
 from tlru.client.settings import Settings, Token
-from tlru.errors import Forbidden, TlruError, Unauthenticated, Unavailable
+from tlru.errors import Forbidden, RateLimited, TlruError, Unauthenticated, Unavailable
 
 NOT_ALLOWED = 1008
 NOT_AUTHENTICATED = 4401
@@ -82,8 +83,9 @@ class Greeter:
         kinds: dict[int, type[TlruError]] = {
             NOT_AUTHENTICATED: Unauthenticated,
             NOT_ALLOWED: Forbidden,
+            TOO_FAST: RateLimited,
         }
-        self._fail(kinds.get(end.code, Unavailable)(end.problem))
+        self._fail(kinds.get(end.code, Unavailable)(end.problem, **_coming_back(end.after)))
 
     def _fail(self, error: TlruError) -> None:
         if not self._hello.done():
@@ -197,5 +199,16 @@ def _explained_os_error(exc: OSError) -> str:
 def _explained_status(exc: InvalidStatus) -> TlruError:
     status = exc.response.status_code
     body = bytes(exc.response.body or b"").decode(errors="replace")[:EXPLANATION_MAX]
-    kinds: dict[int, type[TlruError]] = {401: Unauthenticated, 403: Forbidden}
-    return kinds.get(status, Unavailable)(f"it refused the upgrade: HTTP {status} {body}".strip())
+    kinds: dict[int, type[TlruError]] = {
+        401: Unauthenticated,
+        403: Forbidden,
+        429: RateLimited,
+    }
+    told = f"it refused the upgrade: HTTP {status} {body}".strip()
+    again = exc.response.headers.get_all("Retry-After")
+    after = after_in_header(again[0]) if len(again) == 1 else 0.0
+    return kinds.get(status, Unavailable)(told, **_coming_back(after))
+
+
+def _coming_back(after: float) -> dict[str, float]:
+    return {"after": after} if after else {}

@@ -8,10 +8,12 @@ asking again can tell), only if its caller will still be waiting, and only withi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
 from peers.resilience import RetryBudget, full_jitter
+from tlru.client.coming_back import after_of
 from tlru.client.requests import Kind, Request
 from tlru.client.settings import Timing
 from tlru.errors import Retry, Timeout, TlruError, Unauthenticated
@@ -68,5 +70,4 @@ class Retries:
             first=self._timing.backoff_first,
             most=self._timing.backoff_most,
         )
-        after = error.facts.get("after", 0.0)
-        return jitter + (after if isinstance(after, int | float) and after > 0 else 0.0)
+        return jitter + after_of(error, most=math.inf)  # its caller's patience is the bound

@@ -138,8 +138,8 @@ class Servers:
         left[0].breaker.allows(now)  # this is the trial, if it is in doubt
         return left[0].server.url
 
-    def failed(self, url: str, problem: str, now: float) -> None:
-        """An address was of no use."""
+    def failed(self, url: str, problem: str, now: float, *, rest_s: float = 0.0) -> None:
+        """An address was of no use; it is left in peace for so long, where it has asked for it."""
         self.problems[url] = problem
         self._tried.add(url)
         if url == self.in_use:
@@ -147,6 +147,12 @@ class Servers:
         if (candidate := self._known.get(url)) is not None:
             candidate.breaker.failed(now)
             candidate.nearer_for = 0
+            candidate.rests_until = now + rest_s
+
+    def rest(self, url: str, now: float) -> float:
+        """Seconds that this address is to be left in peace."""
+        candidate = self._known.get(url)
+        return 0.0 if candidate is None else max(0.0, candidate.rests_until - now)
 
     def worked(self, url: str, node: str = "") -> None:
         """An address is of use, and leads to this node: what was wrong anywhere is old news."""

@@ -28,6 +28,7 @@ from tlru.config.numbers import Count, Duration, Size
 from tlru.config.options import Change, Option, Section, option, options_of
 from tlru.config.safety_options import SafetyOptions
 from tlru.config.several import Labels, ListOf, Maybe
+from tlru.config.strain_options import StrainOptions
 from tlru.config.tls_options import TlsOptions
 from tlru.wire.limits import Limits
 
@@ -40,7 +41,15 @@ _LIVE, _RESTART = Change.LIVE, Change.RESTART
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(LogOptions, LimitOptions, AccessOptions, SafetyOptions, TlsOptions, BackupOptions):
+class Config(
+    LogOptions,
+    LimitOptions,
+    AccessOptions,
+    SafetyOptions,
+    StrainOptions,
+    TlsOptions,
+    BackupOptions,
+):
     """What a node is told. Raises `ConfigError`, which lists every mistake.
 
     Each argument takes what the same key takes in a TOML file, so text with units works at run time

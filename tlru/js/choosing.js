@@ -40,6 +40,7 @@ export class Candidate {
   trips = new RoundTrips();
   measuredAt = -Infinity;
   unreached = false; // the last measurement found nobody
+  restsUntil = -Infinity; // it has said when to come back
   nearerFor = 0; // rounds in which it was clearly nearer than the one in use
 
   /** @param {import("./server.js").Server} server @param {number} lot */
@@ -57,7 +58,8 @@ export class Candidate {
   standing(now, listKnown) {
     const { status, weight } = this.server;
     if (status === SILENT || REFUSING_STATUSES.includes(status)) return STANDING.UNFIT;
-    if (this.unreached || this.breaker.wait(now) > 0) return STANDING.DOUBTFUL;
+    const resting = now < this.restsUntil;
+    if (this.unreached || resting || this.breaker.wait(now) > 0) return STANDING.DOUBTFUL;
     if (listKnown && !this.listed) return STANDING.UNLISTED;
     return weight > 0 ? STANDING.WELL : STANDING.RESTING;
   }

@@ -10,7 +10,15 @@
  * the owner hears of the loss exactly once, whatever ended it.
  */
 
-import { Forbidden, fromWire, TlruError, Unauthenticated, Unavailable } from "./errors.js";
+import { afterInReason, TOO_FAST } from "./coming_back.js";
+import {
+  Forbidden,
+  fromWire,
+  RateLimited,
+  TlruError,
+  Unauthenticated,
+  Unavailable,
+} from "./errors.js";
 import { Pulse } from "./pulse.js";
 import { bytesIn, write } from "./requests.js";
 import { now } from "./settings.js";
@@ -65,7 +73,7 @@ export class Connection {
   sentLargest = 0;
   /** Seconds from `hello` to its answer. @type {number | null} */
   greetedIn = null;
-  end = { code: ABNORMAL, problem: "the connection was closed" };
+  end = { code: ABNORMAL, problem: "the connection was closed", after: 0 };
 
   /** @type {WebSocket} */
   #socket;
@@ -275,18 +283,18 @@ export class Connection {
     const words = reason ? `: ${reason}` : "";
     const closed = `it closed (${code}${words})`;
     const told = code === ABNORMAL ? "it broke off, or cannot be reached" : closed;
-    this.#lose(code, this.#problem || told);
+    this.#lose(code, this.#problem || told, afterInReason(reason));
   }
 
-  /** @param {number} code @param {string} problem */
-  #lose(code, problem) {
+  /** @param {number} code @param {string} problem @param {number} [after] */
+  #lose(code, problem, after = 0) {
     if (!this.alive) return;
     this.alive = false;
-    this.end = { code, problem };
+    this.end = { code, problem, after };
     clearTimeout(this.#timer);
     const hello = this.#hello;
     this.#hello = null;
-    hello?.reject(refusalOf(code, problem));
+    hello?.reject(refusalOf(code, problem, after));
     this.#owner?.lost(this);
   }
 
@@ -331,11 +339,12 @@ function limitsOf(told) {
   return /** @type {any} */ (found);
 }
 
-/** @param {number} code @param {string} problem */
-function refusalOf(code, problem) {
+/** @param {number} code @param {string} problem @param {number} after */
+function refusalOf(code, problem, after) {
   if (code === NOT_AUTHENTICATED) return new Unauthenticated(problem);
   if (code === NOT_ALLOWED) return new Forbidden(problem);
-  return new Unavailable(problem);
+  if (code === TOO_FAST) return new RateLimited(problem, { after });
+  return new Unavailable(problem, { after });
 }
 
 /** @param {unknown} error */

@@ -9,6 +9,7 @@
  * listened to; where two have told the same, the versions tell.
  */
 
+import { afterOf } from "./coming_back.js";
 import { fromWire, Unavailable } from "./errors.js";
 import { Request } from "./requests.js";
 import { fullJitter } from "./resilience.js";
@@ -359,7 +360,7 @@ export class Feeds {
     if (again || (error.code === "unauthenticated" && renewable && feed.attempts === 0)) {
       const { backoffFirst, backoffMost } = this.#exchange.settings.timing;
       const jitter = fullJitter(feed.attempts++, Math.random(), backoffFirst, backoffMost);
-      this.#again(feed, jitter + Number(error.facts.after ?? 0));
+      this.#again(feed, jitter + afterOf(error));
       return;
     }
     this.remove(feed);

@@ -10,6 +10,7 @@
  * for a nearer server stays if that cannot be had.
  */
 
+import { afterOf } from "./coming_back.js";
 import { Connection } from "./connection.js";
 import {
   NoQuorum,
@@ -133,9 +134,10 @@ export class Keeper {
     }
     // Where it ended with its epoch, the node is well: it began another life.
     if (!connection.alive && connection.end.code !== OTHER_EPOCH && !this.#closed) {
-      this.servers.failed(connection.url, connection.end.problem, now());
+      const wait = nearer ? 0 : this.#backoff.wait();
+      this.#failed(connection.url, connection.end.problem, connection.end.after, wait);
       this.#service.changed();
-      if (!nearer) await this.#sleep(this.#backoff.wait());
+      if (wait) await this.#sleep(wait);
     }
     return nearer;
   }
@@ -201,7 +203,7 @@ export class Keeper {
     if (error.retry !== "other") return false;
     this.servers.learn(error.facts.servers, { whole: false });
     if (!this.servers.elsewhere(connection.url) || !this.#leave()) return false;
-    this.servers.failed(connection.url, error.message, now());
+    this.#failed(connection.url, error.message, afterOf(error), 0);
     return !(error instanceof Overloaded || error instanceof NoQuorum);
   }
 
@@ -251,6 +253,8 @@ export class Keeper {
     let refusals = 0;
     while (!this.#closed) {
       const url = this.servers.next(now());
+      const rest = this.servers.rest(url, now());
+      if (rest) await this.#sleep(rest);
       try {
         return await this.#try(url);
       } catch (thrown) {
@@ -317,11 +321,20 @@ export class Keeper {
   /** @param {string} url @param {TlruError} error @param {number} refusals */
   async #afterFailure(url, error, refusals) {
     if (this.#closed) return;
-    this.servers.failed(url, error.message, now());
+    const wait = this.#backoff.wait();
+    this.#failed(url, error.message, afterOf(error), wait);
     if (this.downSince === null && !this.current?.alive) this.downSince = now();
     this.#service.changed();
     if (refusals >= this.servers.size) await this.#stopUntilAsked(error);
-    else await this.#sleep(this.#backoff.wait());
+    else await this.#sleep(wait);
+  }
+
+  /**
+   * What it has said of coming back is obeyed, and not by all at the same moment.
+   * @param {string} url @param {string} problem @param {number} after @param {number} wait
+   */
+  #failed(url, problem, after, wait) {
+    this.servers.failed(url, problem, now(), after ? after + wait : 0);
   }
 
   /** Every server refuses us: to knock on and on helps nobody. Callers are told at once.

@@ -7,6 +7,7 @@
  * asking again can tell), only if its caller will still be waiting, and only within the budget.
  */
 
+import { afterOf } from "./coming_back.js";
 import { Timeout, Unauthenticated } from "./errors.js";
 import { fullJitter, RetryBudget } from "./resilience.js";
 
@@ -70,7 +71,6 @@ export class Retries {
   #wait(tries, error) {
     const { backoffFirst, backoffMost } = this.#timing;
     const jitter = fullJitter(tries, this.#chance(), backoffFirst, backoffMost);
-    const { after } = error.facts;
-    return jitter + (typeof after === "number" && after > 0 ? after : 0);
+    return jitter + afterOf(error, Infinity); // its caller's patience is the bound
   }
 }

@@ -153,8 +153,11 @@ export class Servers {
     return chosen.server.url;
   }
 
-  /** An address was of no use. @param {string} url @param {string} problem @param {number} now */
-  failed(url, problem, now) {
+  /**
+   * An address was of no use; it is left in peace for so long, where it has asked for it.
+   * @param {string} url @param {string} problem @param {number} now @param {number} [rest]
+   */
+  failed(url, problem, now, rest = 0) {
     this.problems.set(url, problem);
     this.#tried.add(url);
     if (url === this.inUse) this.inUse = null;
@@ -162,6 +165,12 @@ export class Servers {
     if (!candidate) return;
     candidate.breaker.failed(now);
     candidate.nearerFor = 0;
+    candidate.restsUntil = now + rest;
+  }
+
+  /** Seconds that an address is to be left in peace. @param {string} url @param {number} now */
+  rest(url, now) {
+    return Math.max(0, (this.#known.get(url)?.restsUntil ?? now) - now);
   }
 
   /** An address is of use, and leads to this node. @param {string} url @param {string} [node] */

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable
 from typing import cast
 
+from tlru.node.addresses import Addresses
+
 # A head beyond this is given to the HTTP side, which refuses it in its own words.
 HEAD_BYTES_MAX = 16 << 10
 
@@ -43,11 +45,14 @@ class Door(asyncio.Protocol):
         *,
         full: Callable[[], bool],
         waiting: set[Door],
+        addresses: Addresses,
+        of_one_address: Callable[[], int | None],
     ) -> None:
         self._websocket, self._http = websocket, http
         self._first_request_s = first_request_s
         self._full = full
         self._waiting = waiting
+        self._addresses, self._of_one_address = addresses, of_one_address
         self._head = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -56,7 +61,8 @@ class Door(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._patience = loop.call_later(self._first_request_s, self._transport.abort)
         self._waiting.add(self)
-        if len(self._waiting) > WAITING_MAX and self._full():
+        welcome = self._addresses.come(self._transport, self._of_one_address())
+        if not welcome or (len(self._waiting) > WAITING_MAX and self._full()):
             self._turn_away()
 
     def data_received(self, data: bytes) -> None:
@@ -79,6 +85,7 @@ class Door(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """He is gone."""
+        self._addresses.gone(self._transport)
         self._leave()
 
     def close(self) -> None:

@@ -96,9 +96,10 @@ class Measure:
         self._cache, self._latency = cache, latency
         self._began = 0.0
 
-    def begin(self) -> None:
-        """Requests of one asker are about to be taken."""
+    def begin(self) -> float:
+        """Requests of one asker are about to be taken, now: the time of the clock."""
         self._began = clock()
+        return self._began
 
     def end(self, asker: object) -> None:
         """They were; those that could be answered at once have been."""

@@ -23,6 +23,7 @@ from tlru import errors
 from tlru.config import Config
 from tlru.node import facts
 from tlru.node.access.access import Access
+from tlru.node.addresses import Addresses
 from tlru.node.audit import Audit
 from tlru.node.backups import Backups
 from tlru.node.cluster.desk import Desk
@@ -36,6 +37,7 @@ from tlru.node.reload import Process, Reloading, cannot_listen, settings_of
 from tlru.node.seats import alone, plan_of
 from tlru.node.service import CacheService
 from tlru.node.session import NodeOp, Session
+from tlru.node.strain import StrainWatch
 from tlru.node.tls_gate import TlsGate
 from tlru.node.websocket import WebSocketConnection
 
@@ -76,6 +78,8 @@ class Node:
         self.connections: set[WebSocketConnection] = set()
         self.doors: set[Door] = set()  # connections that have not said yet what they want
         self.connections_total = 0
+        self.strain = StrainWatch(self)
+        self.addresses = Addresses()
         self.services = {name: self._service(name) for name in self.config.caches}
         self._desks = {name: Desk(self, service) for name, service in self.services.items()}
         self.session_ops: dict[str, NodeOp] = facts.session_ops(self)
@@ -95,7 +99,7 @@ class Node:
 
     def _service(self, name: str) -> CacheService:
         settings = settings_of(self.config)
-        return CacheService(
+        service = CacheService(
             name,
             self._log(name),
             self.limits,
@@ -104,6 +108,8 @@ class Node:
             stale_reads=self.config.stale_reads,
             retained_bytes=self.config.retained_bytes,
         )
+        service.guard = self.strain.guard()
+        return service
 
     def _log(self, name: str) -> SingleLog | ClusterLog:
         config = self.config
@@ -149,6 +155,7 @@ class Node:
         self.reloading.watch.start()
         self.health.start()
         self.backups.start()
+        self.strain.start()
         self._tick_due = self._loop.time()
         self._tick()
 
@@ -173,6 +180,8 @@ class Node:
             self.limits.hello_s,
             full=lambda: self.full,
             waiting=self.doors,
+            addresses=self.addresses,
+            of_one_address=lambda: self.config.connections_per_address,
         )
 
     # -- changing in place
@@ -312,6 +321,7 @@ class Node:
         self._say_goodbye()
         await asyncio.gather(self._until_answered(grace), self.http.stop(grace))
         await self.health.stop()
+        self.strain.stop()
         await self.access.stop()
         await self.backups.stop()
         for service in self.services.values():
@@ -356,6 +366,7 @@ class Node:
         """Clients are told when the list has changed."""
         for service in self.services.values():
             told, leader = facts.servers(self, service), service.log.status().leader
+            service.nodes = max(1, sum(each.get("status") == "active" for each in told))
             if (told, leader) != self._told_servers.setdefault(service.name, (told, leader)):
                 self._told_servers[service.name] = told, leader
                 for session in self.sessions_of(service):

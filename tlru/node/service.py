@@ -32,6 +32,7 @@ from tlru.node.duties import EXPIRE_EVERY_MS, Duties
 from tlru.node.feeds import FeedDesk, Subscriber
 from tlru.node.grouping import PLAIN, Group
 from tlru.node.latency import Measure
+from tlru.node.limits import Guard
 from tlru.node.pending import Write, Writes, may_wait
 from tlru.node.rates import Rates
 from tlru.node.reads import ReadDesk
@@ -70,6 +71,8 @@ class CacheService:
         self.troubles: dict[str, str] = {}  # of the node with this cache, by what they are about
         self.backups_open = 0  # of this cache, that are being taken
         self.restoring = False  # a backup is being put together, to begin anew from
+        self.guard = Guard()
+        self.nodes = 1  # that are active: limits may be shared between them
         self.stale_reads = stale_reads  # a node that is cut off answers who asks for any answer
         self._settings = settings or {}  # to be said once it leads
         self._writes = Writes()

@@ -15,6 +15,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from time import perf_counter as clock
 from typing import Any, Protocol
 
 from peers.core.entry import Dot
@@ -24,7 +25,9 @@ from tlru.access.rights import check
 from tlru.engine.feeds import Reader
 from tlru.node import commands
 from tlru.node.access.standing import Standing
+from tlru.node.limits import FREE
 from tlru.node.service import CacheService
+from tlru.node.turns import REQUESTS
 from tlru.wire.codec import Codec, FramingError, Message
 from tlru.wire.pushes import Push
 from tlru.wire.requests import OPS, checked, request_id
@@ -42,9 +45,13 @@ REPLIES_AT_ONCE = 16
 
 ALIKE_AT_ONCE = 64  # of those that are made at once
 
-# Of one connection in one turn of the loop; then the others have theirs.
-REQUESTS_A_TURN = 512
+# Whoever is refused more than this in a turn waits: saying no costs time as well. The kernel keeps
+# what it sends meanwhile, and TCP makes it wait.
+REFUSED_A_TURN = 32
+REST_S = 0.05
+REFUSED_MAX = 10_000  # for being too fast, one after the other: this client does not listen
 
+TOO_FAST = 4429  # the close code of who does not come back later
 UNFORESEEN = "a request failed in a way that nobody foresaw"
 
 Fields = dict[str, Any]
@@ -102,6 +109,11 @@ class Session:
         self.stalled = False  # the client does not read
         self._reading = True
         self._ended = False
+        self._waits_since = 0.0  # for its turn; 0 where it does not
+        self._refused = 0  # in this turn
+        self._too_fast = 0  # refusals in a row
+        self._frame_refusal: errors.TlruError | None = None
+        self._rest: asyncio.TimerHandle | None = None
         self._later: set[asyncio.Task[None]] = set()  # answers that wait for other nodes
         self._when_idle: asyncio.Future[None] | None = None  # only while the node stops
 
@@ -115,11 +127,19 @@ class Session:
 
     def pump(self) -> None:
         """Take messages for as long as there are any and the bounds allow it."""
-        if self._pumping or self._ended:
+        if self._pumping or self._ended or self._rest is not None:
             return
+        guard = self.service.guard
+        rank = guard.rank(self.standing.grant.client_class)
+        if self._has_more and not guard.turns.open(rank):
+            self._wait_for_turn(rank)
+            return
+        if self._waits_since:
+            guard.turns.waited(rank, self._waits_since)
+            self._waits_since = 0.0
         self._pumping = True
-        self._room = REQUESTS_A_TURN
-        self.service.measure.begin()
+        self._room, self._refused = REQUESTS[rank], 0
+        began = self.service.measure.begin()
         try:
             while self._take_some():
                 self.service.flush()
@@ -132,17 +152,39 @@ class Session:
         finally:
             self._pumping = False
             self.service.measure.end(self)
+            guard.turns.took(rank, clock() - began)
         self._write_out()
         if self.over:
             self._set_reading(True)  # else its answer to our goodbye would never be read
             return
         # Answers that came while the bound was met have made room for what is left.
-        left = self._room <= 0 or bool(self._frames) or self._messages is not None
+        if self._refused >= REFUSED_A_TURN and not self._ended:
+            self._be_at_rest()
+            return
+        left = self._room <= 0 or self._has_more
         if left and not self._full():
             self._set_reading(False)  # the others have their turn; then we go on
             self._wire.flush_later()
         else:
             self._set_reading(not self._full())
+
+    def _wait_for_turn(self, rank: int) -> None:
+        """Others like it have had their part of this turn: it goes on in the next."""
+        if self._waits_since:
+            self.service.guard.turns.waited(rank, self._waits_since)
+        else:
+            self._waits_since = clock()
+        self._set_reading(False)
+        self._wire.flush_later()
+
+    def _be_at_rest(self) -> None:
+        self._refused = 0
+        self._set_reading(False)
+        self._rest = asyncio.get_running_loop().call_later(REST_S, self._go_on)
+
+    def _go_on(self) -> None:
+        self._rest = None
+        self.pump()
 
     def _take_some(self) -> bool:
         """Take messages until a bound is met; False where there is none left to take now."""
@@ -177,6 +219,14 @@ class Session:
         self._set_reading(True)
         self._wire.close(NOT_AUTHENTICATED, error.message)
 
+    def leave_for_later(self, error: errors.TlruError) -> None:
+        """End the conversation; the client is told, for programs too, when to come back."""
+        after = error.facts.get("after", 0.0)
+        self._write_out()
+        self.end()
+        self._set_reading(True)
+        self._wire.close(TOO_FAST, f"after={after:.3f} {error.message}")
+
     def stall(self, stalled: bool) -> None:
         """The client has stopped reading, or reads again."""
         self.stalled = stalled
@@ -190,6 +240,8 @@ class Session:
         """The connection is gone."""
         if not self._ended:
             self._ended = True
+            if self._rest is not None:
+                self._rest.cancel()
             self._frames.clear()
             self._messages = None
             self._unanswered.clear()
@@ -200,9 +252,19 @@ class Session:
             self.stalled = True  # nothing more is written
 
     @property
+    def client_class(self) -> str:
+        """Whose limits hold for it."""
+        return self.standing.grant.client_class
+
+    @property
     def idle(self) -> bool:
         """Whether everything that was asked has been answered."""
-        return not self._unanswered and not self._frames and self._messages is None
+        return not self._unanswered and not self._has_more
+
+    @property
+    def _has_more(self) -> bool:
+        """Whether the client has sent what was not taken yet."""
+        return bool(self._frames) or self._messages is not None
 
     def until_idle(self) -> asyncio.Future[None]:
         """Resolves when everything that was asked has been answered, or nobody is left to ask."""
@@ -234,7 +296,15 @@ class Session:
             if self._messages is None:
                 if not self._frames:
                     return None
-                self._messages = self.codec.decode(self._frames.popleft())
+                frame = self._frames.popleft()
+                guard = self.service.guard
+                if guard.watches:
+                    self._frame_refusal = guard.arrived(
+                        self.client_class, len(frame), asyncio.get_running_loop().time()
+                    )
+                else:
+                    self._frame_refusal = None
+                self._messages = self.codec.decode(frame)
                 self._taken = 0
             message = next(self._messages, None)
             if message is not None:
@@ -269,6 +339,8 @@ class Session:
     def _carry_out(self, message: Message, request: int | None) -> None:
         if self._taken > self.limits.batch:
             raise errors.TooLarge(f"one WebSocket message may carry {self.limits.batch} requests")
+        if self.service.guard.watches and not self._let_in(message, request):
+            return
         name = message.get("op")
         op = OPS.get(name) if isinstance(name, str) else None
         if op is None:
@@ -294,6 +366,24 @@ class Session:
                 task = asyncio.get_running_loop().create_task(self._answer_later(request, answer))
                 self._later.add(task)
                 task.add_done_callback(self._later.discard)
+
+    def _let_in(self, message: Message, request: int | None) -> bool:
+        """Whether the limits of its class let a message in; it is told where they do not."""
+        if message.get("op") in FREE:
+            return True
+        now = asyncio.get_running_loop().time()
+        error = self._frame_refusal or self.service.guard.operation(self.client_class, now)
+        if error is None:
+            self._too_fast = 0
+            return True
+        self.refuse(request, error)
+        self._refused += 1
+        if self._refused >= REFUSED_A_TURN:
+            self._room = 0
+        self._too_fast += isinstance(error, errors.RateLimited)
+        if self._too_fast > REFUSED_MAX:
+            self.leave_for_later(error)
+        return False
 
     async def _answer_later(self, request: int | None, answer: Coroutine[Any, Any, Fields]) -> None:
         try:
@@ -372,7 +462,7 @@ class Session:
     def flush(self) -> None:
         """Write what has gathered; answers make room, so whoever had to wait is taken now."""
         self._write_out()
-        if not self._reading or self._frames or self._messages is not None:
+        if not self._reading or self._has_more:
             self.pump()
 
     def _write_out(self) -> None:

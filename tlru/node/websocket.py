@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs, urlsplit
@@ -48,6 +49,7 @@ logging.getLogger("tlru.websockets").setLevel(logging.WARNING)
 BYTES_A_TURN = 64 << 10  # of one connection in one turn of the loop; then it rests
 CLOSE_S = 2.0  # how long a client may take to close its side before the connection is cut
 SILENT_PINGS_MAX = 2
+FULL_S = 1.0  # after this, there may be room again
 NO_HELLO = 4408  # of the close codes
 WRITE_BUFFER_BYTES = 32 << 10  # what is unread beyond this stops the session taking requests
 
@@ -67,6 +69,7 @@ class WebSocketConnection(asyncio.Protocol):
             logger=logging.getLogger("tlru.websockets"),
         )
         self._shaken = False
+        self._class: str | None = None  # that this connection counts for
         self._deflates = False
         self._rest = bytearray()  # compressed, and not taken yet; nothing more is read meanwhile
         self.session: Session | None = None
@@ -160,6 +163,9 @@ class WebSocketConnection(asyncio.Protocol):
         if self._cut is not None:
             self._cut.cancel()
         self._node.left(self)
+        self._node.addresses.gone(self._transport)
+        if self._class is not None:
+            self._service.guard.went(self._class)
         self.gone.set_result(None)
         if self.session is not None:
             self.session.end()
@@ -203,11 +209,15 @@ class WebSocketConnection(asyncio.Protocol):
         if service is None:
             return self._reject(404, BadRequest(f"there is no cache {name[:80]!r} here"))
         if self._node.full:
-            return self._reject(503, Overloaded("too many connections; come later"))
+            return self._reject(503, Overloaded("too many connections; come later", after=FULL_S))
         if self._node.draining:
             return self._reject(503, Unavailable("the node is about to stop", code="draining"))
         if (unwanted := self._let_in(request)) is not None:
             return unwanted
+        newcomer = self._granted or self._node.access.newcomer
+        refusal = service.guard.connection(newcomer.client_class, self._loop.time())
+        if refusal is not None:
+            return self._reject(refusal.http_status, refusal)
         offered = [
             word.strip()
             for header in request.headers.get_all("Sec-WebSocket-Protocol")
@@ -237,7 +247,9 @@ class WebSocketConnection(asyncio.Protocol):
                 return self._reject(401, error)
             # Somebody has to ask for the key; this client may come again once it has come.
             self._asking = self._loop.create_task(access.look_for_keys())
-            return self._reject(503, Unavailable("the keys of tokens are looked for; come again"))
+            return self._reject(
+                503, Unavailable("the keys of tokens are looked for; come again", after=1.0)
+            )
         except Unauthenticated as error:
             return self._reject(401, error)
         return None
@@ -251,10 +263,13 @@ class WebSocketConnection(asyncio.Protocol):
             "detail": error.message,
             "code": error.code,
             "retry": str(error.retry),
+            **error.facts,
         }
         response = self._protocol.reject(status, strict_json.dumps(problem).decode())
         del response.headers["Content-Type"]
         response.headers["Content-Type"] = "application/problem+json"
+        if "after" in error.facts:
+            response.headers["Retry-After"] = str(max(1, math.ceil(error.facts["after"])))
         if status == 401:
             response.headers["WWW-Authenticate"] = "Bearer"
         return response
@@ -268,6 +283,8 @@ class WebSocketConnection(asyncio.Protocol):
             access = self._node.access
             self.session.standing = Standing(self._granted or access.newcomer, access)
             self._node.entered(self)
+            self._class = self.session.client_class
+            self._service.guard.came(self._class)
         return response
 
     def number(self, number: int) -> None:
@@ -393,9 +410,22 @@ class WebSocketConnection(asyncio.Protocol):
 
     # -- the node's housekeeping
 
+    def _count_for_class(self) -> None:
+        """Who has said who it is counts for another class; one that is full has no place for it."""
+        if self.session is None or self._class in (None, found := self.session.client_class):
+            return
+        guard = self._service.guard
+        guard.went(str(self._class))
+        self._class = found
+        refusal = guard.connection(found, self._loop.time())
+        guard.came(found)
+        if refusal is not None:
+            self.session.leave_for_later(refusal)
+
     def tick(self, now: float, ping_s: float) -> None:
         """Ping a silent client; leave one that stays silent."""
         self._look_who_it_is(now)
+        self._count_for_class()
         silent = now - self._heard
         if silent < ping_s or self._protocol.state is not State.OPEN:
             return

@@ -200,6 +200,8 @@ def test_a_node_gives_every_metric_of_the_page_and_no_other(tmp_path: Path) -> N
             await until(lambda: node.backups.records["default"].made)
             mesh = service.log.mesh  # type: ignore[attr-defined]
             await until(lambda: all(peer.round_trip_s for peer in mesh.status()))
+            service.guard.follow("default: open=1", 1)
+            assert service.guard.connection("default", 0.0)
             given = {base(name) for name, _ in await scrape(node)}
             page = set(re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.M))
             assert given <= page

@@ -17,6 +17,7 @@ from peers.core.entry import Dot
 from peers.core.membership import Member
 from peers.errors import RefusedError, UnknownOutcomeError
 from tlru import errors
+from tlru.engine import client_limits
 from tlru.engine.operations import Settings
 from tlru.engine.settings import DEFAULTS, is_valid
 from tlru.node import facts
@@ -168,9 +169,13 @@ class Desk:
                 raise errors.BadRequest(
                     f"there is no setting {name[:40]!r}; there are {', '.join(sorted(DEFAULTS))}"
                 )
+            if name == "limits" and isinstance(value, str):
+                _check_limits(value)
             if not is_valid(name, value):
                 raise errors.BadRequest(
-                    f"`{name}` must be an integer from 0 on"
+                    "`limits` must be text, or null for none"
+                    if name == "limits"
+                    else f"`{name}` must be an integer from 0 on"
                     + (", or null for no bound" if DEFAULTS[name] is None or "max" in name else "")
                 )
         if not given:
@@ -204,6 +209,13 @@ class Desk:
         possible = None if None in able or not able else min(able)
         level = facts.level(self._service)
         return {"level": level, "possible": possible, "nodes": members}
+
+
+def _check_limits(text: str) -> None:
+    try:
+        client_limits.parse(text)
+    except client_limits.WrongLimitsError as exc:
+        raise errors.BadRequest(f"`limits`: {exc}") from exc
 
 
 class _Waiting(OneByOne):

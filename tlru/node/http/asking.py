@@ -48,6 +48,8 @@ class Asking(OneByOne):
         self._asked.append((op, answer))
         try:
             self.check(op, args)
+            if refusal := self.service.guard.refusal(self.grant.client_class):
+                raise refusal
         except TlruError as error:
             answer.set_result(error)
         else:

@@ -106,6 +106,7 @@ class HttpConnection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection over from the door."""
+        self._taken = transport  # aiohttp forgets it first
         self._side.connections += 1
         self._side.connections_total += 1
         super().connection_made(transport)
@@ -113,6 +114,7 @@ class HttpConnection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is gone."""
         self._side.connections -= 1
+        self._side.node.addresses.gone(self._taken)
         self._read_on()
         super().connection_lost(exc)
 

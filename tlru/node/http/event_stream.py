@@ -69,6 +69,9 @@ class EventStream(OneByOne):
     async def begin(self, args: Fields, minimum: Min | None) -> Fields:
         """Subscribe, once the node has come as far as the asker has been. Raises what refuses it;
         whoever gives the stream up before it is sent ends it."""
+        refusal = self.service.guard.refusal(self.standing.grant.client_class)
+        if refusal is not None:
+            raise refusal
         if minimum is not None:
             await self._asked(
                 lambda: self.service.reads.after(

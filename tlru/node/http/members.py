@@ -177,6 +177,7 @@ async def _told(request: Request, what: str) -> Answer:
 def _patience(request: Request) -> float:
     """For how long what is wished is seen through, in seconds."""
     request.only("timeout")
+    request.runs_the_cluster = True
     if "timeout" not in request.query:
         return WITHIN_S
     found = number(request.query["timeout"])

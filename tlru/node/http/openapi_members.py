@@ -40,6 +40,7 @@ _STANDING = {
 }
 _DONE: Schema = record({"id": TEXT}, index=_INDEX, priority=NATURAL, role=TEXT)
 _SETTINGS: dict[str, Schema] = {name: or_null(NATURAL) for name in DEFAULTS}
+_SETTINGS["limits"] = or_null(described(TEXT, "What each class of clients may take."))
 _SPREAD: Schema = {"type": "number", "minimum": 0, "maximum": SHED_WITHIN_S_MAX}
 _COUNTS: Schema = {"type": "object", "additionalProperties": NATURAL}
 _REPORT = listed(TEXT)

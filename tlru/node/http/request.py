@@ -91,6 +91,7 @@ class Request:
         self.given: Mapping[str, Any] = {}  # the object that the body was, as it came
         self.grant = EVERYTHING  # unless the node asks who it is
         self._raw = raw
+        self.runs_the_cluster = False  # then it is let in, whatever the limits are
 
     # -- what it says
 
@@ -176,19 +177,31 @@ class Request:
         length = self._raw.content_length
         if length is not None and length > bound:
             raise errors.TooLarge(f"the body has {length} bytes; at most {bound} are allowed")
+        self._count_bytes(length or 0)
         coding = self.header("Content-Encoding")
         if coding and coding.lower() != "identity":
             raise WrongMediaType("the body is compressed; send it as it is")
         try:
             async with asyncio.timeout(BODY_WITHIN_S):
                 await self._say_go_on()
-                return await self._read(bound)
+                found = await self._read(bound)
         except TimeoutError as exc:
             raise SlowBody(
                 f"the body did not come within {BODY_WITHIN_S:g} s", outcome_known=True
             ) from exc
         except (web.RequestPayloadError, HttpProcessingError) as exc:
             raise errors.BadRequest("the body is not framed as its headers say") from exc
+        if length is None:
+            self._count_bytes(len(found))  # it came in chunks, whose sum nobody had told
+        return found
+
+    def _count_bytes(self, size: int) -> None:
+        """RateLimited where clients of this class may send no more just now."""
+        if self.runs_the_cluster or not size:
+            return
+        refusal = self.service.guard.refusal(self.grant.client_class, size)
+        if refusal is not None:
+            raise refusal
 
     async def pieces(self, bytes_max: int) -> AsyncIterator[bytes]:
         """The body as it comes, which may be longer than any message; no piece of it may be long in

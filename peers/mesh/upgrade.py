@@ -53,6 +53,12 @@ class Upgrade:
         """Take bytes of the other side. LinkError where it fails; `to_send` goes out first."""
         self._protocol.receive_data(data)
         events = self._protocol.events_received()
+        early = len(events) > 1 or bool(self._protocol.reader.buffer)
+        if isinstance(self._protocol, ServerProtocol) and (self._protocol.parser_exc or early):
+            # The protocol may have ended itself over what follows: it can refuse nothing any more.
+            raise LinkError(
+                Close.PROTOCOL, "what came is no WebSocket upgrade, or goes on after it"
+            )
         for event in events:
             if isinstance(event, Request):
                 self._on_request(event)
@@ -61,7 +67,7 @@ class Upgrade:
         if self._protocol.parser_exc or self._protocol.handshake_exc:
             raise LinkError(Close.PROTOCOL, "what came is no WebSocket upgrade")
         # Whoever dials speaks first, and not before the upgrade is answered.
-        if self.done and (len(events) > 1 or self._protocol.reader.buffer):
+        if self.done and early:
             raise LinkError(Close.PROTOCOL, "something came before its time")
 
     def _on_request(self, request: Request) -> None:

@@ -147,7 +147,8 @@ class Framing:
             # that was left open would swallow it.
             self._unpacker.feed(NIL)
             found = list(self._unpacker)
-        except (msgpack.UnpackException, ValueError, RecursionError) as exc:
+        except (msgpack.UnpackException, ValueError, TypeError, RecursionError) as exc:
+            # TypeError: a map or a list as the key of a map.
             self.fail(CloseCode.INVALID_DATA, f"it sent what is no msgpack: {exc!r}")
             return
         if not found or found.pop() is not None:

@@ -486,8 +486,12 @@ class ClusterLog:
     def alarms(self) -> tuple[str, ...]:
         """What a person has to look at."""
         found = () if self.replica is None else self.replica.alarms(boot_ms())
-        own = [self._broken, self._disk.trouble or ""]
-        return (*found, *(each for each in own if each))
+        return (*found, *(each for each in (self._broken, self.disk_trouble) if each))
+
+    @property
+    def disk_trouble(self) -> str:
+        """Why the disk takes nothing at the moment, or nothing."""
+        return self._disk.trouble or ""
 
     def status(self) -> LogStatus:
         """Where this node stands."""

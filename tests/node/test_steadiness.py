@@ -18,9 +18,7 @@ def test_the_first_success_of_all_makes_a_node_ready() -> None:
     assert told(Steadiness(), "---+") == "---+"
 
 
-def test_it_takes_several_failures_in_a_row_to_be_not_ready_and_successes_to_be_ready_again() -> (
-    None
-):
+def test_it_takes_failures_in_a_row_to_be_not_ready_and_successes_to_be_ready_again() -> None:
     assert (FAILURES_MAX, SUCCESSES_MIN) == (2, 3)
     assert told(Steadiness(), "+-+-+-+") == "+++++++", "one failure alone sends nobody away"
     assert told(Steadiness(), "+--++-+++") == "++------+", "and one success brings nobody back"
@@ -47,7 +45,8 @@ def test_it_takes_several_failures_in_a_row_to_be_not_ready_and_successes_to_be_
 def test_each_check_has_a_bound_and_says_beyond_it_what_to_do(
     good: Check, bad: Check, decides: set[str]
 ) -> None:
-    assert good.ok and not bad.ok
+    assert good.ok
+    assert not bad.ok
     assert good.decides == bad.decides == decides
     assert not {"problem", "do"} & good.told().keys()
     assert all(bad.told()[name] for name in ("problem", "do"))

@@ -41,11 +41,12 @@ def addresses(node: Node) -> list[str]:
 
 def servers(node: Node, service: CacheService) -> list[dict[str, Any]]:
     """The list that clients choose from."""
+    weights = node.desk(service).weights
     return [
         {
             "url": url,
             **{name: seat[name] for name in ("id", "region", "zone", "priority", "role", "status")},
-            "weight": 1.0,
+            "weight": weights.of(seat["id"]),
         }
         for seat in seats(node, service)
         for url in seat["addresses"]

@@ -276,6 +276,7 @@ class Node:
         self.draining = True
         for service in self.services.values():
             service.draining = True
+            self.desk(service).weights.say_now()
         listener.close()
         for door in list(self.doors):
             door.close()

@@ -43,6 +43,7 @@ class Area:
 
 NODE_OTHERS = (
     "aiohttp",
+    "cryptography",
     "msgpack",
     "prometheus_client",
     "sortedcontainers",
@@ -102,9 +103,16 @@ AREAS = (
         pure=True,
     ),
     Area(
-        "tlru.access",
-        ("tlru.access.grant", "tlru.errors", "tlru.wire"),
+        "tlru.access.rights",
+        ("tlru.access.grant", "tlru.errors"),
         (),
+        "who may what is decided by a grant and a request alone, and tried without a node",
+        pure=True,
+    ),
+    Area(
+        "tlru.access",
+        ("tlru.access.grant", "tlru.access.rights", "tlru.errors", "tlru.wire"),
+        ("cryptography", "jwt"),
         "tokens and what they allow, for the node that checks them and the command that makes them",
     ),
     Area(
@@ -116,6 +124,7 @@ AREAS = (
             "peers.errors",
             "tlru.access",
             "tlru.access.grant",
+            "tlru.access.rights",
             "tlru.engine",
             "tlru.errors",
             "tlru.wire",
@@ -164,7 +173,7 @@ AREAS = (
             "tlru.wire",
             "peers.errors",
         ),
-        ("click", "msgpack", "rich", "uvloop"),
+        ("click", "cryptography", "msgpack", "rich", "uvloop"),
         "the outermost layer: it may know all, and nobody knows it",
     ),
     Area("tlru.__main__", ("tlru.cli",), (), "python -m tlru is the command line"),

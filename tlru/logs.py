@@ -11,14 +11,23 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 # Our own loggers follow `log_level`; libraries are heard only when something is wrong with them.
 OWN = ("tlru", "peers")
 
 # What every record has; anything else was given as `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+# What is being done, where that is a task of its own: an HTTP request, above all.
+WHERE: Final[ContextVar[Mapping[str, Any]]] = ContextVar("where")
+
+_NOTHING: Final[Mapping[str, Any]] = {}
+Facts = Callable[[], Mapping[str, Any]]
 
 
 class TextFormatter(logging.Formatter):
@@ -55,6 +64,7 @@ def setup(level: str, form: str, stream: TextIO | None = None) -> None:
     """Send all log lines to `stream` (stderr unless given), in place of what was set up before."""
     handler = logging.StreamHandler(sys.stderr if stream is None else stream)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler.addFilter(_say_where)
     number = logging.getLevelNamesMapping()[level.upper()]
     root = logging.getLogger()
     for old in root.handlers[:]:
@@ -64,6 +74,32 @@ def setup(level: str, form: str, stream: TextIO | None = None) -> None:
     for name in OWN:
         logging.getLogger(name).setLevel(number)
     logging.captureWarnings(True)
+
+
+class _Process:
+    """What this process is about: the fields that stand in every record."""
+
+    always: Mapping[str, Any] = _NOTHING
+    by_the_loop: Facts | None = None  # only the loop's own thread may ask
+    thread = 0
+
+
+def about(always: Mapping[str, Any], by_the_loop: Facts | None = None) -> None:
+    """Put these fields into every record from now on; what `by_the_loop` says, into those of the
+    thread that calls this."""
+    _Process.always, _Process.by_the_loop = always, by_the_loop
+    _Process.thread = threading.get_ident()
+
+
+def _say_where(record: logging.LogRecord) -> bool:
+    """Say what every record should say, where the record itself does not say otherwise."""
+    known = {**_Process.always, **WHERE.get(_NOTHING)}
+    if _Process.by_the_loop is not None and threading.get_ident() == _Process.thread:
+        known |= _Process.by_the_loop()
+    for name, value in known.items():
+        if not hasattr(record, name):
+            setattr(record, name, value)
+    return True
 
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:

@@ -165,6 +165,7 @@ class ClusterLog:
             leads=leads,
             level=self.plan.level,
             volatile=not self._disk.keeps,
+            wall_ahead=wall_ms() - boot_ms(),
             timing=self.plan.timing,
             bounds=self.plan.bounds,
         )

@@ -245,8 +245,11 @@ class Epochs:
             self.state.promise()
 
     def time(self, now: int) -> int:
-        """The cluster time, as far as it is known here: it goes on in the new epoch."""
+        """The cluster time, as far as it is known here: it goes on in the new epoch. That of a new
+        cluster begins at the time of day, so that people can read it; never again is it asked."""
         state = self.state
+        if state.epoch.is_none:
+            return max(state.resumed, now + state.wall_ahead)
         running = state.clock.running(now) if state.clock.runs else state.resumed
         return max(running, state.log.last_at)
 

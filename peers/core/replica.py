@@ -110,6 +110,7 @@ class Replica:
         leads: bool = False,
         level: int = 1,
         volatile: bool = False,
+        wall_ahead: int = 0,
         timing: Timing | None = None,
         bounds: Bounds | None = None,
     ) -> None:
@@ -120,7 +121,8 @@ class Replica:
         A node that belongs to no cluster yet says what `member` it would be, and whom it can ask
         to let it in, or with which `founders` it would begin one. `leads`: the epoch has just been
         opened by all, for this node to lead it. `volatile`: nothing of the log is kept on a disk,
-        so that what is appended counts at once, and no `Stored` is waited for.
+        so that what is appended counts at once, and no `Stored` is waited for. By `wall_ahead` the
+        time of day is ahead of `now`: a new cluster's time begins there.
         """
         self.state = State(
             node,
@@ -134,6 +136,7 @@ class Replica:
             bounds=bounds or Bounds(),
             level=level,
             volatile=volatile,
+            wall_ahead=wall_ahead,
         )
         self.lives = Lives(self.state)
         self.taking = Taking(self.state)
@@ -368,7 +371,8 @@ class Replica:
             case JoinAnswer():
                 self.joining.on_answer(sender, message, now)
             case Removed():
-                self.joining.on_removed(envelope.epoch, message, self._alone_for(now))
+                # How long nobody has led.
+                self.joining.on_removed(envelope.epoch, message, now - self._led_at)
             case PreVote():
                 election.on_pre_vote(sender, message, now, self._in_touch(now))
             case PreVoteAnswer():
@@ -424,10 +428,6 @@ class Replica:
     def _is_led(self, now: int) -> bool:
         """Whether there is a leader, this node included, suspended or not."""
         return self.leading is not None or self.following.in_touch(now)
-
-    def _alone_for(self, now: int) -> int:
-        """For how long nobody has led."""
-        return now - self._led_at
 
     def _in_touch(self, now: int) -> bool:
         if self.leading is not None:

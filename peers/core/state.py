@@ -48,6 +48,7 @@ class State:
         bounds: Bounds,
         level: int,
         volatile: bool,
+        wall_ahead: int,
     ) -> None:
         self.id = node
         self.origin = Origin(node, promise.birth)
@@ -82,6 +83,7 @@ class State:
         self.leader: NodeId | None = None
         self.clock = FollowedClock()
         self.resumed = resumed
+        self.wall_ahead = wall_ahead  # of this machine's clock that `now` is, the time of day is
         self.heard: dict[NodeId, int] = {}
         self.lives: dict[NodeId, Life] = {}
         self.started = now

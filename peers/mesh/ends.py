@@ -26,6 +26,7 @@ class Close(enum.IntEnum):
     TOO_BIG = 1009
     GREETING = 4400  # what came is no greeting
     SECRET = 4401  # the cluster secrets differ, or only one node has one
+    CERTIFICATE = 4402  # the certificate is for another node
     REFUSED = 4403  # the owner does not accept it
     WRONG_NODE = 4404  # another node than the one that was meant answers at this address
     SLOW = 4408  # the greeting took too long
@@ -41,7 +42,7 @@ class Close(enum.IntEnum):
 REFUSALS: Final = frozenset(
     (
         *(Close.GREETING, Close.SECRET, Close.REFUSED, Close.WRONG_NODE, Close.ITSELF),
-        *(Close.COPY, Close.VERSION, Close.FULL),
+        *(Close.COPY, Close.VERSION, Close.FULL, Close.CERTIFICATE),
     )
 )
 

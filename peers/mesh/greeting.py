@@ -9,6 +9,10 @@ came and of the side that gives it. Both greetings hold a fresh challenge, so no
 second time; the side is in it, so none is of use the other way round. The dialler proves itself
 first: whoever dials without the secret gets nothing from which it could be guessed.
 
+Two secrets may be valid for a while: a dialler shows the first of its own, a listener answers with
+the one that it was shown, and either side takes both. Under mutual TLS the certificate of the other
+side must name the node that it says it is: else each node could greet as any other.
+
 Invariant: `proved` is true only once the other side has shown that it knows the secret, and `judge`
 is asked only then.
 """
@@ -24,6 +28,7 @@ from typing import Any, Final
 
 from peers.core.entry import Epoch
 from peers.errors import LinkError, WireError
+from peers.mesh.certified import uri_of
 from peers.mesh.ends import SENTENCE_CHARS_MAX, Close, End, shown
 from peers.wire_fields import Codecs, pack_plain, unpack_plain
 
@@ -147,7 +152,11 @@ class Handshake:
         side: Side,
         secret: bytes | None,
         judge: Callable[[Greeting], LinkError | None],
+        *,
+        secret_also: bytes | None = None,
+        certified: frozenset[str] | None = None,
     ) -> None:
+        """`certified`: whom the other side's certificate names; None where none is asked for."""
         self.mine, self.side = mine, side
         self.theirs: Greeting | None = None
         self.proved = False  # the other side knows the secret
@@ -155,6 +164,8 @@ class Handshake:
         self.end: End | None = None  # or it is not: which is told only to who is proved
         self._judge = judge
         self._secret = secret or b""
+        self._secrets = (self._secret, secret_also) if secret_also else (self._secret,)
+        self._certified = certified
         self._own = pack_greeting(mine)
         self._other = b""
 
@@ -180,6 +191,7 @@ class Handshake:
         mine = self.mine
         theirs = unpack_greeting(message, (mine.version_min, mine.version))
         self._check_whom(theirs)
+        self._check_certificate(theirs)
         self._check_secured(theirs)
         self.theirs, self._other = theirs, message
         if self.side is Side.LISTENER:
@@ -198,6 +210,16 @@ class Handshake:
                 Close.WRONG_NODE, f"{found} is here, not {meant}: correct the peer's address"
             )
 
+    def _check_certificate(self, theirs: Greeting) -> None:
+        named = self._certified
+        if named is not None and theirs.node not in named:
+            whom = ", ".join(sorted(named)) or "no node at all"
+            raise LinkError(
+                Close.CERTIFICATE,
+                f"{theirs.node} shows a certificate for {whom}: give it one that names "
+                f"{uri_of(theirs.node)}"[:SENTENCE_CHARS_MAX],
+            )
+
     def _check_secured(self, theirs: Greeting) -> None:
         if theirs.secured is not self.mine.secured:
             without = theirs.node if self.mine.secured else self.mine.node
@@ -209,10 +231,12 @@ class Handshake:
         assert self.theirs is not None, "a proof comes after a greeting"
         proof = _unpack_proof(message)
         other = Side.LISTENER if self.side is Side.DIALLER else Side.DIALLER
-        if not hmac.compare_digest(proof.mac, self._mac(other, proof.code, proof.sentence)):
+        shown_secret = self._which(proof, other)
+        if shown_secret is None:
             raise LinkError(
                 Close.SECRET, "the cluster secrets differ: give both nodes the same secret"
             )
+        self._secret = shown_secret
         self.proved = True
         if proof.code:
             self.end = End(proof.code, shown(proof.sentence), ours=False)
@@ -225,6 +249,16 @@ class Handshake:
             return []
         return [self._verdict(verdict)]
 
+    def _which(self, proof: Proof, side: Side) -> bytes | None:
+        """The secret that a proof was made with; None where it is none of ours."""
+        found = None
+        for secret in self._secrets:  # all of them, however soon one fits
+            if hmac.compare_digest(
+                proof.mac, self._mac(side, proof.code, proof.sentence, secret=secret)
+            ):
+                found = secret
+        return found
+
     def _verdict(self, verdict: LinkError | None) -> bytes:
         code, sentence = 0, ""
         if verdict is None:
@@ -234,13 +268,15 @@ class Handshake:
             self.end = End(code, sentence, ours=True)
         return _pack_proof(Proof(self._mac(Side.LISTENER, code, sentence), code, sentence))
 
-    def _mac(self, side: Side, code: int = 0, sentence: str = "") -> bytes:
+    def _mac(
+        self, side: Side, code: int = 0, sentence: str = "", *, secret: bytes | None = None
+    ) -> bytes:
         mine_first = self.side is Side.DIALLER
         dialler, listener = (self._own, self._other) if mine_first else (self._other, self._own)
         said = sentence.encode("utf-8", "surrogatepass")
         parts = (side.value, dialler, listener, _LENGTH.pack(code & 0xFFFFFFFF), said)
         framed = b"".join(_LENGTH.pack(len(part)) + part for part in parts)
-        return hmac.digest(self._secret, _CONTEXT + framed, "sha256")
+        return hmac.digest(self._secret if secret is None else secret, _CONTEXT + framed, "sha256")
 
 
 def _pack_proof(proof: Proof) -> bytes:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from peers.errors import LinkError, WireError
 from peers.mesh.ends import REASON_BYTES_MAX, Close, End, reason, shown
@@ -143,6 +143,13 @@ class Link(asyncio.Protocol):
     def proved(self) -> bool:
         """Whether the other side knows the secret."""
         return self._shake is not None and self._shake.proved
+
+    @property
+    def certificate(self) -> dict[str, Any] | None:
+        """What the other side has shown and TLS has checked; None where it was not asked for."""
+        assert self._transport is not None, "nobody asks before it is up"
+        found: dict[str, Any] | None = self._transport.get_extra_info("peercert")
+        return found
 
     @property
     def version(self) -> int:

@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 
 from peers.core.membership import NodeId
 from peers.errors import LinkError
+from peers.mesh.certified import nodes_named
 from peers.mesh.dialler import Dialler
 from peers.mesh.door import Door
 from peers.mesh.ends import Close, End
@@ -284,7 +285,14 @@ class Mesh:
             ancestors=lineage.ancestors,
             addresses=settings.advertise or (self.address,),
         )
-        return Handshake(mine, link.side, settings.secret, self._judge)
+        return Handshake(
+            mine,
+            link.side,
+            settings.secret,
+            self._judge,
+            secret_also=settings.secret_also,
+            certified=nodes_named(link.certificate) if settings.mutual_tls else None,
+        )
 
     def _judge(self, greeting: Greeting) -> LinkError | None:
         verdict = self._lives.judge(greeting)

@@ -66,6 +66,7 @@ class MeshSettings:
     port: int = 0  # 0: any that is free
     advertise: tuple[str, ...] = ()  # where others reach it; empty: where it listens
     secret: bytes | None = None
+    secret_also: bytes | None = None  # taken beside it, during a rotation; never shown unasked
     insecure: bool = False  # without a secret beyond this machine: whoever reaches it is let in
     tls_listen: ssl.SSLContext | None = None
     tls_dial: ssl.SSLContext | None = None
@@ -78,11 +79,14 @@ class MeshSettings:
     timing: MeshTiming = field(default_factory=MeshTiming)
 
     def __post_init__(self) -> None:
-        if self.secret is not None and len(self.secret) < SECRET_BYTES_MIN:
-            raise ValueError(
-                f"a cluster secret of {len(self.secret)} bytes, where {SECRET_BYTES_MIN} are the "
-                "least: draw one at random, and give all nodes the same"
-            )
+        for secret in (self.secret, self.secret_also):
+            if secret is not None and len(secret) < SECRET_BYTES_MIN:
+                raise ValueError(
+                    f"a cluster secret of {len(secret)} bytes, where {SECRET_BYTES_MIN} are the "
+                    "least: draw one at random, and give all nodes the same"
+                )
+        if self.secret_also is not None and self.secret is None:
+            raise ValueError("a second cluster secret without a first: nothing could be shown")
         if (self.tls_listen is None) is not (self.tls_dial is None):
             raise ValueError("TLS for one direction only: every node dials and listens, give both")
         if not (self.secret or self.strangers_may_enter or is_loopback(self.host)):
@@ -99,11 +103,13 @@ class MeshSettings:
     @property
     def strangers_may_enter(self) -> bool:
         """Whether links beyond this machine need no secret."""
-        if self.insecure:
-            return True
+        return self.insecure or (self.mutual_tls and not self.secret_with_tls)
+
+    @property
+    def mutual_tls(self) -> bool:
+        """Whether both ends of a link show a certificate, which then must name their node."""
         contexts = (self.tls_listen, self.tls_dial)
-        mutual = all(each and each.verify_mode is ssl.CERT_REQUIRED for each in contexts)
-        return mutual and not self.secret_with_tls
+        return all(each and each.verify_mode is ssl.CERT_REQUIRED for each in contexts)
 
     def permits(self, host: str) -> bool:
         """Whether a link with this host is allowed at all."""

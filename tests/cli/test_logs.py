@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextvars
 import io
 import json
 import logging
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -25,6 +27,8 @@ def setup() -> Iterator[Setup]:
     handlers, level = root.handlers[:], root.level
     own = {name: logging.getLogger(name).level for name in logs.OWN}
 
+    logs.about({})
+
     def begin(level: str = "info", form: str = "text") -> io.StringIO:
         page = io.StringIO()
         logs.setup(level, form, page)
@@ -32,6 +36,7 @@ def setup() -> Iterator[Setup]:
 
     yield begin
     logging.captureWarnings(False)
+    logs.about({})
     root.handlers[:] = handlers
     root.setLevel(level)
     for name, before in own.items():
@@ -126,3 +131,24 @@ def test_lines_go_to_stderr_unless_told_otherwise(setup: Setup) -> None:
     (handler,) = logging.getLogger().handlers
     assert isinstance(handler, logging.StreamHandler)
     assert handler.stream is sys.stderr
+
+
+def test_every_line_says_which_node_and_what_it_was_about(setup: Setup) -> None:
+    page = setup(form="json")
+    terms = iter((3, 4))
+    logs.about({"node": "n1"}, lambda: {"term": next(terms)})
+    logger = logging.getLogger("tlru.node")
+    logger.info("first")
+    there = contextvars.copy_context()
+    there.run(logs.WHERE.set, {"request": "http-7"})
+    there.run(lambda: logger.info("second", extra={"node": "n2"}))
+    # What only the loop's thread may look at is not looked at from another.
+    thread = threading.Thread(target=logger.info, args=("third",))
+    thread.start()
+    thread.join()
+    first, second, third = map(json.loads, page.getvalue().splitlines())
+    assert (first["node"], first["term"]) == ("n1", 3)
+    assert "request" not in first
+    assert (second["node"], second["term"], second["request"]) == ("n2", 4, "http-7")
+    assert third["node"] == "n1"
+    assert "term" not in third

@@ -105,7 +105,8 @@ def test_a_hangup_has_a_node_take_up_what_its_file_says_now(tmp_path: Path) -> N
                 f'listen = "127.0.0.1:{new}"\nid = "n2"\nzone = "b"\nlog_format = "json"\n'
                 'max_entries = 5\npriority = 7\ngrace = "0s"'
             )
-            lines = [json.loads(line) for line in node.reload("restart is needed").splitlines()]
+            found = map(json.loads, node.reload("restart is needed").splitlines())
+            lines = [line for line in found if line["logger"] != "tlru.audit"]
             changed = "zone, priority, listen, max_entries, grace, log_format"
             assert lines[-2]["changed"] == changed
             assert lines[-1]["message"].startswith("a restart is needed to change id: ")

@@ -150,7 +150,7 @@ def test_a_node_waits_no_longer_than_its_grace() -> None:
     with serving("--grace", "100ms") as node, waiting(node):
         ended = node.end()
     assert (ended.status, ended.out) == (Exit.OK, "")
-    assert ended.err.splitlines()[-1].endswith("tlru.cli.serving: stopped")
+    assert "tlru.cli.serving: stopped" in ended.err.splitlines()[-1]
 
 
 def test_what_was_kept_is_there_after_an_orderly_stop_and_a_node_rises_after_a_kill(

@@ -246,10 +246,12 @@ def test_a_long_mistake_is_cut() -> None:
     assert told == [f"--id: found '{'x' * 56}..., expected {NAME}"]
 
 
-EXPOSED = (
-    "can be reached from other machines, and this node asks nobody who they are; listen on "
-    "127.0.0.1, or set insecure if the network keeps strangers out"
-)
+EXPOSED = "can be reached from other machines, and this node asks nobody who they are; "
+ADVICE = {
+    "listen": "give it tokens_file, jwt_keys or jwt_keys_url, ",
+    "mesh": "",
+}
+OR_ELSE = "listen on 127.0.0.1, or set insecure if the network keeps strangers out"
 
 
 def test_a_mistake_between_options_is_told_where_somebody_set_one_of_them() -> None:
@@ -262,9 +264,29 @@ def test_a_mistake_between_options_is_told_where_somebody_set_one_of_them() -> N
 @pytest.mark.parametrize("name", ["listen", "mesh"])
 @pytest.mark.parametrize("address", [":8402", "0.0.0.0:8402", "[::]:8402", "cache.example:8402"])
 def test_a_node_open_to_others_must_be_told_so(name: str, address: str) -> None:
-    assert mistakes_of(flags={name: address}) == [f"--{name}: {address} {EXPOSED}"]
+    told = f"--{name}: {address} {EXPOSED}{ADVICE[name]}{OR_ELSE}"
+    assert mistakes_of(flags={name: address}) == [told]
     config = Config.from_sources(env={}, flags={name: address, "insecure": True})
     assert getattr(config, name) == address
+
+
+@pytest.mark.parametrize(
+    "whose",
+    [
+        {"tokens_file": "tokens.toml"},
+        {"jwt_keys": "keys.pem"},
+        {"jwt_keys_url": "https://login.example/jwks.json"},
+    ],
+)
+def test_a_node_that_asks_who_comes_may_be_reached(whose: dict[str, str]) -> None:
+    config = Config.from_sources(env={}, flags={"listen": ":8400", **whose})
+    assert config.authenticates
+
+
+def test_keys_are_not_fetched_in_the_open() -> None:
+    (told,) = mistakes_of(flags={"jwt_keys_url": "http://login.example/jwks.json"})
+    assert told.startswith("--jwt-keys-url: http://login.example/jwks.json is fetched in the open")
+    Config.from_sources(env={}, flags={"jwt_keys_url": "http://127.0.0.1:80/jwks.json"})
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,13 @@ SAMPLES: dict[str, Any] = {
     "log_format": "json",
     "uvloop": False,
     "stay_awake": 0.002,
+    "tokens_file": Path("/etc/tlru/tokens.toml"),
+    "jwt_keys": Path("/etc/tlru/keys.pem"),
+    "jwt_keys_url": "https://login.example/jwks.json",
+    "jwt_keys_refresh": 60.0,
+    "jwt_issuer": "https://login.example/",
+    "jwt_audience": "cache",
+    "revoked_file": Path("/etc/tlru/revoked.txt"),
     "insecure": True,
     "connections": 5,
     "message_bytes": 8 << 20,
@@ -108,6 +115,9 @@ SAMPLES: dict[str, Any] = {
     "token": "a secret of enough letters",
     "role": "observer",
     "advertise_mesh": ("cache.example:8401",),
+    "token_also": "another secret of enough letters",
+    "tls_cert": Path("/etc/tlru/port.pem"),
+    "tls_key": Path("/etc/tlru/port.key"),
     "mesh_cert": Path("/etc/tlru/n1.pem"),
     "mesh_key": Path("/etc/tlru/n1.key"),
     "mesh_ca": Path("/etc/tlru/ca.pem"),
@@ -121,6 +131,8 @@ SAMPLES: dict[str, Any] = {
     "heartbeat": 0.2,
     "election_timeout": 2.0,
     "finalize_after": 60.0,
+    "slow_op": 0.25,
+    "audit_file": Path("/var/log/tlru/audit.jsonl"),
 }
 
 

@@ -64,10 +64,14 @@ WITH: dict[str, dict[str, Any]] = {
     "value_bytes": {"value_bytes": 2 << 20},
     "push_bytes": {"push_bytes": 1 << 20},
 }
-_FILES = ("mesh_cert", "mesh_key", "mesh_ca")
+# Those that mean nothing alone: test_tls.py and tests below change them.
+_TOGETHER = ("mesh_cert", "mesh_key", "mesh_ca", "tls_cert", "tls_key", "token_also")
+_FILES = ("tokens_file", "jwt_keys", "revoked_file")
+_ASK = ("jwt_keys_url",)  # with it clients must say who they are: tests/node/access
+_ELSEWHERE = _TOGETHER + _FILES + _ASK
 
 
-@pytest.mark.parametrize("name", [one.name for one in OPTIONS if one.name not in _FILES])
+@pytest.mark.parametrize("name", [one.name for one in OPTIONS if one.name not in _ELSEWHERE])
 def test_every_option_changes_in_place_or_is_said_to_need_a_restart(name: str) -> None:
     """Of a node alone; `join` makes it one of several, which is another kind of log."""
 
@@ -104,14 +108,13 @@ def test_limits_that_a_client_was_told_stay_its_own() -> None:
 
 
 def test_what_can_change_is_refused_where_it_does_not_fit_what_cannot() -> None:
-    """An address for other machines goes with the token, and that needs a restart."""
+    """Who has founded with others finds them at join; and who founds, needs a restart."""
 
     async def scenario() -> None:
-        async with told() as (node, process):
-            token = "a secret of enough letters"
-            process.wanted = replace(node.config, mesh="0.0.0.0:0", token=token, zone="b")
+        async with told(bootstrap=("n1", "n2"), join=("127.0.0.1:1",)) as (node, process):
+            process.wanted = replace(node.config, join=(), bootstrap=("n1",), zone="b")
             (mistake,) = (await node.reload())["mistakes"]
-            assert "can be reached from other machines" in mistake
+            assert "founders find each other at the addresses of join" in mistake
             assert (node.config.zone, process.taken) == ("", [])
 
     run(scenario())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from peers.clocks import wall_ms
 from peers.core.entry import Entry
 from peers.core.membership import Role
 from peers.core.timing import Bounds
@@ -18,6 +19,8 @@ from peers.wire_fields import BATCHES_MAX
 from tests.peers.clusters import cluster, until
 from tests.peers.notebook import Notebook
 from tests.running import run
+
+ROUNDING_MS = 5  # of two clocks that are cut to milliseconds
 
 
 def test_what_is_written_anywhere_is_read_everywhere_in_one_order() -> None:
@@ -70,6 +73,19 @@ def test_a_leader_that_stops_lets_another_lead_first() -> None:
             await until(lambda: made.nodes["b"].log.leads or made.nodes["c"].log.leads)
             made.nodes["c"].write("after")
             await made.until_written("before", "after")
+
+    run(test())
+
+
+def test_the_time_of_a_new_cluster_begins_at_the_time_of_day() -> None:
+    async def test() -> None:
+        async with cluster() as made:
+            before = wall_ms()
+            await made.found("a", "b", "c")
+            assert before - ROUNDING_MS <= made.leader().log.now() <= wall_ms() + ROUNDING_MS
+            await made.stop("a")
+            await until(lambda: made.nodes["b"].log.leads or made.nodes["c"].log.leads)
+            assert made.leader().log.now() >= before - ROUNDING_MS
 
     run(test())
 

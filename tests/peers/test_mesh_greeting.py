@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from peers.core.entry import Epoch
 from peers.errors import LinkError, WireError
+from peers.mesh.certified import nodes_named, uri_of
 from peers.mesh.ends import Close, End
 from peers.mesh.greeting import (
     ADDRESSES_MAX,
@@ -105,6 +106,60 @@ def test_the_newest_version_that_both_speak_is_spoken() -> None:
     two = listener(greeting("b", version_min=1, version=3))
     converse(one, two)
     assert (one.version, two.version) == (3, 3)
+
+
+def rotating(shows: bytes, takes: bytes | None, side: Side) -> Handshake:
+    """One side with one or two secrets."""
+    said = greeting("a", to="b") if side is Side.DIALLER else greeting("b")
+    return Handshake(said, side, shows, welcome, secret_also=takes)
+
+
+OLD, NEW = b"the old secret of this cluster", b"the new secret of this cluster"
+
+
+@pytest.mark.parametrize("dials", [(OLD, None), (OLD, NEW), (NEW, OLD), (NEW, None)])
+@pytest.mark.parametrize("hears", [(OLD, None), (OLD, NEW), (NEW, OLD), (NEW, None)])
+def test_what_the_dialler_shows_has_to_be_one_of_the_listeners(
+    dials: tuple[bytes, bytes | None], hears: tuple[bytes, bytes | None]
+) -> None:
+    """And nothing else: a listener answers with the secret that it was shown."""
+    one, two = rotating(*dials, Side.DIALLER), rotating(*hears, Side.LISTENER)
+    if dials[0] in hears:
+        converse(one, two)
+        assert (one.done, two.done) == (True, True)
+    else:
+        assert refusal(one, two).code == Close.SECRET
+        assert not two.proved
+
+
+@pytest.mark.parametrize("side", [Side.DIALLER, Side.LISTENER])
+@pytest.mark.parametrize(
+    ("named", "welcome_here"), [({"a", "b"}, True), ({"c"}, False), (set(), False), (None, True)]
+)
+def test_a_certificate_has_to_name_the_node_that_greets(
+    side: Side, named: set[str] | None, welcome_here: bool
+) -> None:
+    certified = None if named is None else frozenset(named)
+    shows = {each: certified if each is side else None for each in Side}
+    one, two = (
+        Handshake(said, each, SECRET, welcome, certified=shows[each])
+        for said, each in (
+            (greeting("a", to="b"), Side.DIALLER),
+            (greeting("b"), Side.LISTENER),
+        )
+    )
+    if welcome_here:
+        converse(one, two)
+        assert (one.done, two.done) == (True, True)
+    else:
+        assert refusal(one, two).code == Close.CERTIFICATE
+
+
+@pytest.mark.parametrize("node", ["n1", "a.b-c_d", "name with / and %", "\u00e9"])
+def test_a_name_in_a_certificate_reads_back_as_the_node(node: str) -> None:
+    names = (("DNS", "n1"), ("URI", "https://n1"), ("URI", uri_of(node)))
+    assert nodes_named({"subjectAltName": names}) == {node}
+    assert nodes_named({}) == nodes_named(None) == frozenset()
 
 
 # -- who is not let in

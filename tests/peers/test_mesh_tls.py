@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import ssl
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,16 @@ OPENSSL = shutil.which("openssl")
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="certificates are made by openssl")
 
 
-def certificate(folder: Path, name: str) -> Path:
-    """A certificate for loopback, signed by itself; its key stands beside it."""
+def certificate(folder: Path, name: str, nodes: Iterable[str] = ("a", "b", "c", "d", "n1")) -> Path:
+    """A certificate for loopback and these nodes, signed by itself; its key stands beside it."""
+    uris = "".join(f",URI:tlru://node/{node}" for node in nodes)
     made = folder / f"{name}.pem"
     assert OPENSSL is not None
     subprocess.run(
         [
             *(OPENSSL, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
             *("-nodes", "-days", "2", "-subj", f"/CN={name}"),
-            *("-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"),
+            *("-addext", f"subjectAltName=IP:127.0.0.1,DNS:localhost{uris}"),
             *("-keyout", str(made.with_suffix(".key")), "-out", str(made)),
         ],
         check=True,
@@ -182,5 +184,44 @@ def test_stopping_ends_handshakes_too(ours: Path) -> None:
             _, writer = await asyncio.open_connection(*a.address.split(":"))
             await until(lambda: half_open(a))
         writer.transport.abort()
+
+    run(main)
+
+
+def test_a_node_cannot_greet_as_another(tmp_path: Path) -> None:
+    """It knows the secret, and its certificate is good: for itself. Whichever of the two dials."""
+    own, stolen = certificate(tmp_path, "own", ["a"]), certificate(tmp_path, "stolen", ["c", "d"])
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(own.read_bytes() + stolen.read_bytes())
+
+    async def main() -> None:
+        a = mesh("a", **contexts(own, trusted, mutual=True))
+        thief = mesh("b", **contexts(stolen, trusted, mutual=True))
+        honest = mesh("c", **contexts(stolen, trusted, mutual=True))
+        said = "b shows a certificate for c, d: give it one that names tlru://node/b"
+        async with started(a, thief, honest):
+            thief.reach({"a": [a.address]})  # the listener refuses
+            await until(lambda: thief.peer("a").state is PeerState.REFUSED)
+            assert said in thief.peer("a").why
+            a.reach({"b": [thief.address], "c": [honest.address]})  # the dialler refuses
+            await until(lambda: a.peer("b").state is PeerState.REFUSED)
+            assert said in a.peer("b").why
+            await until(lambda: a.linked("c"))
+            assert [each.node for each in a.notes.greetings] == ["c"]
+            assert thief.notes.greetings == []
+
+    run(main)
+
+
+def test_a_certificate_that_names_no_node_is_none_for_a_mesh(tmp_path: Path) -> None:
+    """As a public authority makes them for a web server."""
+    plain = certificate(tmp_path, "plain", [])
+
+    async def main() -> None:
+        a, b = (mesh(each, **contexts(plain, plain, mutual=True)) for each in "ab")
+        async with started(a, b):
+            b.reach({"a": [a.address]})
+            await until(lambda: "a certificate for no node at all" in b.peer("a").why)
+            assert a.notes.greetings == b.notes.greetings == []
 
     run(main)

@@ -171,6 +171,7 @@ class Node:
             level=self.level,
             volatile=self.volatile,
             leads=leads,
+            wall_ahead=self.clock.wall(now) - self.clock.read(now),
             # Who enters an epoch has not stopped: its note is as old as it is.
             resumed=max(self._resumed(now, 0 if time else NOTE_AGE_MS), time),
             timing=self._timing,

@@ -82,8 +82,18 @@ class Timekeeping:
             return
         voters = entrance.membership.voters
         self._without[entrance.promise.epoch, entrance.promise.term].update(voters)
+        if entrance.promise.epoch.parent is None:
+            self._founded(entrance)
         if entrance.time < given:
             raise Broken(9, f"{entrance.promise.epoch} begins at {entrance.time}, after {given}")
+
+    def _founded(self, entrance: Entrance) -> None:
+        """A new cluster's time begins at the time of day that one of its founders shows."""
+        founders = [self.nodes[id] for id in entrance.membership.voters if id in self.nodes]
+        latest = max(each.clock.wall(each.now) for each in founders)
+        if entrance.time > latest + DRIFT_MS:
+            raise Broken(9, f"a cluster begins at {entrance.time}; {latest} is the latest")
+        self._resumed_at_most = max(self._resumed_at_most, entrance.time)
 
     def leads(self, node: Node, time: int) -> None:
         """What a leader says of the time; with its first word, from where it has gone on."""

@@ -8,7 +8,7 @@ Invariant: an answer never depends on what is in the cache, so a refusal gives n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 DEFAULT_CLASS: Final = "default"
@@ -26,6 +26,9 @@ class Grant:
     publish: tuple[str, ...] = ()
     admin: bool = False
     expires: float | None = None  # by the wall clock, in seconds since 1970
+    token_id: str = ""  # by which its token can be revoked, where the token names one
+    token_hash: str = field(default="", repr=False)  # and by which it always can
+    key: str = field(default="", repr=False)  # what its signature was checked with
 
     def told(self) -> dict[str, Any]:
         """As `hello` tells it."""
@@ -42,6 +45,9 @@ def within(prefixes: tuple[str, ...], wanted: str) -> bool:
     """Whether all that begins with `wanted` lies within one of the prefixes."""
     return wanted.startswith(prefixes)
 
+
+# Who has not said who it is, where that is asked.
+NOBODY: Final = Grant("nobody", client_class="nobody")
 
 # Without authentication everybody may do everything.
 EVERYTHING: Final = Grant(

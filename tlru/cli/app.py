@@ -29,6 +29,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "serve": "Run a node until it is told to stop.",
         "demo": "Run a cluster to play with, and say what to try.",
         "config": "Check a configuration, or show what a node would run with.",
+        "certs": "Make certificates for nodes, and look at them.",
+        "token": "Make tokens for clients, and look at them.",
     },
     "Use a cache": {
         "get": "Print the value that is kept under a key.",

@@ -47,9 +47,10 @@ def node_path(id: str, what: str = "") -> str:
 
 def _exchange(target: Target, server: str, method: str, path: str, body: Facts | None) -> Facts:
     parts = urlsplit(server)
-    kind = http.client.HTTPSConnection if parts.scheme == "wss" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=target.timeout + MARGIN_S)
+    connection = _connection(target, server)
     headers = {"Tlru-Cache": target.cache, "Accept": "application/json"}
+    if target.bearer is not None:
+        headers["Authorization"] = f"Bearer {target.bearer}"
     data = None
     if body is not None:
         data = json.dumps(body).encode()
@@ -68,6 +69,18 @@ def _exchange(target: Target, server: str, method: str, path: str, body: Facts |
         return _read(server, response.status, said)
     finally:
         connection.close()
+
+
+def _connection(target: Target, server: str) -> http.client.HTTPConnection:
+    from tlru.client.trust import trusting
+
+    parts = urlsplit(server)
+    host, patience = parts.hostname or "", target.timeout + MARGIN_S
+    if parts.scheme != "wss":
+        return http.client.HTTPConnection(host, parts.port, timeout=patience)
+    return http.client.HTTPSConnection(
+        host, parts.port, timeout=patience, context=trusting(target.ca)
+    )
 
 
 def _unanswered(method: str, server: str, problem: Exception) -> TlruError:

@@ -88,6 +88,7 @@ def _loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop] | N
 
 async def _serve(config: Config, announce: Announce, terms: Terms) -> Exit | Node:
     """The exit status; or the node, which has stopped, to begin anew."""
+    logs.about({"node": config.id})
     signals = _Signals()
     if terms.until_stdin_ends:
         signals.stop_when_stdin_ends()
@@ -96,6 +97,7 @@ async def _serve(config: Config, announce: Announce, terms: Terms) -> Exit | Nod
         node = _node(config, process)
         if not await _start(node, signals):
             return Exit.OK
+        logs.about({"node": config.id}, lambda: _terms(node))
         _calm_the_collector(node)
         signals.hear_hangups(node)
         logger.info("ready", extra={"node": config.id, "url": node.url, "release": __version__})
@@ -105,6 +107,7 @@ async def _serve(config: Config, announce: Announce, terms: Terms) -> Exit | Nod
             say.abandon_stdout()
         return await _until_stopped(node, process, signals)
     finally:
+        logs.about({"node": config.id})
         signals.forget()
 
 
@@ -135,6 +138,12 @@ def _node(config: Config, process: _Process) -> Node:
         return Node(config, process=process, listener=listener)
     except TlruError as problem:
         raise CannotStartError(f"cannot start: {problem}") from problem
+
+
+def _terms(node: Node) -> dict[str, int]:
+    """The term, where there is one of which it can be said."""
+    logs_of = [service.log for service in node.services.values()]
+    return {"term": logs_of[0].status().term} if len(logs_of) == 1 else {}
 
 
 def _calm_the_collector(node: Node) -> None:
@@ -219,7 +228,9 @@ class _Signals:
         while await self._hung_up.wait():
             self._hung_up.clear()
             try:
-                await node.reload()
+                told = await node.reload()
+                outcome = "refused" if told["mistakes"] else "ok"
+                node.audit.note("SIGHUP", "", "reload", outcome, {"target": node.config.id})
             except Exception:  # the node goes on, and so do later hangups
                 logger.exception("a reload failed in a way that nobody foresaw")
 

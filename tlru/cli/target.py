@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from tlru.cli.commands import NO_BREAK, Flag, Kinded
 from tlru.cli.exits import Exit
 from tlru.config.kinds import Name
 from tlru.config.numbers import Duration
+from tlru.errors import BadRequest
 
 if TYPE_CHECKING:
     from tlru.client import Cache
@@ -29,6 +30,7 @@ SECTION = "Which cache"
 DEFAULT_SERVER = "ws://127.0.0.1:8400"
 DEFAULT_TIMEOUT_S = 5.0
 TIMEOUT_S_MAX = 3_600.0
+BEARER_CHARS_MAX = 16 << 10
 
 _SCHEMES = {"http": "ws", "https": "wss"}
 
@@ -43,6 +45,8 @@ class Target:
     json: bool
     servers_file: str | None = None
     region: str = ""
+    ca: str | None = None  # a file with the authorities to believe; None: the system's
+    bearer: str | None = field(default=None, repr=False)  # the token that says who asks
 
     @asynccontextmanager
     async def connect(self, on_link: OnLink = None) -> AsyncGenerator[Cache[bytes], None]:
@@ -57,6 +61,8 @@ class Target:
             region=self.region,
             cache=self.cache,
             timeout=self.timeout,
+            ca=self.ca,
+            token=self.bearer,
             serializer=Raw(),
             on_link=on_link,
         )
@@ -77,6 +83,8 @@ def client_command(work: Callable[..., Coroutine[Any, Any, Exit]]) -> Callable[.
         region: str,
         cache: str,
         timeout: float,
+        ca: str | None,
+        bearer_file: str | None,
         as_json: bool,
         **rest: Any,  # Any: the command's own flags, checked where they are declared
     ) -> Exit:
@@ -86,7 +94,8 @@ def client_command(work: Callable[..., Coroutine[Any, Any, Exit]]) -> Callable[.
         known = _complete(servers)
         if not known:
             known = (DEFAULT_SERVER,) if servers_file is None else _in_file(servers_file, cache)
-        target = Target(known, cache, timeout, as_json, servers_file, region)
+        bearer = None if bearer_file is None else _bearer_in(bearer_file)
+        target = Target(known, cache, timeout, as_json, servers_file, region, ca, bearer)
         return asyncio.run(work(target, **rest))
 
     for flag in reversed(_FLAGS):
@@ -106,6 +115,18 @@ def _complete(servers: tuple[str, ...]) -> tuple[str, ...]:
     """All servers that were named, each by itself or several with commas between."""
     named = [one.strip() for text in servers for one in text.split(",")]
     return tuple(complete(one) for one in named if one)
+
+
+def _bearer_in(path: str) -> str:
+    """The token in a file: on a command line everybody on the machine could read it."""
+    try:
+        with open(path, encoding="ascii") as file:
+            found = file.read(BEARER_CHARS_MAX + 1).strip()
+    except (OSError, ValueError) as exc:
+        raise BadRequest(f"--bearer-file: {path} cannot be read: {exc}") from exc
+    if not found or not found.isprintable() or len(found) > BEARER_CHARS_MAX or " " in found:
+        raise BadRequest(f"--bearer-file: {path} holds no token; `tlru token make` prints one")
+    return found
 
 
 def _in_file(path: str, cache: str) -> tuple[str, ...]:
@@ -162,6 +183,20 @@ _FLAGS = (
         type=Kinded(Duration(0.001, TIMEOUT_S_MAX)),
         default=DEFAULT_TIMEOUT_S,
         help=f"How long to wait for an answer. [default:{NO_BREAK}5s]",
+    ),
+    _flag(
+        "--ca",
+        env="TLRU_CA",
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="The authorities to believe about servers at wss://, as PEM. [default: the system's]",
+    ),
+    _flag(
+        "--bearer-file",
+        env="TLRU_BEARER_FILE",
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="A file with the token that says who asks, where servers want one (`tlru token`).",
     ),
     click.option("--json", "as_json", is_flag=True, help="Print JSON, errors too."),
 )

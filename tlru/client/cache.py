@@ -28,6 +28,7 @@ from tlru.client.results import UNSET, Ttl, TtlOrUnset, seconds
 from tlru.client.serializers import Msgpack, Serializer
 from tlru.client.server import DEFAULT_CACHE, DEFAULT_URL, Server, named
 from tlru.client.settings import DEFAULT_STAY_S, OnLink, Settings, Token
+from tlru.client.trust import trusting
 from tlru.client.watching import Send, Watch
 from tlru.client.writing import Writing
 
@@ -335,6 +336,7 @@ def connect(
     serializer: Serializer[Any] | None = None,
     exactly_once: bool | None = None,
     ssl: tls.SSLContext | None = None,
+    ca: str | os.PathLike[str] | None = None,
     message_bytes_max: int = 64 << 20,
     stay_awake: float = DEFAULT_STAY_S,
     on_link: OnLink = None,
@@ -349,7 +351,9 @@ def connect(
 
     `token` is a token, or a function (a coroutine function too) that fetches one whenever a
     connection is made. `timeout` is what a call may take, in seconds. `cache` is the name of the
-    cache at the servers. `exactly_once` says which writes bear a name, under which they are applied
+    cache at the servers. For `wss://` a server's certificate has to be vouched for: `ca` is a file
+    with the authorities to believe, as PEM, in place of the system's; `ssl` a context of your own
+    instead. `exactly_once` says which writes bear a name, under which they are applied
     once however often they have to be sent: True all, False none, None (the default) those whose
     repetition could do harm. `stay_awake` is how many seconds the event loop turns at most, instead
     of sleeping, where answers have come as soon as that; 0 lets it sleep always.
@@ -365,7 +369,7 @@ def connect(
         timeout=timeout,
         cache=cache,
         exactly_once=exactly_once,
-        ssl=ssl,
+        ssl=trusting(ca, ssl),
         message_bytes_max=message_bytes_max,
         stay_awake=stay_awake,
         on_link=on_link,

@@ -64,7 +64,13 @@ class Exchange:
         retries = Retries(chance, settings.timing, renewable=callable(settings.token))
         self._aftermath = Aftermath(loop, self._outbox, retries, self._see_to_it)
         self.feeds = Feeds(
-            loop, self.session, settings.timing, chance, self.next_number, self._keeper.wanted
+            loop,
+            self.session,
+            settings.timing,
+            chance,
+            self.next_number,
+            self._keeper.wanted,
+            renewable=callable(settings.token),
         )
         self._alarm = Alarm(loop, self._look)
         self._deadlines = self._alarm.deadlines
@@ -155,7 +161,7 @@ class Exchange:
         if connection in self._retired and not connection.unanswered:
             connection.close()
         if self._winding_up:
-            self.loop.call_soon(self._end_when_idle)  # after those who have just been answered
+            self._look_whether_idle()
 
     def writable(self, connection: Connection) -> None:
         """What was written has drained."""
@@ -326,7 +332,12 @@ class Exchange:
         # Cancelled together with everything else on the loop, which is about to end. Others may
         # still be tidying up: the connection stays for as long as they go on asking.
         self._winding_up = True
-        self.loop.call_soon(self._end_when_idle)
+        self._look_whether_idle()
+
+    def _look_whether_idle(self) -> None:
+        """After those who have just been answered: whoever woke before this turn's end may ask on.
+        (One turn would not do: they may come behind us in the next.)"""
+        self.loop.call_soon(self.loop.call_soon, self._end_when_idle)
 
     def _end_when_idle(self) -> None:
         connections = self._connections()

@@ -26,7 +26,7 @@ from tlru.client.results import Reply
 from tlru.client.session import Session
 from tlru.client.settings import Timing
 from tlru.client.trunk import Subscribe, Subscription, Trunk
-from tlru.errors import RateLimited, Retry, TlruError, Unavailable
+from tlru.errors import RateLimited, Retry, TlruError, Unauthenticated, Unavailable
 
 logger = logging.getLogger("tlru.client")
 
@@ -65,8 +65,11 @@ class Feeds:
         chance: Callable[[], float],
         number: Callable[[], int],
         wanted: Callable[[], None],
+        *,
+        renewable: bool = False,
     ) -> None:
         self._loop = loop
+        self._renewable = renewable  # whether another token can be had
         self._session = session
         self._timing = timing
         self._chance = chance
@@ -237,7 +240,10 @@ class Feeds:
 
     def _on_refusal(self, line: _Line, error: TlruError) -> None:
         line.trunk.unsubscribed()
-        if error.retry is Retry.NO:
+        # A token that has run out ends its feeds; asked for again, they are refused, and by that
+        # the keeper hears of it and goes on with another one.
+        renews = self._renewable and isinstance(error, Unauthenticated)
+        if error.retry is Retry.NO and not renews:
             logger.warning("%s cannot be watched: %s", line.trunk.topic, error)
             feeds = list(line.trunk.feeds)
             line.trunk.feeds.clear()

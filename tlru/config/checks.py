@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from tlru.config.addresses import Address, parse_address
 from tlru.config.mistakes import Kind, Mistake, Origin
@@ -15,7 +16,10 @@ from tlru.config.units import show_size
 
 Values = Mapping[str, Any]  # Any: the values of all options, each as its kind keeps it
 Origins = Mapping[str, Origin]
+AUTHENTICATION = ("tokens_file", "jwt_keys", "jwt_keys_url")
+_ADVICE = {"listen": "give it tokens_file, jwt_keys or jwt_keys_url, ", "mesh": ""}
 MESH_TLS = ("mesh_cert", "mesh_key", "mesh_ca")
+PORT_TLS = ("tls_cert", "tls_key")
 Found = tuple[tuple[str, ...], str]  # the options that a mistake is about, and what is wrong
 
 
@@ -93,17 +97,54 @@ def _tls_is_whole(values: Values) -> Iterator[Found]:
         )
 
 
+def _the_ports_tls_is_whole(values: Values) -> Iterator[Found]:
+    lacking = [name for name in PORT_TLS if values[name] is None]
+    if len(lacking) == 1:
+        (given,) = (name for name in PORT_TLS if name not in lacking)
+        yield (
+            (given,),
+            f"{given} without {lacking[0]}: a node shows its certificate and proves it with its "
+            "key; give both, or none",
+        )
+
+
+def _a_second_token_is_beside_a_first(values: Values) -> Iterator[Found]:
+    if values["token_also"] and not values["token"]:
+        yield (
+            ("token_also",),
+            "token_also without token: it is taken beside token while a cluster goes over from one "
+            "to the other; give token too",
+        )
+
+
 def _strangers_are_meant(values: Values) -> Iterator[Found]:
     if values["insecure"]:
         return
-    mesh_is_guarded = values["token"] or values["mesh_ca"]
-    for name in ("listen",) if mesh_is_guarded else ("listen", "mesh"):
-        if not _address(values[name]).loopback:
+    guarded = {
+        "listen": any(values[name] is not None for name in AUTHENTICATION),
+        "mesh": bool(values["token"] or values["mesh_ca"]),
+    }
+    for name, is_guarded in guarded.items():
+        if not is_guarded and not _address(values[name]).loopback:
             yield (
                 (name,),
                 f"{values[name]} can be reached from other machines, and this node asks nobody who "
-                "they are; listen on 127.0.0.1, or set insecure if the network keeps strangers out",
+                f"they are; {_ADVICE[name]}listen on 127.0.0.1, or set insecure if the network "
+                "keeps strangers out",
             )
+
+
+def _keys_are_fetched_safely(values: Values) -> Iterator[Found]:
+    url = values["jwt_keys_url"]
+    if url is None or values["insecure"] or url.startswith("https:"):
+        return
+    host = urlsplit(url).hostname or ""
+    if host not in ("localhost", "127.0.0.1", "::1"):
+        yield (
+            ("jwt_keys_url",),
+            f"{url} is fetched in the open, and whoever answers in its place decides who is let "
+            "in; give an https:// address",
+        )
 
 
 def _address(text: str) -> Address:
@@ -116,7 +157,10 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Values], Iterator[Found]]], ...]
     (("value_bytes", "message_bytes"), _a_value_fits_a_message),
     (("listen", "mesh"), _addresses_differ),
     (MESH_TLS, _tls_is_whole),
-    (("listen", "mesh", "insecure", "token", "mesh_ca"), _strangers_are_meant),
+    (PORT_TLS, _the_ports_tls_is_whole),
+    (("token", "token_also"), _a_second_token_is_beside_a_first),
+    (("listen", "mesh", "insecure", "token", "mesh_ca", *AUTHENTICATION), _strangers_are_meant),
+    (("jwt_keys_url", "insecure"), _keys_are_fetched_safely),
     (("id", "join", "bootstrap", "expect"), _a_cluster_can_be_founded),
     (("join", "bootstrap", "expect", "caches"), _one_cache_a_cluster),
 )

@@ -21,6 +21,7 @@ T = TypeVar("T")
 NAME_CHARS_MAX = 64
 URL_CHARS_MAX = 1_024
 SECRET_CHARS_MAX = 1_024
+LINE_CHARS_MAX = 1_024
 PATH_CHARS_MAX = 4_096
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
@@ -115,6 +116,18 @@ class Secret(_Text):
     def from_text(self, text: str) -> str:
         if text and not (self.least <= len(text) <= SECRET_CHARS_MAX and text.isprintable()):
             raise WrongValueError("what was given", self.expected, "")
+        return text
+
+
+class Line(_Text):
+    """A short text in one line; may be empty, which is none."""
+
+    metavar = "TEXT"
+    expected = f"nothing, or up to {LINE_CHARS_MAX} printable characters"
+
+    def from_text(self, text: str) -> str:
+        if len(text) > LINE_CHARS_MAX or not text.isprintable():
+            raise self.wrong(text)
         return text
 
 

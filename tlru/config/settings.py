@@ -1,6 +1,6 @@
 """Everything that a node can be told: `Config`, whose fields are the one table of options.
 
-The fields of two sections stand beside this module: `safety_options.py`, `limit_options.py`.
+The fields of some sections stand beside this module, in files that end in `_options.py`.
 
 Decides names, types, defaults and bounds. Reads no file and no variable (`sources.py` does), opens
 nothing and asks the machine nothing: whether a port is free or a directory can be written shows at
@@ -16,15 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from peers.awake import STAY_S
+from tlru.config.access_options import AccessOptions
 from tlru.config.addresses import Address, checked_address
 from tlru.config.checks import cross_checks
 from tlru.config.kinds import Choice, Directory, File, ListenAddress, Name, Secret, Switch, Url
 from tlru.config.limit_options import LimitOptions
+from tlru.config.log_options import LogOptions
 from tlru.config.mistakes import ConfigError, Kind, Mistake, Origin, WrongValueError
 from tlru.config.numbers import Count, Duration, Size
 from tlru.config.options import Change, Option, Section, option, options_of
 from tlru.config.safety_options import SafetyOptions
 from tlru.config.several import Labels, ListOf, Maybe
+from tlru.config.tls_options import TlsOptions
 from tlru.wire.limits import Limits
 
 _KIB, _MIB, _GIB, _TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
@@ -36,7 +39,7 @@ _LIVE, _RESTART = Change.LIVE, Change.RESTART
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(LimitOptions, SafetyOptions):
+class Config(LogOptions, LimitOptions, AccessOptions, SafetyOptions, TlsOptions):
     """What a node is told. Raises `ConfigError`, which lists every mistake.
 
     Each argument takes what the same key takes in a TOML file, so text with units works at run time
@@ -148,7 +151,7 @@ class Config(LimitOptions, SafetyOptions):
         Secret(least=16),
         "",
         _CLUSTER,
-        _RESTART,
+        _LIVE,
         "What all nodes of the cluster know and nobody else: who does not is not let in.",
         guesses=("secret", "cluster_secret", "password", "key"),
     )
@@ -173,7 +176,6 @@ class Config(LimitOptions, SafetyOptions):
         _LIVE,
         "The certificate that this node shows to the others, with those between it and mesh_ca, as "
         "PEM; with it, mesh_key and mesh_ca all that nodes say to each other goes through TLS.",
-        guesses=("tls_cert", "cert", "certificate"),
     )
     mesh_key: Path | None = option(  # noqa: RUF009  `option` is dataclasses.field
         Maybe(File()),
@@ -181,7 +183,6 @@ class Config(LimitOptions, SafetyOptions):
         _CLUSTER,
         _LIVE,
         "The private key of mesh_cert, as PEM, without a passphrase.",
-        guesses=("tls_key", "private_key"),
     )
     mesh_ca: Path | None = option(  # noqa: RUF009  `option` is dataclasses.field
         Maybe(File()),

@@ -143,8 +143,15 @@ class Since(NamedTuple):
 class Feeds(Generic[D]):
     """All feeds of one cache on one node."""
 
-    def __init__(self, source: Source, bytes_max: int) -> None:
+    def __init__(
+        self,
+        source: Source,
+        bytes_max: int,
+        given: Callable[[D, int], None] = lambda push, readers: None,
+    ) -> None:
+        """`given` hears of each push to how many readers it was handed."""
         self.retained = Retained(bytes_max)
+        self._given = given
         self.flushed = 0  # the number of the first event that live readers were not given
         self.upto = 0  # the position that they have come to
         self.ready: deque[Reader[D]] = deque()  # behind, with sinks that took more when last seen
@@ -197,7 +204,11 @@ class Feeds(Generic[D]):
             for place, push in enumerate(pushes):
                 if not sink.deliver(push) and place < final:
                     behind.append((reader, self._after(push.upto)))
+                    for part in pushes[: place + 1]:
+                        self._given(part, 1)
                     break
+        for push in pushes:  # counted together: this is what has to be short, with many readers
+            self._given(push, len(feed.live) - len(behind))
         for reader, number in behind:
             del feed.live[reader]
             reader.live, reader.number = False, number
@@ -212,7 +223,11 @@ class Feeds(Generic[D]):
         (push,) = feed.encoding.events(feed.number, (), self.upto)
         for reader in feed.live:
             if not reader.sink.stalled:
-                reader.sink.deliver(push)
+                self._give(reader, push)
+
+    def _give(self, reader: Reader[D], push: D) -> None:
+        reader.sink.deliver(push)
+        self._given(push, 1)
 
     def begin_anew(self, source: Source, upto: int) -> None:
         """The state was replaced, and nobody knows by which events: everyone begins anew."""
@@ -279,7 +294,7 @@ class Feeds(Generic[D]):
 
     def end(self, reader: Reader[D], push: D) -> None:
         """It reads no more, and is told why."""
-        reader.sink.deliver(push)
+        self._give(reader, push)
         self.unsubscribe(reader)
 
     def wake(self, reader: Reader[D]) -> None:
@@ -329,7 +344,7 @@ class Feeds(Generic[D]):
         feed = reader.feed
         self.resets += 1
         reason = "the events after this position are not retained here"
-        reader.sink.deliver(feed.encoding.reset(feed.number, reason, self.upto))
+        self._give(reader, feed.encoding.reset(feed.number, reason, self.upto))
         if reader.walk is None:
             self._go_live(reader)
 
@@ -350,7 +365,7 @@ class Feeds(Generic[D]):
                 size += item.size
         if part or last:
             message = feed.encoding.snapshot(feed.number, reader.upto, now, part, last=last)
-            reader.sink.deliver(message)
+            self._give(reader, message)
         if last:
             reader.walk = None
             if reader.number == self.flushed:
@@ -375,7 +390,7 @@ class Feeds(Generic[D]):
         if at_end and not pushes:
             pushes = feed.encoding.events(feed.number, (), self.upto)
         for push in pushes:
-            reader.sink.deliver(push)
+            self._give(reader, push)
         if at_end:
             self._go_live(reader)
 

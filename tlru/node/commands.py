@@ -1,15 +1,18 @@
 """The plain old command form: `{"command": "SET", "attributes": {"key", "value", "ttl"?}}`.
 
-Pure. The same three commands are taken over HTTP and over the WebSocket, with the key and the value
+The same three commands are taken over HTTP and over the WebSocket, with the key and the value
 in `attributes` or at the top level; each becomes an operation of the protocol, checked as that is.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from peers.core.entry import Dot
 from tlru import errors
+from tlru.access.grant import EVERYTHING
+from tlru.access.rights import check
 from tlru.node.asker import OneByOne
 from tlru.wire.fields import Reading, listed, shown
 from tlru.wire.requests import OPS, Op, checked
@@ -75,4 +78,6 @@ class _Answering(OneByOne):
 def take(session: Session, message: dict[Any, Any], request: int | None) -> None:
     """Carry out a command that came over a session."""
     command, op, args = read(message, session.codec.reading)
+    if (grant := session.standing.grant) is not EVERYTHING:
+        check(grant, op.name, args, time.time())
     session.service.handle(op, args, _Answering(session, command, args), request)

@@ -6,22 +6,27 @@ nothing but what `hello` asks of its own session.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import time
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from peers.cluster.cluster import ClusterLog
 from peers.mesh.status import PeerStatus
 from tlru import errors
 from tlru._version import __version__
-from tlru.access.grant import EVERYTHING
+from tlru.access.authority import UnknownKeyError
+from tlru.access.grant import NOBODY
 from tlru.node.seats import LEVEL, alone, seat_of
 from tlru.node.service import CacheService
 
 if TYPE_CHECKING:
     from tlru.node.server import Node
     from tlru.node.session import NodeOp, Session
+
+Fields = dict[str, Any]
 
 # The least that a client may ask for as its largest message; below it a push could not be split.
 MAX_BYTES_MIN = 1_024
@@ -169,6 +174,34 @@ def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
 
 
+def greet(node: Node, session: Session, args: Fields) -> Fields | Coroutine[Any, Any, Fields]:
+    """`hello`, once it is known who says it. Unauthenticated where that has to be said, and is not,
+    or not well."""
+    access = node.access
+    token = args.get("token")
+    if access.enabled and token is None and session.grant is NOBODY:
+        raise errors.Unauthenticated("this node wants a token: say it in `hello`")
+    if access.enabled and token is not None:
+        try:
+            session.standing.renew(access.at_once(token), access)
+        except UnknownKeyError:
+            if not access.may_learn:
+                raise
+            session.hold(True)
+            return _greet_later(node, session, args)
+    return hello(node, session, args)
+
+
+async def _greet_later(node: Node, session: Session, args: Fields) -> Fields:
+    """The same, where a key has to be looked for: what was said after `hello` waits."""
+    try:
+        session.standing.renew(await node.access.grant_of(args["token"]), node.access)
+        return hello(node, session, args)
+    finally:
+        if session.grant is not NOBODY:
+            asyncio.get_running_loop().call_soon(session.hold, False)
+
+
 def hello(node: Node, session: Session, args: dict[str, Any]) -> dict[str, Any]:
     """Who the client is; what the node is and allows."""
     if "client" in args:
@@ -189,7 +222,7 @@ def hello(node: Node, session: Session, args: dict[str, Any]) -> dict[str, Any]:
         "servers": servers(node, service),
         "limits": session.limits.to_wire(),
         "features": list(FEATURES),
-        "may": EVERYTHING.told(),
+        "may": session.grant.told(),
         "retained": service.feeds.retained(service.log.now()),
         "time": service.log.now(),
     }
@@ -198,7 +231,7 @@ def hello(node: Node, session: Session, args: dict[str, Any]) -> dict[str, Any]:
 def session_ops(node: Node) -> dict[str, NodeOp]:
     """The operations that ask about the node rather than the cache."""
     return {
-        "hello": lambda session, args: hello(node, session, args),
+        "hello": lambda session, args: greet(node, session, args),
         "status": lambda session, args: status(node, session.service),
         "nodes": lambda session, args: node.desk(session.service).members.told(),
         "node": lambda session, args: _one(node, session.service, args.get("node")),

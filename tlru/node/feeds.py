@@ -61,7 +61,7 @@ class FeedDesk:
         self._not_serving = not_serving
         self._not_serving_s = 0.0  # for so long already
         self._subscribers: dict[Subscriber, None] = {}
-        self.feeds: Feeds[Push] = Feeds(machine, retained_bytes)
+        self.feeds: Feeds[Push] = Feeds(machine, retained_bytes, self._count)
         self.events_pushed = 0  # to all subscribers together
         self.bytes_pushed = 0  # before compression
         self._encoders: dict[tuple[str, bool], EventEncoder] = {}
@@ -213,6 +213,20 @@ class FeedDesk:
                 subscriber.feeds.clear()
                 del self._subscribers[subscriber]
 
+    def end_beyond(
+        self, subscriber: Subscriber, covers: Callable[[Pattern], bool], error: errors.TlruError
+    ) -> None:
+        """End the feeds of a connection that are not covered (any more), and say why. Also where it
+        does not read: what is not allowed does not wait, and a last word for each feed is little.
+        """
+        told = error.to_wire()
+        for number, reader in list(subscriber.feeds.items()):
+            if not covers(reader.feed.pattern):
+                data = subscriber.codec.encode({"push": "end", "feed": number, "error": told})
+                push = Push(data, self.feeds.upto, resumable=False, final=True)
+                self.feeds.end(reader, push)
+                del subscriber.feeds[number]
+
     def stop(self) -> None:
         """No timer is left."""
         if self._marks is not None:
@@ -221,10 +235,9 @@ class FeedDesk:
 
     # -- figures
 
-    def count(self, push: Push) -> None:
-        """A subscriber is sent a push."""
-        self.events_pushed += push.events
-        self.bytes_pushed += len(push.message)
+    def _count(self, push: Push, subscribers: int) -> None:
+        self.events_pushed += push.events * subscribers
+        self.bytes_pushed += len(push.message) * subscribers
 
     def retained(self, now: int) -> Fields:
         """How far back a reader can resume."""

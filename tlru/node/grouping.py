@@ -11,12 +11,14 @@ own.
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any, Final
 
 from peers.core.entry import Dot
 from tlru.engine.operations import Operation, Set, SetMany
 from tlru.errors import TlruError
 from tlru.node.asker import Asker, OneByOne
+from tlru.node.latency import class_of
 
 # A set with any other field is not plain.
 PLAIN: Final = frozenset(("key", "value", "ttl", "mime", "timeout"))
@@ -34,6 +36,7 @@ class Group(OneByOne):
     __slots__ = (
         "_askers",
         "_rows",
+        "began",
         "bytes",
         "deadline",
         "push_bytes",
@@ -43,6 +46,7 @@ class Group(OneByOne):
     )
 
     def __init__(self, timeout: int, deadline: int) -> None:
+        self.began = perf_counter()
         self.timeout, self.deadline = timeout, deadline
         self.bytes = 0
         self._rows: dict[str, Row] = {}
@@ -78,6 +82,14 @@ class Group(OneByOne):
             return SetMany(rows)
         key, value, ttl, _, mime = rows[0]
         return Set(key, value, ttl, mime=mime)
+
+    def classes(self) -> dict[str, int]:
+        """How many of the sets come from which class of clients."""
+        counts: dict[str, int] = {}
+        for asker, requests in self._askers.items():
+            name = class_of(asker)
+            counts[name] = counts.get(name, 0) + len(requests)
+        return counts
 
     # -- as an asker
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from peers.listening import listen
 from tlru.config.addresses import Address
+from tlru.node.tls_gate import Opened, TlsGate
 
 BACKLOG = 4_096  # connections that the kernel keeps for us while the loop is busy
 
@@ -22,7 +23,7 @@ class Listener:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server | Opened | None = None
         self.port: int = sock.getsockname()[1]
 
     @classmethod
@@ -33,8 +34,13 @@ class Listener:
         )
         return cls(listen(found[0], BACKLOG, None if beside is None else beside._sock))
 
-    async def serve(self, protocol: Callable[[], asyncio.Protocol]) -> None:
-        """Let clients in."""
+    async def serve(
+        self, protocol: Callable[[], asyncio.Protocol], gate: TlsGate | None = None
+    ) -> None:
+        """Let clients in, through the `gate` where they are to speak TLS."""
+        if gate is not None:
+            self._server = gate.open(self._sock, protocol)
+            return
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(protocol, sock=self._sock, backlog=BACKLOG)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 from sortedcontainers import SortedDict
@@ -31,11 +32,19 @@ Finish = Callable[[dict[str, Any]], dict[str, Any]]
 class Write:
     """A proposed write whose asker waits."""
 
-    __slots__ = ("ack", "asker", "deadline", "finish", "request", "result")
+    __slots__ = ("ack", "asker", "began", "deadline", "finish", "name", "request", "result")
 
     def __init__(
-        self, asker: Asker, request: int | None, ack: Ack, deadline: int, finish: Finish | None
+        self,
+        asker: Asker,
+        request: int | None,
+        ack: Ack,
+        deadline: int,
+        finish: Finish | None,
+        name: str | None = None,
     ) -> None:
+        self.began = perf_counter()
+        self.name = name  # of the operation; None is the node's own
         self.asker = asker
         self.request = request
         self.ack = ack
@@ -76,11 +85,18 @@ class Writes:
 class Read:
     """A read that waits until the node has come as far as its asker has been."""
 
-    __slots__ = ("asker", "deadline", "pos", "request", "serve", "ticket")
+    __slots__ = ("asker", "began", "deadline", "pos", "request", "serve", "ticket")
 
     def __init__(
-        self, asker: Asker, request: int | None, pos: int, deadline: int, serve: Callable[[], None]
+        self,
+        asker: Asker,
+        request: int | None,
+        pos: int,
+        deadline: int,
+        serve: Callable[[], None],
+        began: float | None = None,
     ) -> None:
+        self.began = perf_counter() if began is None else began
         self.asker = asker
         self.request = request
         self.pos = pos

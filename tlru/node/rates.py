@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from tlru.node.latency import Latency
+
 WINDOW_S = 5.0
 
 
@@ -17,6 +19,7 @@ class Rates:
     def __init__(self) -> None:
         self.ops: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
+        self.latency = Latency()
         self.hits = 0
         self.misses = 0
         self.http: Counter[tuple[str, str]] = Counter()  # by route and class of status

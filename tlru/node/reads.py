@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 from peers.errors import RefusedError
@@ -16,6 +17,7 @@ from peers.ordered_log import OrderedLog
 from tlru import errors
 from tlru.engine.machine import Machine
 from tlru.node.asker import Asker
+from tlru.node.latency import Measure
 from tlru.node.pending import Read, Reads, may_wait
 from tlru.node.rates import Rates
 from tlru.wire.fields import Min
@@ -34,11 +36,14 @@ SCAN_LIMIT = 100  # keys in a page where the asker does not say
 class ReadDesk:
     """Answers reads of one cache."""
 
-    def __init__(self, machine: Machine, log: OrderedLog, limits: Limits, rates: Rates) -> None:
+    def __init__(
+        self, machine: Machine, log: OrderedLog, limits: Limits, rates: Rates, measure: Measure
+    ) -> None:
         self._machine = machine
         self._log = log
         self.limits = limits
         self._rates = rates
+        self._measure = measure
         self._waiting = Reads()
         self._barriers: set[asyncio.Task[None]] = set()
 
@@ -74,13 +79,19 @@ class ReadDesk:
         self.after(minimum, args, asker, request, serve)
 
     def _answer_after(
-        self, minimum: Min, name: str, args: Args, asker: Asker, request: int | None
+        self,
+        minimum: Min,
+        name: str,
+        args: Args,
+        asker: Asker,
+        request: int | None,
+        began: float | None = None,
     ) -> None:
         def serve() -> None:
             now = max(self._log.now(), minimum.time or 0)
             asker.reply(request, self._answer(name, args, now, asker))
 
-        self.after(minimum, args, asker, request, serve)
+        self.after(minimum, args, asker, request, serve, began)
 
     def after(
         self,
@@ -89,6 +100,7 @@ class ReadDesk:
         asker: Asker,
         request: int | None,
         serve: Callable[[], None],
+        began: float | None = None,
     ) -> None:
         """Serve as soon as the node has come as far as the asker has been."""
         if minimum.epoch is not None and minimum.epoch != str(self._log.epoch):
@@ -101,7 +113,7 @@ class ReadDesk:
         may_wait(asker, self.limits)
         asker.waits += 1
         deadline = self._log.now() + args.get("timeout", TIMEOUT_MS)
-        self._waiting.add(Read(asker, request, minimum.pos, deadline, serve))
+        self._waiting.add(Read(asker, request, minimum.pos, deadline, serve, began))
 
     def _after_barrier(self, name: str, args: Args, asker: Asker, request: int | None) -> None:
         may_wait(asker, self.limits)
@@ -111,6 +123,7 @@ class ReadDesk:
         task.add_done_callback(self._barriers.discard)
 
     async def _ask_leader(self, name: str, args: Args, asker: Asker, request: int | None) -> None:
+        began = perf_counter()
         try:
             try:
                 async with asyncio.timeout(args.get("timeout", TIMEOUT_MS) / 1000):
@@ -119,7 +132,11 @@ class ReadDesk:
                 asker.waits -= 1
             minimum = args.get("min") or Min(0)
             needed = Min(max(index, minimum.pos), minimum.epoch, minimum.time)
-            self._answer_after(needed, name, args, asker, request)
+            self._measure.late(
+                began,
+                asker,
+                lambda: self._answer_after(needed, name, args, asker, request, began),
+            )
         except TimeoutError:
             late = errors.Timeout("no word from the leader in time", outcome_known=True)
             asker.refuse(request, late)
@@ -137,7 +154,7 @@ class ReadDesk:
 
     def _serve(self, read: Read) -> None:
         try:
-            read.serve()
+            self._measure.late(read.began, read.asker, read.serve)
         except errors.TlruError as error:
             read.asker.refuse(read.request, error)
 
@@ -179,6 +196,7 @@ class ReadDesk:
             fields = self._scan(args, now, asker.push_bytes)
         fields["pos"] = self._machine.index
         fields["time"] = now
+        self._measure.at_once[name] += 1
         return fields
 
     def fields_of_get(self, key: str, now: int) -> Fields:

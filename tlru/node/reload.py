@@ -22,8 +22,10 @@ from peers.ordered_log import NodeStatus
 from peers.single import SingleLog
 from tlru.config import OPTIONS, Config, ConfigError
 from tlru.errors import TlruError
+from tlru.node.access.access import read
+from tlru.node.certificates import Certificates, Watch
 from tlru.node.seats import plan_of
-from tlru.node.tls import mesh_tls
+from tlru.node.tls import MESH_FILES, PORT_FILES
 
 if TYPE_CHECKING:
     from tlru.node.server import Node
@@ -39,7 +41,8 @@ SETTINGS: Final[Mapping[str, tuple[str, int | None]]] = {
     "tombstone_s": ("tombstone_ms", 1_000),
 }
 AWAY: Final = "the node does not serve: it has yet to start, or is about to stop"
-_TLS: Final = ("mesh_cert", "mesh_key", "mesh_ca")
+_FILES: Final = {"tls_cert": PORT_FILES, "mesh_cert": MESH_FILES}
+_ACCESS: Final = ("tokens_file", "jwt_keys", "revoked_file", "jwt_issuer", "jwt_audience")
 
 
 class Process(Protocol):
@@ -86,12 +89,33 @@ class Reloading:
         self._node, self._process = node, process
         self._one_at_a_time = asyncio.Lock()
         self._restarts = False
-        self._tls = mesh_tls(node.config)
+        self._tls = Certificates.of(node.config)
+        self._show()
+        self.watch = Watch(lambda: node.config, self.certificates)
 
     async def reload(self) -> dict[str, Any]:
         """Take up what the sources say now; see `Node.reload`."""
         async with self._one_at_a_time:
             return _told(await self._reload())
+
+    async def certificates(self) -> list[str]:
+        """Take up the files of certificates as they are now, and nothing else; which have changed.
+        TlruError where they are of no use; then the old ones stay."""
+        async with self._one_at_a_time:
+            node, tls = self._node, Certificates.of(self._node.config)
+            changed = tls.changed(self._tls)
+            if "mesh_cert" in changed:
+                try:
+                    await self._tell_logs(node.config, node.port)
+                except NotNow as exc:
+                    raise TlruError(str(exc)) from exc
+            self._tls = tls
+            self._show()
+            return changed
+
+    def _show(self) -> None:
+        port = self._tls.port
+        self._node.gate.context = None if port is None else port.context
 
     async def restart(self) -> dict[str, Any]:
         """Begin anew with what the sources say now; see `Node.restart`."""
@@ -123,21 +147,31 @@ class Reloading:
 
     async def _take_up(self, found: Difference, process: Process) -> None:
         node, config = self._node, found.config
-        tls = mesh_tls(config)
-        if tls != self._tls and not any(name in found.changed for name in _TLS):
-            found.changed.append("mesh_cert")  # its files are other ones, under the same names
+        tls = Certificates.of(config)
+        for option in tls.changed(self._tls):
+            if not any(name in found.changed for name in _FILES[option]):
+                found.changed.append(option)  # its files are other ones, under the same names
+        files = read(config)
+        if node.access.differs(files) and not any(name in found.changed for name in _ACCESS):
+            found.changed.append("tokens_file, jwt_keys or revoked_file")  # other files, as above
         settings = settings_of(config, [name for name in found.changed if name in SETTINGS])
         if settings:
             self._look_whether_settings_can_change()
         async with contextlib.AsyncExitStack() as undo:
-            moves = "listen" in found.changed
+            # A port speaks TLS to everybody or to nobody.
+            turned = (config.tls_cert is None) is not (node.config.tls_cert is None)
+            moves = "listen" in found.changed or turned
+            if turned and tls.port is not None:
+                node.gate.context = tls.port.context  # for who comes as soon as it listens
             listener = await node.listen_beside(config, undo) if moves else None
             await self._tell_logs(config, node.port if listener is None else listener.port)
             if not node.serves:
                 raise NotNow(AWAY)
             undo.pop_all()
         self._tls = tls
+        node.access.go_by(config, files)
         node.go_by(config, listener)
+        self._show()
         for service in node.services.values():
             service.want(settings)
         process.taken_up(config)

@@ -57,6 +57,7 @@ def plan_of(config: Config, urls: tuple[str, ...]) -> ClusterPlan:
             port=address.port,
             advertise=config.advertise_mesh,
             secret=config.token.encode() if config.token else None,
+            secret_also=config.token_also.encode() if config.token_also else None,
             insecure=config.insecure,
             tls_listen=None if tls is None else tls.listen,
             tls_dial=None if tls is None else tls.dial,

@@ -22,6 +22,8 @@ from peers.single import SingleLog
 from tlru import errors
 from tlru.config import Config
 from tlru.node import facts
+from tlru.node.access.access import Access
+from tlru.node.audit import Audit
 from tlru.node.cluster.desk import Desk
 from tlru.node.door import Door
 from tlru.node.health import Health
@@ -33,6 +35,7 @@ from tlru.node.reload import Process, Reloading, cannot_listen, settings_of
 from tlru.node.seats import alone, plan_of
 from tlru.node.service import CacheService
 from tlru.node.session import NodeOp, Session
+from tlru.node.tls_gate import TlsGate
 from tlru.node.websocket import WebSocketConnection
 
 logger = logging.getLogger(__name__)
@@ -64,7 +67,10 @@ class Node:
         self.limits = self.config.limits()
         self.started_at = time.time()
         self.rates = Rates()
+        self.rates.latency.slow.go_by(self.config.slow_op)
+        self.audit = Audit(self.config.id, self.config.audit_file)
         self.origins = Origins.of(self.config)
+        self.access = Access(self.config)
         self.draining = False
         self.connections: set[WebSocketConnection] = set()
         self.doors: set[Door] = set()  # connections that have not said yet what they want
@@ -74,6 +80,7 @@ class Node:
         self.session_ops: dict[str, NodeOp] = facts.session_ops(self)
         self.health = Health(self)
         self.http = HttpSide(self)
+        self.gate = TlsGate(lambda: self.full, lambda: self.limits.hello_s)
         self.reloading = Reloading(self, process)
         # Called after a reload, which may have changed what the log should say of this member.
         self.on_seat_changed: list[Callable[[], None]] = []
@@ -130,17 +137,24 @@ class Node:
                 undo.push_async_callback(service.stop)
                 desk.start()
                 undo.push_async_callback(desk.stop)
+            self.access.start()
+            undo.push_async_callback(self.access.stop)
             await self.http.start()
             undo.push_async_callback(self.http.stop)
-            await listener.serve(self._door)
+            await listener.serve(self._door, self._gate_of(self.config))
             self._listener = listener
             undo.pop_all()
+        self.reloading.watch.start()
         self.health.start()
+        self._tick_due = self._loop.time()
         self._tick()
 
     def _listen(self) -> Listener:
         inherited, self._inherited = self._inherited, None
         return Listener.at(self.config.listen_address) if inherited is None else Listener(inherited)
+
+    def _gate_of(self, config: Config) -> TlsGate | None:
+        return None if config.tls_cert is None else self.gate
 
     @staticmethod
     async def _start_service(service: CacheService) -> None:
@@ -178,7 +192,7 @@ class Node:
         except OSError as exc:
             raise cannot_listen("listen", config.listen, exc) from exc
         undo.callback(listener.close)
-        await listener.serve(self._door)
+        await listener.serve(self._door, self._gate_of(config))
         return listener
 
     def go_by(self, config: Config, listener: Listener | None) -> None:
@@ -191,6 +205,8 @@ class Node:
         self.origins = Origins.of(config)
         self.http.go_by_config()
         self.awake.stay_s = config.stay_awake
+        self.rates.latency.slow.go_by(config.slow_op)
+        self.audit.go_by(config.audit_file)
         for service in self.services.values():
             service.go_by(self.limits)
             service.stale_reads = config.stale_reads
@@ -211,11 +227,13 @@ class Node:
     @property
     def http_url(self) -> str:
         """Where HTTP clients reach it."""
-        return f"http://{self._host(self.config)}:{self.port}"
+        scheme = "http" if self.config.tls_cert is None else "https"
+        return f"{scheme}://{self._host(self.config)}:{self.port}"
 
     def url_at(self, config: Config, port: int) -> str:
         """Where WebSocket clients would reach it."""
-        return f"ws://{self._host(config)}:{port}/ws"
+        scheme = "ws" if config.tls_cert is None else "wss"
+        return f"{scheme}://{self._host(config)}:{port}/ws"
 
     @staticmethod
     def _host(config: Config) -> str:
@@ -243,22 +261,29 @@ class Node:
         """A WebSocket session begins."""
         self.connections.add(connection)
         self.connections_total += 1
+        connection.number(self.connections_total)
 
     def left(self, connection: WebSocketConnection) -> None:
         """A WebSocket session is over."""
+        if connection in self.connections and connection.session is not None:
+            extra = {"connection": connection.session.number}
+            logger.debug("connection closed", extra=extra)
         self.connections.discard(connection)
 
     @property
     def full(self) -> bool:
         """Whether no more connections are taken."""
         taken = len(self.connections) + self.http.connections + len(self.doors)
-        return taken > self.config.connections
+        return taken + self.gate.shaking > self.config.connections
 
     def _tick(self) -> None:
         now = self._loop.time()
         for connection in list(self.connections):
             connection.tick(now, self.limits.ping_s)
+        self.http.look_who_watches(now)
         self.rates.tick(now)
+        self.rates.latency.loop.add(max(0.0, now - self._tick_due))
+        self._tick_due = now + TICK_S
         self._tell_of_servers()
         self._ticker = self._loop.call_later(TICK_S, self._tick)
 
@@ -278,11 +303,14 @@ class Node:
             service.draining = True
             self.desk(service).weights.say_now()
         listener.close()
+        await self.reloading.watch.stop()
+        await self.gate.stop()
         for door in list(self.doors):
             door.close()
         self._say_goodbye()
         await asyncio.gather(self._until_answered(grace), self.http.stop(grace))
         await self.health.stop()
+        await self.access.stop()
         for service in self.services.values():
             service.send_away()
         await self._until_left(grace)
@@ -292,6 +320,7 @@ class Node:
         for service in self.services.values():
             await self.desk(service).stop()
             await service.stop()
+        self.audit.close()
         assert self._closed is not None
         self._closed.set()
 

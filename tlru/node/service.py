@@ -31,6 +31,7 @@ from tlru.node.asker import Asker
 from tlru.node.duties import EXPIRE_EVERY_MS, Duties
 from tlru.node.feeds import FeedDesk, Subscriber
 from tlru.node.grouping import PLAIN, Group
+from tlru.node.latency import Measure
 from tlru.node.pending import Write, Writes, may_wait
 from tlru.node.rates import Rates
 from tlru.node.reads import ReadDesk
@@ -64,6 +65,7 @@ class CacheService:
         self.log = log
         self.limits = limits
         self.rates = rates
+        self.measure = Measure(name, rates.latency)
         self.draining = False
         self.stale_reads = stale_reads  # a node that is cut off answers who asks for any answer
         self._settings = settings or {}  # to be said once it leads
@@ -86,7 +88,7 @@ class CacheService:
 
     def _take_up(self, machine: Machine) -> None:
         self.machine = machine
-        self.reads = ReadDesk(machine, self.log, self.limits, self.rates)
+        self.reads = ReadDesk(machine, self.log, self.limits, self.rates, self.measure)
         self._duties = Duties(machine, self._propose_own, self.log.agreed)
 
     # -- coming up and going down
@@ -131,6 +133,11 @@ class CacheService:
         for _, write in self._writes.overdue(1 << 62):
             self._time_out(write)
         self.reads.refuse_all(errors.Unavailable("the node stops", code="draining"))
+
+    @property
+    def writes_waiting(self) -> int:
+        """How many entries are waited for; plain sets that came together wait for one."""
+        return len(self._writes)
 
     def idle(self) -> bool:
         """Whether nobody waits for a write or a read."""
@@ -206,7 +213,8 @@ class CacheService:
             return
         if waits:
             asker.waiting[dot] = args["name"]
-        self._writes.add(dot, Write(asker, request, ack, deadline, writes.FINISH.get(name)))
+        finish = writes.FINISH.get(name)
+        self._writes.add(dot, Write(asker, request, ack, deadline, finish, name))
 
     def _group_set(self, args: Args, asker: Asker, request: int | None) -> None:
         key, timeout = writes.writable(args["key"]), args.get("timeout", TIMEOUT_MS)
@@ -229,7 +237,9 @@ class CacheService:
         except RefusedError as exc:
             group.refuse(None, _unavailable(exc))
         else:
-            self._writes.add(dot, Write(group, None, Ack.QUORUM, group.deadline, None))
+            write = Write(group, None, Ack.QUORUM, group.deadline, None, "set")
+            write.began = group.began
+            self._writes.add(dot, write)
 
     def write_own(self, operation: Operation, asker: Asker) -> None:
         """A write of the node itself, into the reserved key space. RefusedError if it cannot be."""
@@ -260,7 +270,7 @@ class CacheService:
         def read_now(_: Result) -> Result:
             return self.reads.fields_of_get(key, self.machine.at)
 
-        self._writes.add(dot, Write(asker, request, Ack.QUORUM, deadline, read_now))
+        self._writes.add(dot, Write(asker, request, Ack.QUORUM, deadline, read_now, "get"))
 
     def _propose(self, operation: Operation, ack: Ack, until: int, once: Once | None = None) -> Dot:
         self._close_group()  # what came before it has its place before it
@@ -317,6 +327,7 @@ class CacheService:
             write = self._writes.take(dot)
             if write is None:
                 continue
+            self.measure.committed(write)
             if write.ack is Ack.ALL and "error" not in result:
                 write.result = result
                 self._writes.add(dot, write)
@@ -344,6 +355,7 @@ class CacheService:
                 self._answer(dot, write, write.result)
             case Settled.NOT_DONE if write is not None:
                 self._writes.take(dot)
+                self.measure.answered(write)
                 error = errors.Timeout("its time was over: it was not done", outcome_known=True)
                 write.asker.refuse(write.request, error)
             case Settled.UNKNOWN if write is not None:
@@ -353,6 +365,7 @@ class CacheService:
                 pass  # its asker was answered before, or has gone
 
     def _answer(self, dot: Dot, write: Write, result: Result) -> None:
+        self.measure.answered(write)
         if write.asker.waiting:
             write.asker.waiting.pop(dot, None)
         if "error" in result:
@@ -364,6 +377,7 @@ class CacheService:
         write.asker.reply(write.request, fields)
 
     def _time_out(self, write: Write) -> None:
+        self.measure.answered(write)
         if write.result is not None:
             error: errors.TlruError = errors.NotEnoughReplicas(
                 "committed, but not every voter holds it yet", committed=True

@@ -12,20 +12,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Protocol
 
 from peers.core.entry import Dot
 from tlru import errors
+from tlru.access.grant import EVERYTHING, NOBODY, Grant
+from tlru.access.rights import check
 from tlru.engine.feeds import Reader
 from tlru.node import commands
+from tlru.node.access.standing import Standing
 from tlru.node.service import CacheService
 from tlru.wire.codec import Codec, FramingError, Message
 from tlru.wire.pushes import Push
 from tlru.wire.requests import OPS, checked, request_id
 
 logger = logging.getLogger(__name__)
+
+NOT_AUTHENTICATED = 4401  # of the close codes
 
 # Replies that wait to be written: more are not made before these are on their way.
 OUT_BYTES_MAX = 1 << 20
@@ -38,6 +44,8 @@ ALIKE_AT_ONCE = 64  # of those that are made at once
 
 # Of one connection in one turn of the loop; then the others have theirs.
 REQUESTS_A_TURN = 512
+
+UNFORESEEN = "a request failed in a way that nobody foresaw"
 
 Fields = dict[str, Any]
 NodeOp = Callable[["Session", Fields], Fields | Coroutine[Any, Any, Fields]]
@@ -72,6 +80,9 @@ class Session:
         self.service = service
         self.codec = codec
         self.client = ""
+        self.number = 0  # of the connection, in log lines; the node gives it
+        self.standing = Standing(EVERYTHING)  # else whoever makes the session says so
+        self.held = False  # until it is known who the client is, nothing of it is taken
         self.waiting: dict[Dot, str] = {}
         self.waits = 0
         self.limits = service.limits  # that the client is told; they stay when others take effect
@@ -98,8 +109,9 @@ class Session:
 
     def feed(self, payloads: list[bytes]) -> None:
         """Take the payloads of WebSocket messages that have come together."""
-        self._frames.extend(payloads)
-        self.pump()
+        if not self._ended:
+            self._frames.extend(payloads)
+            self.pump()
 
     def pump(self) -> None:
         """Take messages for as long as there are any and the bounds allow it."""
@@ -107,6 +119,7 @@ class Session:
             return
         self._pumping = True
         self._room = REQUESTS_A_TURN
+        self.service.measure.begin()
         try:
             while self._take_some():
                 self.service.flush()
@@ -118,7 +131,11 @@ class Session:
             self.end()
         finally:
             self._pumping = False
+            self.service.measure.end(self)
         self._write_out()
+        if self.over:
+            self._set_reading(True)  # else its answer to our goodbye would never be read
+            return
         # Answers that came while the bound was met have made room for what is left.
         left = self._room <= 0 or bool(self._frames) or self._messages is not None
         if left and not self._full():
@@ -136,6 +153,29 @@ class Session:
             self._room -= 1
             self._take(message)
         return self._out_bytes >= OUT_BYTES_MAX and not self.stalled
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is taken or said."""
+        return self._ended
+
+    @property
+    def grant(self) -> Grant:
+        """What its client may do."""
+        return self.standing.grant
+
+    def hold(self, held: bool) -> None:
+        """Take nothing more of the client, or go on with it."""
+        self.held = held
+        if not held:
+            self.pump()
+
+    def turn_away(self, error: errors.TlruError) -> None:
+        """End the conversation with somebody who is not let in."""
+        self._write_out()
+        self.end()
+        self._set_reading(True)
+        self._wire.close(NOT_AUTHENTICATED, error.message)
 
     def stall(self, stalled: bool) -> None:
         """The client has stopped reading, or reads again."""
@@ -179,6 +219,7 @@ class Session:
     def _full(self) -> bool:
         return (
             self.stalled
+            or self.held
             or self._out_bytes >= OUT_BYTES_MAX
             or len(self._unanswered) >= self.limits.in_flight
         )
@@ -219,8 +260,10 @@ class Session:
             self._carry_out(message, request)
         except errors.TlruError as error:
             self.refuse(request, error)
+            if self.standing.grant is NOBODY and isinstance(error, errors.Unauthenticated):
+                self.turn_away(error)
         except Exception:
-            logger.exception("a request failed in a way that nobody foresaw")
+            logger.exception(UNFORESEEN, extra={"connection": self.number, "request": request})
             self.refuse(request, errors.Internal("the node failed; its log says how"))
 
     def _carry_out(self, message: Message, request: int | None) -> None:
@@ -234,6 +277,8 @@ class Session:
                 return
             raise errors.UnknownOp(f"there is no operation {str(name)[:40]!r}")
         args = checked(op, message, self.codec.reading)
+        if (grant := self.standing.grant) is not EVERYTHING:
+            check(grant, op.name, args, time.time())
         node_op = self._node_ops.get(op.name)
         if op.name == "subscribe":
             self.service.subscribe(args, self, request)
@@ -255,8 +300,10 @@ class Session:
             self.reply(request, await answer)
         except errors.TlruError as error:
             self.refuse(request, error)
+            if self.standing.grant is NOBODY and isinstance(error, errors.Unauthenticated):
+                self.turn_away(error)
         except Exception:
-            logger.exception("a request failed in a way that nobody foresaw")
+            logger.exception(UNFORESEEN, extra={"connection": self.number, "request": request})
             self.refuse(request, errors.Internal("the node failed; its log says how"))
 
     # -- to the client
@@ -306,8 +353,8 @@ class Session:
     def deliver(self, push: Push) -> bool:
         """Write what a feed's readers are given: the same bytes to each. What was said before goes
         before it, the answer to `subscribe` above all."""
-        self._write_out()
-        self.service.feeds.count(push)
+        if self._out:
+            self._write_out()
         self._wire.write_push(push)
         return not self.stalled
 

@@ -20,9 +20,20 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from tlru.errors import BadRequest, Forbidden, Overloaded, TlruError, Unavailable
+from tlru.access.authority import UnknownKeyError
+from tlru.access.grant import NOBODY, Grant
+from tlru.errors import (
+    BadRequest,
+    Forbidden,
+    Overloaded,
+    TlruError,
+    Unauthenticated,
+    Unavailable,
+)
 from tlru.node import deflate
-from tlru.node.session import Session
+from tlru.node.access.access import token_of
+from tlru.node.access.standing import Standing
+from tlru.node.session import NOT_AUTHENTICATED, Session
 from tlru.wire import codec as codecs
 from tlru.wire import frames, strict_json
 from tlru.wire.pushes import Push
@@ -37,6 +48,7 @@ logging.getLogger("tlru.websockets").setLevel(logging.WARNING)
 BYTES_A_TURN = 64 << 10  # of one connection in one turn of the loop; then it rests
 CLOSE_S = 2.0  # how long a client may take to close its side before the connection is cut
 SILENT_PINGS_MAX = 2
+NO_HELLO = 4408  # of the close codes
 WRITE_BUFFER_BYTES = 32 << 10  # what is unread beyond this stops the session taking requests
 
 _DEFLATE = deflate.WithoutContext()
@@ -61,6 +73,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._fragments = bytearray()
         self._heard = self._loop.time()
         self._pinged = 0.0
+        self._began = self._heard
+        self._granted: Grant | None = None  # by what the upgrade carried
         self._cut: asyncio.TimerHandle | None = None
         self._flushing = False
         self._turn_bytes = 0
@@ -192,6 +206,8 @@ class WebSocketConnection(asyncio.Protocol):
             return self._reject(503, Overloaded("too many connections; come later"))
         if self._node.draining:
             return self._reject(503, Unavailable("the node is about to stop", code="draining"))
+        if (unwanted := self._let_in(request)) is not None:
+            return unwanted
         offered = [
             word.strip()
             for header in request.headers.get_all("Sec-WebSocket-Protocol")
@@ -207,6 +223,25 @@ class WebSocketConnection(asyncio.Protocol):
         self._protocol.available_subprotocols = [Subprotocol(codec.name)] if offered else None
         return None
 
+    def _let_in(self, request: Request) -> Response | None:
+        """Take up the token that the upgrade carries, if it carries one."""
+        access = self._node.access
+        try:
+            header = request.headers.get("Authorization")
+            if header is not None and access.enabled:
+                self._granted = access.at_once(token_of(header))
+        except MultipleValuesError:
+            return self._reject(400, BadRequest("the request has Authorization more than once"))
+        except UnknownKeyError as error:
+            if not access.may_learn:
+                return self._reject(401, error)
+            # Somebody has to ask for the key; this client may come again once it has come.
+            self._asking = self._loop.create_task(access.look_for_keys())
+            return self._reject(503, Unavailable("the keys of tokens are looked for; come again"))
+        except Unauthenticated as error:
+            return self._reject(401, error)
+        return None
+
     def _reject(self, status: int, error: TlruError) -> Response:
         """No WebSocket, in the form that errors of the HTTP side have."""
         problem = {
@@ -220,6 +255,8 @@ class WebSocketConnection(asyncio.Protocol):
         response = self._protocol.reject(status, strict_json.dumps(problem).decode())
         del response.headers["Content-Type"]
         response.headers["Content-Type"] = "application/problem+json"
+        if status == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
         return response
 
     def _accept(self, request: Request) -> Response:
@@ -228,8 +265,19 @@ class WebSocketConnection(asyncio.Protocol):
             self._first = frames.BINARY if self._codec.binary else frames.TEXT
             self._deflates = bool(self._protocol.extensions)
             self.session = Session(self._service, self._codec, self, self._node.session_ops)
+            access = self._node.access
+            self.session.standing = Standing(self._granted or access.newcomer, access)
             self._node.entered(self)
         return response
+
+    def number(self, number: int) -> None:
+        """Be known by this number in the log."""
+        if self.session is not None:
+            self.session.number = number
+        if logger.isEnabledFor(logging.DEBUG):
+            peer = self._transport.get_extra_info("peername") or ("",)
+            extra = {"connection": number, "from": peer[0], "cache": self._service.name}
+            logger.debug("connection opened", extra=extra)
 
     # -- frames
 
@@ -269,8 +317,10 @@ class WebSocketConnection(asyncio.Protocol):
     def write_push(self, push: Push) -> None:
         """Send a push, framed, and compressed, once for all who get it: frames of a node carry no
         mask."""
-        if self._protocol.state is State.OPEN:
-            self._send()
+        protocol = self._protocol
+        if protocol.state is State.OPEN:
+            if protocol.writes:
+                self._send()
             frame = push.frames.get(self._deflates)
             if frame is None:
                 frame = push.frames[self._deflates] = self._framed(push.message)
@@ -345,6 +395,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def tick(self, now: float, ping_s: float) -> None:
         """Ping a silent client; leave one that stays silent."""
+        self._look_who_it_is(now)
         silent = now - self._heard
         if silent < ping_s or self._protocol.state is not State.OPEN:
             return
@@ -354,3 +405,12 @@ class WebSocketConnection(asyncio.Protocol):
             self._pinged = now
             self._protocol.send_ping(b"")
             self._send()
+
+    def _look_who_it_is(self, now: float) -> None:
+        session = self.session
+        if session is None:
+            return
+        if session.standing.look(self._node.access, session.service, session, now):
+            self.close(NOT_AUTHENTICATED, "the token is not good any more, and no other was sent")
+        elif session.grant is NOBODY and now - self._began >= self._limits.hello_s:
+            self.close(NO_HELLO, "who is it? no token came in time")

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.node.clusters import three
 from tests.node.http.streams import listening
 from tests.node.http.visiting import get, put, to_json, until, visit
 from tests.running import a_node, run, talking
 from tlru.node import Node
 from tlru.node.http.figures import FIGURES
+from tlru.node.latency import BOUNDS, CLASSES_MAX, Latency, Spread
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 
@@ -25,6 +27,11 @@ async def scrape(node: Node) -> dict[tuple[str, frozenset[tuple[str, str]]], flo
         for family in text_string_to_metric_families(told.body.decode())
         for sample in family.samples
     }
+
+
+def base(name: str) -> str:
+    """A metric's name by that of one of its samples."""
+    return re.sub("_(created|bucket|count|sum)$", "", name)
 
 
 async def one(where: Node, name: str, /, **labels: str) -> float:
@@ -167,7 +174,7 @@ def test_the_page_lists_every_metric_with_its_type_and_labels() -> None:
     assert rows == [
         (
             figure.name,
-            "counter" if figure.counter else "gauge",
+            figure.type,
             ", ".join(f"`{label}`" for label in figure.labels),
             figure.help,
         )
@@ -177,16 +184,67 @@ def test_the_page_lists_every_metric_with_its_type_and_labels() -> None:
 
 def test_a_node_gives_every_metric_of_the_page_and_no_other() -> None:
     async def scenario() -> None:
-        async with a_node(max_entries=5) as node:
-            await put(node, "a", 1)
+        async with three(max_entries=5) as made, talking(made["n1"]) as client:
+            node = made["n1"]
+            await client.ask("set", key="a", value=1)
+            await client.ask("get", key="a")
             await visit(node, "GET", "/nonsense")
-            await until(lambda: node.health.ready()[0])
-            given = {name.removesuffix("_created") for name, _ in await scrape(node)}
+            await until(lambda: "loop_lag" in node.health.ready()[1]["checks"])
+            service = node.services["default"]
+            await until(lambda: service.machine.settings["max_entries"])
+            mesh = service.log.mesh  # type: ignore[attr-defined]
+            await until(lambda: all(peer.round_trip_s for peer in mesh.status()))
+            given = {base(name) for name, _ in await scrape(node)}
             page = set(re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.M))
             assert given <= page
-            # The process's own figures depend on the system; the loop's lag takes a while to tell.
-            later = {"tlru_loop_lag_seconds"}
+            # The process's own figures depend on the system.
             ours = {name for name in page if name.startswith("tlru_")}
-            assert ours - given <= later
+            assert ours - given == set()
 
     run(scenario())
+
+
+def test_an_operation_is_measured_by_its_class() -> None:
+    async def scenario() -> None:
+        async with a_node() as node, talking(node) as client:
+            await client.send(
+                *({"id": n, "op": "set", "key": f"{n}", "value": n} for n in range(1001, 1008))
+            )
+            for _ in range(7):
+                assert (await client.receive())["ok"]
+            for _ in range(3):
+                await client.ask("get", key="1")
+            await get(node, "1")
+            await client.ask("incr", key="n")
+            await client.ask("get", key="1", read="linear")
+            samples = await scrape(node)
+
+            def count(op: str) -> float:
+                labels = frozenset({"op": op, "class": "default"}.items())
+                return samples["tlru_operation_seconds_count", labels]
+
+            assert (count("set"), count("get"), count("incr")) == (7, 5, 1)
+            for name, labels in samples:
+                if name == "tlru_operation_seconds_count":
+                    slowest = ("tlru_operation_seconds_bucket", labels | {("le", "+Inf")})
+                    assert samples[slowest] == samples[name, labels]
+
+    run(scenario())
+
+
+def test_classes_beyond_the_bound_share_one_name() -> None:
+    latency = Latency()
+    for number in range(CLASSES_MAX * 2):
+        latency.add("get", f"class{number}", 0.001, 2)
+    assert len(latency.operations) == CLASSES_MAX
+    assert sum(sum(spread.counts) for spread in latency.operations.values()) == CLASSES_MAX * 4
+
+
+def test_a_measurement_stands_in_the_bucket_that_it_fits() -> None:
+    spread = Spread()
+    for seconds in (BOUNDS[0], BOUNDS[0] * 1.01, BOUNDS[-1] + 1):
+        spread.add(seconds, times=2)
+    counts = dict(spread.buckets())
+    assert counts[f"{BOUNDS[0]:g}"] == 2
+    assert counts[f"{BOUNDS[1]:g}"] == counts[f"{BOUNDS[-1]:g}"] == 4
+    assert counts["+Inf"] == 6

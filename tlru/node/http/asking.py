@@ -7,10 +7,13 @@ for any more is no failure of anybody's.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, Self
 
 from peers.core.entry import Dot
 from tlru import errors
+from tlru.access.grant import Grant
+from tlru.access.rights import check
 from tlru.errors import TlruError
 from tlru.node.asker import OneByOne
 from tlru.node.service import CacheService
@@ -22,8 +25,9 @@ Fields = dict[str, Any]
 class Asking(OneByOne):
     """Asks one cache on behalf of one HTTP request; leave it with the request."""
 
-    def __init__(self, service: CacheService, open_ones: set[Asking]) -> None:
+    def __init__(self, service: CacheService, open_ones: set[Asking], grant: Grant) -> None:
         self.service = service
+        self.grant = grant
         self._open_ones = open_ones  # those that the node answers when it stops
         self.waiting: dict[Dot, str] = {}
         self.waits = 0
@@ -42,8 +46,19 @@ class Asking(OneByOne):
         """Carry a checked operation out; its reply, or the error that it failed with."""
         answer: asyncio.Future[Fields | TlruError] = asyncio.get_running_loop().create_future()
         self._asked.append((op, answer))
-        self.service.handle(op, args, self, len(self._asked) - 1)
+        try:
+            self.check(op, args)
+        except TlruError as error:
+            answer.set_result(error)
+        else:
+            self.service.measure.begin()
+            self.service.handle(op, args, self, len(self._asked) - 1)
+            self.service.measure.end(self)
         return answer
+
+    def check(self, op: Op, args: dict[str, Any]) -> None:
+        """Forbidden or Unauthenticated where the one who asks may not have this carried out."""
+        check(self.grant, op.name, args, time.time())
 
     def give_up(self) -> None:
         """The node stops: whatever is unanswered is answered now."""

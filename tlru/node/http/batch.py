@@ -103,6 +103,7 @@ class _Run:
         if "min" in op.fields:  # its own goes before that of the whole request
             wanted = self._minimum | wanted
         args = checked(op, wanted, self._reading)
+        self._asking.check(op, args)
         told = await self._about_the_node(op, args)
         return self._asking.ask(op, args) if told is None else told
 

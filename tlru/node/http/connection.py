@@ -125,7 +125,9 @@ class HttpConnection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer a request that could not be read, or whose answer could not be made."""
         error = self._error(status, exc, message)
-        logger.debug("a request could not be read", extra={"problem": error.message})
+        # The message may repeat what was sent, a token for one.
+        problem = error.code if exc is None else type(exc).__name__
+        logger.debug("a request could not be read", extra={"problem": problem})
         if request.writer.output_size > 0:
             raise ConnectionResetError("part of an answer is sent; another cannot follow it")
         response = self._side.answer_unread(error)

@@ -20,7 +20,9 @@ from aiohttp import web
 
 from peers.core.entry import Dot
 from tlru import errors
+from tlru.access.grant import EVERYTHING
 from tlru.engine.feeds import Reader
+from tlru.node.access.standing import Standing
 from tlru.node.asker import OneByOne
 from tlru.node.http.answers import encode
 from tlru.node.http.asking import Fields
@@ -45,6 +47,7 @@ class EventStream(OneByOne):
 
     def __init__(self, service: CacheService, streams: set[EventStream]) -> None:
         self.service = service
+        self.standing = Standing(EVERYTHING)  # else whoever opens it says so
         self.codec: Codec = JsonCodec(service.limits)
         self.limits = service.limits
         self.push_bytes = self.limits.push_bytes
@@ -156,7 +159,6 @@ class EventStream(OneByOne):
         data = push.event_stream
         if data is None:
             data = push.event_stream = self._event(push)
-        self.service.feeds.count(push)
         self._write(data)
         if push.final:
             self._over.set()  # it has no other feed

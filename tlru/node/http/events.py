@@ -6,10 +6,14 @@ This module decides what may be watched by whom, and where a stream begins. How 
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from tlru import errors
+from tlru.access.grant import EVERYTHING, Grant
+from tlru.access.rights import check
 from tlru.engine.patterns import Pattern
+from tlru.node.access.standing import Standing
 from tlru.node.feeds import pattern_of
 from tlru.node.http import conditions
 from tlru.node.http.answers import Answer, json_answer
@@ -42,11 +46,12 @@ async def events(request: Request) -> Answer:
     service = _service(request, own.get("cache"))
     since = _since(request, own.get("since"))
     args = _checked(request, fields | since)
-    _let_in(request, service, args, own.get("ticket"))
+    grant = _let_in(request, service, args, own.get("ticket"))
     minimum = conditions.minimum(request)
     if request.head_only:
         return Answer(200, b"", EVENT_STREAM, _headers(service) | {"Content-Type": EVENT_STREAM})
     stream = EventStream(service, request.node.http.streams)
+    stream.standing = Standing(grant, request.node.access)
     try:
         await stream.begin(args, _min(request, minimum))
     except BaseException:
@@ -94,20 +99,25 @@ def _min(request: Request, fields: Fields) -> Min | None:
     return found
 
 
-def _let_in(request: Request, service: CacheService, args: Fields, ticket: str | None) -> None:
+def _let_in(request: Request, service: CacheService, args: Fields, ticket: str | None) -> Grant:
     """Let those in who may watch what they ask for; what a ticket says need not be said again.
 
-    Who comes without a ticket is let in because nodes ask nobody yet who he is. Where they do, the
-    rights are those of the request's own token, or those that came along with the ticket."""
+    The rights are those of the request's own token, or those that came along with the ticket."""
     if ticket is None:
         pattern_of(args)  # BadRequest where it is not said in one way
-        return
+        check(request.grant, "subscribe", args, time.time())
+        return request.grant
     now = request.node.http.now()
     leave = request.node.http.tickets.use(ticket, request.page, service.name, now)
     if not any(name in args for name in WATCHED):
         args[leave.pattern.kind.value] = leave.pattern.text
     elif pattern_of(args) != leave.pattern:
         raise errors.Forbidden(f"the ticket was given for {shown(str(leave.pattern))}")
+    # The token behind it may have run out, or been revoked, since.
+    access = request.node.access
+    grant = access.still(leave.grant) if access.enabled else EVERYTHING
+    check(grant, "subscribe", args, time.time())
+    return grant
 
 
 async def ticket(request: Request) -> Answer:
@@ -119,8 +129,9 @@ async def ticket(request: Request) -> Answer:
             f"unknown fields: {', '.join(map(shown, unknown[:8]))}; known are {', '.join(WATCHED)}"
         )
     service = request.service
-    # Who asks for a ticket asks with his own rights: here is where they are looked at.
-    pattern: Pattern = pattern_of(_checked(request, fields))
-    leave = Leave(service.name, pattern, request.page)
+    args = _checked(request, fields)
+    pattern: Pattern = pattern_of(args)
+    check(request.grant, "subscribe", args, time.time())
+    leave = Leave(service.name, pattern, request.page, request.grant)
     given = request.node.http.tickets.give(leave, request.node.http.now())
     return json_answer({"ticket": given, "expires_in": LIFE_S})

@@ -8,52 +8,16 @@ number of series is bounded.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
-
 from tlru._version import __version__
-from tlru.node.service import CacheService
+from tlru.node.http.figure import CACHE, Figure, Read, Sample, of_cache, of_node
+from tlru.node.http.figures_cluster import CLUSTER_FIGURES
+from tlru.node.http.figures_time import HISTOGRAMS, Histogram
 
 if TYPE_CHECKING:
     from tlru.node.server import Node
-
-Sample = tuple[tuple[str, ...], float]
-Read = Callable[["Node"], Iterable[Sample]]
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One metric: what it is called, what it says, and where it is read."""
-
-    name: str
-    help: str
-    labels: tuple[str, ...]
-    read: Read
-    counter: bool = False
-
-    def family(self, node: Node) -> Metric:
-        """As it stands now."""
-        kind = CounterMetricFamily if self.counter else GaugeMetricFamily
-        family = kind(self.name, self.help, labels=self.labels)
-        for labels, value in self.read(node):
-            family.add_metric(labels, value)
-        return family
-
-
-def _of_node(read: Callable[[Node], float]) -> Read:
-    return lambda node: [((), read(node))]
-
-
-def _of_cache(read: Callable[[CacheService], float | None]) -> Read:
-    def samples(node: Node) -> Iterator[Sample]:
-        for name, service in node.services.items():
-            if (value := read(service)) is not None:
-                yield (name,), value
-
-    return samples
 
 
 def _counted(read: Callable[[Node], Counter[str]]) -> Read:
@@ -96,9 +60,6 @@ def _loop_lag(node: Node) -> Iterator[Sample]:
         yield (), seconds
 
 
-_CACHE = ("cache",)
-
-
 def _of_the_node() -> tuple[Figure, ...]:
     """What the node is and how it is."""
     return (
@@ -119,7 +80,7 @@ def _of_the_node() -> tuple[Figure, ...]:
             "tlru_start_time_seconds",
             "When the node started, in seconds since 1970.",
             (),
-            _of_node(lambda node: node.started_at),
+            of_node(lambda node: node.started_at),
         ),
         Figure(
             "tlru_connections",
@@ -134,7 +95,7 @@ def _of_the_node() -> tuple[Figure, ...]:
             "tlru_connections_max",
             "Connections that may be open at once.",
             (),
-            _of_node(lambda node: node.config.connections),
+            of_node(lambda node: node.config.connections),
         ),
         Figure(
             "tlru_loop_lag_seconds",
@@ -176,14 +137,14 @@ def _of_the_traffic() -> tuple[Figure, ...]:
             "tlru_hits_total",
             "Keys that were asked for and found.",
             (),
-            _of_node(lambda node: node.rates.hits),
+            of_node(lambda node: node.rates.hits),
             counter=True,
         ),
         Figure(
             "tlru_misses_total",
             "Keys that were asked for and not found.",
             (),
-            _of_node(lambda node: node.rates.misses),
+            of_node(lambda node: node.rates.misses),
             counter=True,
         ),
         Figure(
@@ -209,73 +170,73 @@ def _of_the_caches() -> tuple[Figure, ...]:
         Figure(
             "tlru_items",
             "Items that are kept.",
-            _CACHE,
-            _of_cache(lambda service: service.machine.items.count),
+            CACHE,
+            of_cache(lambda service: service.machine.items.count),
         ),
         Figure(
             "tlru_items_max",
             "Items that may be kept, where their number is bounded.",
-            _CACHE,
-            _of_cache(lambda service: service.machine.settings["max_entries"]),
+            CACHE,
+            of_cache(lambda service: service.machine.settings["max_entries"]),
         ),
         Figure(
             "tlru_bytes",
             "How much of the budget is taken.",
-            _CACHE,
-            _of_cache(lambda service: service.machine.items.bytes),
+            CACHE,
+            of_cache(lambda service: service.machine.items.bytes),
         ),
         Figure(
             "tlru_bytes_max",
             "The budget.",
-            _CACHE,
-            _of_cache(lambda service: service.machine.settings["max_bytes"]),
+            CACHE,
+            of_cache(lambda service: service.machine.settings["max_bytes"]),
         ),
         Figure(
             "tlru_locks",
             "Locks that are held.",
-            _CACHE,
-            _of_cache(lambda service: len(service.machine.locks)),
+            CACHE,
+            of_cache(lambda service: len(service.machine.locks)),
         ),
         Figure(
             "tlru_reads_waiting",
             "Reads that wait for a position or for the leader's word.",
-            _CACHE,
-            _of_cache(lambda service: service.reads.waiting),
+            CACHE,
+            of_cache(lambda service: service.reads.waiting),
         ),
         Figure(
             "tlru_position",
             "How far the node has applied the log.",
-            _CACHE,
-            _of_cache(lambda service: service.machine.index),
+            CACHE,
+            of_cache(lambda service: service.machine.index),
         ),
         Figure(
             "tlru_lag",
             "Entries that are committed and not yet applied here.",
-            _CACHE,
-            _of_cache(lambda service: service.log.status().lag),
+            CACHE,
+            of_cache(lambda service: service.log.status().lag),
         ),
         Figure(
             "tlru_term",
             "The term of the log.",
-            _CACHE,
-            _of_cache(lambda service: service.log.status().term),
+            CACHE,
+            of_cache(lambda service: service.log.status().term),
         ),
         Figure(
             "tlru_leads",
             "1 where this node leads, else 0.",
-            _CACHE,
-            _of_cache(lambda service: service.log.leads),
+            CACHE,
+            of_cache(lambda service: service.log.leads),
         ),
         Figure(
             "tlru_clock_error_seconds",
             "How far the node's clock may be from the cluster's.",
-            _CACHE,
-            _of_cache(lambda service: service.log.status().clock_error_ms / 1000),
+            CACHE,
+            of_cache(lambda service: service.log.status().clock_error_ms / 1000),
         ),
         Figure(
             "tlru_probe_seconds",
             "How long the last probe took through the log and back.",
-            _CACHE,
+            CACHE,
             _probes,
         ),
     )
@@ -287,46 +248,46 @@ def _of_the_feeds() -> tuple[Figure, ...]:
         Figure(
             "tlru_feeds",
             "Feeds: patterns that are watched, each once for all who watch it in one encoding.",
-            _CACHE,
-            _of_cache(lambda service: len(service.feeds.feeds.feeds)),
+            CACHE,
+            of_cache(lambda service: len(service.feeds.feeds.feeds)),
         ),
         Figure(
             "tlru_subscriptions",
             "Subscriptions, over both protocols.",
-            _CACHE,
-            _of_cache(lambda service: service.feeds.feeds.readers),
+            CACHE,
+            of_cache(lambda service: service.feeds.feeds.readers),
         ),
         Figure(
             "tlru_subscriptions_behind",
             "Subscriptions whose readers are behind, and served from what is retained.",
-            _CACHE,
-            _of_cache(lambda service: service.feeds.feeds.behind),
+            CACHE,
+            of_cache(lambda service: service.feeds.feeds.behind),
         ),
         Figure(
             "tlru_event_streams",
             "Streams of Server-Sent Events that are open.",
-            _CACHE,
+            CACHE,
             lambda node: [((name,), count) for name, count in _streams(node).items()],
         ),
         Figure(
             "tlru_subscription_resets_total",
             "Subscriptions that had to begin anew, since what followed was not retained.",
-            _CACHE,
-            _of_cache(lambda service: service.feeds.feeds.resets),
+            CACHE,
+            of_cache(lambda service: service.feeds.feeds.resets),
             counter=True,
         ),
         Figure(
             "tlru_events_pushed_total",
             "Events that were sent to subscribers, once for each of them.",
-            _CACHE,
-            _of_cache(lambda service: service.feeds.events_pushed),
+            CACHE,
+            of_cache(lambda service: service.feeds.events_pushed),
             counter=True,
         ),
         Figure(
             "tlru_bytes_pushed_total",
             "Bytes that were sent to subscribers, before compression.",
-            _CACHE,
-            _of_cache(lambda service: service.feeds.bytes_pushed),
+            CACHE,
+            of_cache(lambda service: service.feeds.bytes_pushed),
             counter=True,
         ),
     )
@@ -339,4 +300,11 @@ def _streams(node: Node) -> dict[str, int]:
     return counts
 
 
-FIGURES = (*_of_the_node(), *_of_the_traffic(), *_of_the_caches(), *_of_the_feeds())
+FIGURES: tuple[Figure | Histogram, ...] = (
+    *_of_the_node(),
+    *_of_the_traffic(),
+    *HISTOGRAMS,
+    *_of_the_caches(),
+    *CLUSTER_FIGURES,
+    *_of_the_feeds(),
+)

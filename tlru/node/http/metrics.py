@@ -24,6 +24,7 @@ from tlru.engine.events import Event
 from tlru.node.http.answers import Answer
 from tlru.node.http.figures import FIGURES
 from tlru.node.http.request import Request
+from tlru.node.pauses import PAUSES
 
 if TYPE_CHECKING:
     from tlru.node.server import Node
@@ -37,6 +38,7 @@ class Metrics(Collector):
         self.events: dict[str, Counter[str]] = {}
         for name, service in node.services.items():
             service.listen(self._counting(name))
+        PAUSES.listen()
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)

@@ -107,6 +107,8 @@ def problem(error: errors.TlruError, headers: Mapping[str, str] | None = None) -
         told |= error.headers
     if "after" in error.facts:
         told["Retry-After"] = str(max(1, math.ceil(error.facts["after"])))
+    if isinstance(error, errors.Unauthenticated):
+        told["WWW-Authenticate"] = "Bearer"
     # Whoever was too slow or too large may still be sending what nobody will read, and whoever
     # missed the WebSocket has nothing more to say here.
     close = isinstance(error, SlowBody | errors.TooLarge | NeedsUpgrade)

@@ -18,6 +18,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from tlru import errors
+from tlru.access.grant import EVERYTHING
 from tlru.node.http.asking import Asking, Fields
 from tlru.node.http.problems import NotFound, SlowBody, WrongMediaType
 from tlru.node.service import CacheService
@@ -87,6 +88,8 @@ class Request:
         self.node = node
         self.place = place  # what the path names: a key, a channel or a node, decoded
         self.query = query
+        self.given: Mapping[str, Any] = {}  # the object that the body was, as it came
+        self.grant = EVERYTHING  # unless the node asks who it is
         self._raw = raw
 
     # -- what it says
@@ -95,6 +98,11 @@ class Request:
     def limits(self) -> Limits:
         """The node's limits."""
         return self.node.limits
+
+    @property
+    def remote(self) -> str:
+        """The address that the request came from."""
+        return self._raw.remote or ""
 
     @property
     def head_only(self) -> bool:
@@ -213,6 +221,7 @@ class Request:
         found = await self.json()
         if not isinstance(found, dict):
             raise errors.BadRequest("the body must be a JSON object")
+        self.given = dict(found)
         return found
 
     # -- the way to the cache
@@ -227,7 +236,7 @@ class Request:
 
     def asking(self) -> Asking:
         """Somebody to ask for, as long as the request lasts."""
-        return Asking(self.service, self.node.http.asking)
+        return Asking(self.service, self.node.http.asking, self.grant)
 
     async def ask(self, op: Op, args: Fields) -> Fields:
         """Have a checked operation carried out, and give its reply. Raises its error."""

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from tlru import errors
+from tlru import errors, logs
+from tlru.access.rights import check_route, is_open
+from tlru.node.access.access import token_of
 from tlru.node.http import targets
 from tlru.node.http.answers import Answer
 from tlru.node.http.asking import Asking
+from tlru.node.http.audited import audited
 from tlru.node.http.connection import HttpConnection, Refusal
 from tlru.node.http.cors import Cors
 from tlru.node.http.descriptions import Descriptions
@@ -50,6 +54,7 @@ class HttpSide:
         self.node = node
         self.connections = 0  # open now
         self.connections_total = 0
+        self._requests = 0  # so far; each has its number in the log
         self.asking: set[Asking] = set()  # requests that wait for a cache
         self.streams: set[EventStream] = set()
         self.tickets = Tickets()
@@ -100,6 +105,8 @@ class HttpSide:
 
     async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:
         began = self._loop.time()
+        self._requests += 1
+        logs.WHERE.set({"request": f"http-{self._requests}"})
         route, answer = await self._answer(raw)
         self._note(raw.method, route, answer, began)
         response = answer.to_aiohttp(self._cors.headers(raw.headers.get("Origin")))
@@ -123,7 +130,9 @@ class HttpSide:
             found = ROUTES.find(raw.method, target.path)
             route = found.route.path
             request = Request(self.node, raw, found.place, targets.fields(target.query))
-            return route, await found.handler(request)
+            with audited(request, raw.method, route):
+                await self._let_in(request, raw.method, route)
+                return route, await found.handler(request)
         except errors.TlruError as error:
             self.node.rates.errors[error.code] += 1
             return route, problem(error)
@@ -133,6 +142,25 @@ class HttpSide:
             logger.exception("a request failed in a way that nobody foresaw")
             self.node.rates.errors[errors.Internal.code] += 1
             return route, problem(errors.Internal("the node failed; its log says how"))
+
+    async def _let_in(self, request: Request, method: str, route: str) -> None:
+        """See who it is, and whether he may have this route."""
+        access = self.node.access
+        if not access.enabled:
+            return
+        header = request.header("Authorization")
+        if header is not None and not is_open(method, route):
+            request.grant = await access.grant_of(token_of(header))
+        else:
+            request.grant = access.newcomer
+        ticket = "ticket" in request.query
+        check_route(request.grant, method, route, time.time(), ticket=ticket)
+
+    def look_who_watches(self, now: float) -> None:
+        """End the streams of those who may not watch any more."""
+        for stream in list(self.streams):
+            if stream.standing.look(self.node.access, stream.service, stream, now):
+                stream.leave()
 
     def _guard(self, raw: web.BaseRequest) -> None:
         """Refuse what no request may be, or what somebody else's page makes a browser send."""

@@ -16,6 +16,7 @@ import hmac
 import secrets
 from typing import NamedTuple
 
+from tlru.access.grant import EVERYTHING, Grant
 from tlru.engine.patterns import Pattern
 from tlru.errors import Forbidden, Overloaded, Unauthenticated
 
@@ -28,12 +29,14 @@ TICKET_CHARS_MAX = 64
 
 
 class Leave(NamedTuple):
-    """What a ticket allows. What its owner may do is to go along here, once nodes ask that."""
+    """What a ticket allows."""
 
     cache: str
     pattern: Pattern
     page: str | None
     """Whose page asked for it; None for the node's own, and for who is no browser."""
+    grant: Grant = EVERYTHING
+    """What its owner might do when he asked."""
 
 
 class _Kept(NamedTuple):

@@ -1,0 +1,1 @@
+"""Who comes, and what he may: the node's side of `tlru.access`."""

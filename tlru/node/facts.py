@@ -19,6 +19,7 @@ from tlru import errors
 from tlru._version import __version__
 from tlru.access.authority import UnknownKeyError
 from tlru.access.grant import NOBODY
+from tlru.node import setup
 from tlru.node.seats import LEVEL, alone, seat_of
 from tlru.node.service import CacheService
 
@@ -123,6 +124,7 @@ def status(node: Node, service: CacheService) -> dict[str, Any]:
         "subscriptions": service.feeds.feeds.readers,
         "subscriptions_behind": service.feeds.feeds.behind,
         "rates": node.rates.now(),
+        "setup": setup.told(node),
     }
 
 

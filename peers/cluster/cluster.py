@@ -14,7 +14,6 @@ import contextlib
 import logging
 import random
 import shutil
-import tempfile
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from peers.cluster.barriers import Barriers
 from peers.cluster.effects import Effects
 from peers.cluster.links import Links
 from peers.cluster.met import Met
-from peers.cluster.opening import next_life, restore
+from peers.cluster.opening import next_life, open_disk, restore
 from peers.cluster.plan import ClusterPlan, mesh_addresses, seat_at
 from peers.cluster.snapshots import Kept
 from peers.cluster.status import Look, standing, unknown
@@ -40,8 +39,6 @@ from peers.core.messages import AskBarrier, HandOver, Local, Stored
 from peers.core.output import NOTHING, Entrance, Output, Promise
 from peers.core.replica import Replica
 from peers.core.timing import GATHER_MS
-from peers.disk.disk import Disk
-from peers.disk.store import Found
 from peers.errors import RefusedError, StorageError
 from peers.mesh.mesh import Mesh
 from peers.mesh.settings import Identity
@@ -86,7 +83,8 @@ class ClusterLog:
         self.application = application
         self._loop = asyncio.get_running_loop()
         async with contextlib.AsyncExitStack() as undo:
-            found = await self._open_disk(undo)
+            opened = await open_disk(self.plan.keeping, self._stored, undo)
+            self.disk, found, self._temporary = opened
             promise = next_life(found.promise)
             for sentence in (*found.damage, *found.lost):
                 logger.error("node %s: %s", self.id, sentence)
@@ -113,29 +111,15 @@ class ClusterLog:
             self.kept = Kept(self.disk, application, interval_s, self._here)
             self._later(self.kept.run())
 
+    def _stored(self, term: int, index: int) -> None:
+        self.hear(Stored(term, index))
+
     def _here(self) -> tuple[Log, int] | None:
         """The log, and how far the application has come in it, if its state may be kept."""
         replica = self.replica
         if replica is None or not replica.state.intact:
             return None
         return replica.state.log, self._effects.applied
-
-    async def _open_disk(self, undo: contextlib.AsyncExitStack) -> Found:
-        keeping = self.plan.keeping
-        state = keeping.state
-        if state is None:
-            state = self._temporary = Path(tempfile.mkdtemp(prefix="tlru-"))
-            undo.callback(shutil.rmtree, state, ignore_errors=True)
-        self.disk = Disk(
-            state,
-            keeping.data,
-            stored=lambda term, index: self.hear(Stored(term, index)),
-            fsync=keeping.fsync,
-            fsync_interval_ms=keeping.fsync_interval_ms,
-        )
-        found = await self.disk.open()
-        undo.push_async_callback(self.disk.close, clean=False)
-        return found
 
     def begin_life(
         self,
@@ -487,8 +471,12 @@ class ClusterLog:
     def alarms(self) -> tuple[str, ...]:
         """What a person has to look at."""
         found = () if self.replica is None else self.replica.alarms(boot_ms())
-        own = [self._broken, self.disk.trouble or ""]
-        return (*found, *(each for each in own if each))
+        return (*found, *(each for each in (self._broken, self.disk_trouble) if each))
+
+    @property
+    def disk_trouble(self) -> str:
+        """Why the disk takes nothing at the moment, or nothing."""
+        return self.disk.trouble or ""
 
     def status(self) -> LogStatus:
         """Where this node stands."""

@@ -48,6 +48,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Look at it": {
         "status": "Show how the servers are doing.",
+        "doctor": "Say what is wrong with a cluster, and what to do.",
         "top": "Show a cluster live.",
         "bench": "Measure how fast a node answers from here.",
     },

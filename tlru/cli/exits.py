@@ -36,8 +36,9 @@ class Exit(enum.IntEnum):
     ABSENT = (
         1,
         "Answered: nothing is kept under the key (get, touch), or under any (delete); fewer "
-        "changes came than --count (watch).",
+        "changes came than --count (watch); or something is wrong (doctor).",
     )
+    WRONG = ABSENT  # the same number by the word that fits `tlru doctor`
     USAGE = 2, "The command line is wrong; nothing was sent."
     NOT_APPLIED = 3, "Answered: the condition of the write (--if, --rev) was not met."
     REFUSED = 4, "The request is refused, and would be again. Nothing was done."

@@ -19,6 +19,7 @@ from tlru import errors
 from tlru._version import __version__
 from tlru.access.authority import UnknownKeyError
 from tlru.access.grant import NOBODY
+from tlru.node import setup
 from tlru.node.seats import LEVEL, alone, seat_of
 from tlru.node.service import CacheService
 
@@ -46,11 +47,12 @@ def addresses(node: Node) -> list[str]:
 
 def servers(node: Node, service: CacheService) -> list[dict[str, Any]]:
     """The list that clients choose from."""
+    weights = node.desk(service).weights
     return [
         {
             "url": url,
             **{name: seat[name] for name in ("id", "region", "zone", "priority", "role", "status")},
-            "weight": 1.0,
+            "weight": weights.of(seat["id"]),
         }
         for seat in seats(node, service)
         for url in seat["addresses"]
@@ -122,6 +124,7 @@ def status(node: Node, service: CacheService) -> dict[str, Any]:
         "subscriptions": service.feeds.feeds.readers,
         "subscriptions_behind": service.feeds.feeds.behind,
         "rates": node.rates.now(),
+        "setup": setup.told(node),
     }
 
 

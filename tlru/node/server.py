@@ -313,6 +313,7 @@ class Node:
         self.draining = True
         for service in self.services.values():
             service.draining = True
+            self.desk(service).weights.say_now()
         listener.close()
         await self.reloading.watch.stop()
         await self.gate.stop()

@@ -27,6 +27,7 @@ from tlru.node.cluster.doing import Doing
 from tlru.node.cluster.members import Members
 from tlru.node.cluster.own_seat import OwnSeat
 from tlru.node.cluster.sharing import excess
+from tlru.node.cluster.weights import Weights
 from tlru.node.seats import LEVEL
 
 if TYPE_CHECKING:
@@ -45,16 +46,19 @@ class Desk:
         self._me = node.config.id
         self._doing = Doing(node, service)
         self.colleagues = Colleagues(self._me, service.log, self._doing)
+        self.weights = Weights(node, service, self.colleagues)
         self.members = Members(node, service, self.colleagues)
         self._own_seat = OwnSeat(node, service, self.colleagues)
 
     def start(self) -> None:
-        """Answer colleagues, and look after the node's own seat."""
+        """Answer colleagues, look after the node's own seat, and say what it weighs."""
         self.colleagues.start()
         self._own_seat.start()
+        self.weights.start()
 
     async def stop(self) -> None:
-        """Do neither any more."""
+        """Do none of it any more."""
+        await self.weights.stop()
         await self._own_seat.stop()
         await self.members.stop()
 

@@ -19,6 +19,7 @@ from peers.errors import RefusedError, UnknownOutcomeError
 from tlru import errors
 from tlru.node import facts
 from tlru.node.cluster.colleagues import NOT_LEADER, Fields, told
+from tlru.node.cluster.weights import WEIGHS
 
 if TYPE_CHECKING:
     from tlru.node.server import Node
@@ -47,6 +48,7 @@ class Doing:
             "restart": self._restart,
             "restore": self._restore,
             "shed": self._shed,
+            WEIGHS: self._weighs,
         }
 
     async def __call__(self, sender: str, what: str, fields: Fields, within_s: float) -> Fields:
@@ -71,6 +73,13 @@ class Doing:
     async def _status(self, _sender: str, _fields: Fields, _within_s: float) -> Fields:
         node, service = self._node, self._service
         return {**facts.status(node, service), "links": facts.links(service)}
+
+    async def _weighs(self, sender: str, fields: Fields, _within_s: float) -> Fields:
+        """A member says what it weighs among the servers that clients choose from, and hears the
+        same: one that has come back a moment ago knows of nobody."""
+        weights = self._node.desk(self._service).weights
+        weights.hear(sender, fields.get("weight"))
+        return {"weight": weights.own()}
 
     # -- done by who leads
 

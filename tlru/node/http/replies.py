@@ -54,6 +54,23 @@ _RATES = record(
     {"ops_per_s": NUMBER, "errors_per_s": NUMBER, "hit_ratio": or_null(NUMBER)},
 )
 
+_SETUP = record(
+    {
+        "keeps": described(FLAG, "It has a data directory."),
+        "fsync": or_null(TEXT),
+        "loopback_only": described(FLAG, "Clients reach it from its own machine alone."),
+        "asks_who": described(FLAG, "Clients need a token."),
+        "tls": FLAG,
+        "mesh_loopback_only": FLAG,
+        "mesh_guarded": described(FLAG, "Other nodes need a secret or a certificate."),
+        "certificates_end": described(
+            {"type": "object", "additionalProperties": NATURAL},
+            "Until when each is good, in milliseconds since 1970.",
+        ),
+        "connections_max": NATURAL,
+    }
+)
+
 _STATUS = {
     "node": TEXT,
     "pid": NATURAL,
@@ -92,6 +109,7 @@ _STATUS = {
     "subscriptions": NATURAL,
     "subscriptions_behind": described(NATURAL, "Those whose readers are slow, or catch up."),
     "rates": _RATES,
+    "setup": described(_SETUP, "What the node was told of what it keeps, and of what guards it."),
 }
 
 _FIGURE = or_null(NUMBER)

@@ -77,11 +77,11 @@ def _judge(target: Target, found: Round) -> list[Finding]:
 def _summary(found: Round) -> Facts:
     count, serving, needed = doctor_cluster.majority_of(found)
     answering = found.answering
-    leaders = {one.status.get("leader") for one in answering.values()} - {None}
+    leaders = found.leaders
     return {
         "members": sorted(found.members),
         "answering": sorted(answering),
-        "leader": leaders.pop() if len(leaders) == 1 else None,
+        "leader": next(iter(leaders)) if len(leaders) == 1 else None,
         "voters": count,
         "serving": serving,
         "may_fail": max(0, serving - needed),

@@ -91,7 +91,8 @@ def _majority(found: Round) -> Iterator[Finding]:
             BROKEN,
             "no_majority",
             "",
-            f"{serving} of {count} voters take part, and {needed} have to: nothing can be written",
+            f"{serving} of {count} voters take part{_who_wait(found)}, and {needed} have to: "
+            "nothing can be written",
             "start those that are away; only if they are gone for good, and their data with them: "
             "tlru node revive",
             figures,
@@ -123,11 +124,14 @@ def _majority(found: Round) -> Iterator[Finding]:
         )
 
 
+def _who_wait(found: Round) -> str:
+    waiting = [id for id in found.voters if id in found.answering and id not in found.serving]
+    return f" ({listed(waiting)} would, with others)" if waiting else ""
+
+
 def _leader(found: Round) -> Iterator[Finding]:
-    serving = {id: one for id, one in found.answering.items() if _active(one)}
-    leaders = {one.status.get("leader") for one in found.answering.values()}
-    who = _groups(serving, lambda one: one.status.get("leader"))
-    if not any(leaders):
+    who = _groups(found.serving, lambda one: one.status.get("leader"))
+    if not found.leaders:
         yield Finding(
             BROKEN,
             "no_leader",
@@ -142,12 +146,8 @@ def _leader(found: Round) -> Iterator[Finding]:
         yield _differ("leaders", "on who leads", who, BROKEN, "see which links are down")
 
 
-def _active(visit: Visit) -> bool:
-    return visit.status.get("status") == "active"
-
-
 def _disagreements(found: Round) -> Iterator[Finding]:
-    serving = {id: one for id, one in found.answering.items() if _active(one)}
+    serving = found.serving
     look = "a node that does not follow within seconds is cut off: see its links and its log"
     wrong = "they are two clusters: see where each one's `join` points, and restore the wrong one"
     for code, about, fact, do in (

@@ -46,6 +46,11 @@ class Visit:
         """Whether it did."""
         return bool(self.status)
 
+    @property
+    def serves(self) -> bool:
+        """Whether it takes part, by its own word."""
+        return bool(self.status.get("status") == "active")
+
 
 @dataclass(frozen=True, slots=True)
 class Round:
@@ -59,6 +64,16 @@ class Round:
     def answering(self) -> dict[str, Visit]:
         """Those who answered."""
         return {id: visit for id, visit in self.visits.items() if visit.answered}
+
+    @property
+    def serving(self) -> dict[str, Visit]:
+        """Those who answered, and take part."""
+        return {id: one for id, one in self.answering.items() if one.serves}
+
+    @property
+    def leaders(self) -> set[str]:
+        """Who leads, by the word of those who take part: whoever was cut off believes what was."""
+        return {str(one.status["leader"]) for one in self.serving.values() if one.status["leader"]}
 
     @property
     def voters(self) -> list[str]:

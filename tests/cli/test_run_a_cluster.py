@@ -131,6 +131,7 @@ def test_settings_are_shown_and_changed(capfd: pytest.CaptureFixture[str]) -> No
             assert status == Exit.OK
             rows = {line.split()[0]: line.split()[1] for line in out.splitlines()[1:]}
             assert rows == {
+                "limits": "none",
                 "max_bytes": "1GiB",
                 "max_entries": "none",
                 "once_ms": "2m",

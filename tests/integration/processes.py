@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -20,6 +21,7 @@ import aiohttp
 from tests.integration.web import Web
 
 PATIENCE_S = 30
+PORT_MIN = 10_000
 LOOK_S = 0.05
 GROWN_S = 1.2
 LOG_CHARS = 3_000  # of a log, shown where a test fails
@@ -27,15 +29,20 @@ TOKEN = "a token for the tests of whole clusters"
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on at the moment."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports that nobody listens on at the moment. Below those that the kernel gives to whoever dials
+    out, since one of these may be gone before it is used."""
+    dialled_from = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    found: list[int] = []
+    for port in random.sample(range(PORT_MIN, dialled_from), dialled_from - PORT_MIN):
+        if len(found) == count:
+            return found
+        with socket.socket() as trial:
+            try:
+                trial.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+    raise OSError(f"{count} ports below {dialled_from} are not free")
 
 
 @dataclass

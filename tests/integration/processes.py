@@ -29,8 +29,8 @@ TOKEN = "a token for the tests of whole clusters"
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on at the moment. Below those that the kernel gives to whoever dials
-    out, since one of these may be gone before it is used."""
+    """Ports that nobody listens on at the moment. They lie below those that the kernel gives to
+    whoever dials out, since one of these may be gone before it is used."""
     dialled_from = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     found: list[int] = []
     for port in random.sample(range(PORT_MIN, dialled_from), dialled_from - PORT_MIN):

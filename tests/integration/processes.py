@@ -104,7 +104,8 @@ class Process:
         assert self.process.stdout is not None
         async with asyncio.timeout(PATIENCE_S):
             line = await self.process.stdout.readline()
-        assert json.loads(line)["ready"], self.log.read_text()
+        assert line, f"{self.id} ended before it listened: {self.said()[-2000:]}"
+        assert json.loads(line)["ready"], self.said()
 
     async def end(self, how: signal.Signals) -> None:
         """Have it end, and wait until it has."""

@@ -4,12 +4,14 @@ write on the shared port is never read as two different things."""
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
 from tests.node.http.visiting import exchange, get
 from tests.node.test_hostile import frame, shaken
-from tests.running import a_node, run, talking
+from tests.running import a_node, run, talking, until
 
 CONT, TEXT, CLOSE, PING = 0x0, 0x1, 0x8, 0x9
 
@@ -72,6 +74,29 @@ def test_what_must_end_a_connection_ends_it() -> None:
             assert (await other.ask("ping"))["ok"] is True
 
     run(scenario())
+
+
+def test_a_connection_that_broke_the_rules_is_let_go_of_at_once() -> None:
+    """What it sent was held until the collector came by: of many bombs, a hundred megabytes."""
+
+    async def scenario() -> None:
+        async with a_node(message_bytes=4096, value_bytes=1000) as node:
+            reader, writer = await shaken(node.port)
+            (connection,) = node.connections
+            protocol = weakref.ref(connection._protocol)
+            gone = connection.gone
+            del connection
+            writer.write(frame(TEXT, b"x" * 5_000))
+            assert (await reader.read())[2:4] == b"\x03\xf1"
+            writer.close()
+            await gone
+            await until(lambda: protocol() is None, within_s=2)
+
+    gc.disable()
+    try:
+        run(scenario())
+    finally:
+        gc.enable()
 
 
 BODY = b"PUT /v1/keys/smuggled HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx"

@@ -172,6 +172,8 @@ class WebSocketConnection(asyncio.Protocol):
             self.session = None  # else each would keep the other for the collector to find
         self._rest.clear()
         self._protocol.parser.close()  # it holds on to the protocol likewise
+        # What was wrong holds what it was found in, by its traceback: all of a bomb, unpacked.
+        self._protocol.parser_exc = None
 
     def pause_writing(self) -> None:
         """The client does not read: take no more of its requests."""

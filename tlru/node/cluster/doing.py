@@ -18,7 +18,7 @@ from peers.core.membership import Member, Role
 from peers.errors import RefusedError, UnknownOutcomeError
 from tlru import errors
 from tlru.node import facts
-from tlru.node.cluster.colleagues import NOT_LEADER, Fields, told
+from tlru.node.cluster.colleagues import NOT_LEADER, TRACED, Fields, told
 
 if TYPE_CHECKING:
     from tlru.node.server import Node
@@ -47,6 +47,7 @@ class Doing:
             "restart": self._restart,
             "restore": self._restore,
             "shed": self._shed,
+            TRACED: self._trace,
         }
 
     async def __call__(self, sender: str, what: str, fields: Fields, within_s: float) -> Fields:
@@ -71,6 +72,12 @@ class Doing:
     async def _status(self, _sender: str, _fields: Fields, _within_s: float) -> Fields:
         node, service = self._node, self._service
         return {**facts.status(node, service), "links": facts.links(service)}
+
+    async def _trace(self, sender: str, fields: Fields, _within_s: float) -> Fields:
+        """A member follows writes that it took; where tracing is off here, it is for nothing."""
+        if self._service.spans is not None:
+            self._service.spans.heard(sender, fields)
+        return {}
 
     # -- done by who leads
 

@@ -45,6 +45,7 @@ NODE_OTHERS = (
     "aiohttp",
     "cryptography",
     "msgpack",
+    "opentelemetry",
     "prometheus_client",
     "sortedcontainers",
     "websockets",

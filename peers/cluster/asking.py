@@ -123,6 +123,17 @@ class Asking:
             case _:
                 raise UnknownOutcomeError(said.body.decode("utf-8", "replace"))
 
+    def tell(self, to: NodeId, body: bytes, within_s: float) -> None:
+        """Ask without waiting for the answer, which is passed over when it comes. It leaves now, so
+        it comes before what is said to that member afterwards; where it cannot, it never does."""
+        try:
+            self._check(to, body)
+        except RefusedError:
+            return
+        patience_ms = min(round(within_s * 1000), PATIENCE_MS_MAX)
+        number = next(self._numbers)
+        self._say(to, _Code.QUESTION, self._birth_of(to), number, patience_ms, body)
+
     def _check(self, to: NodeId, body: bytes) -> None:
         replica = self._node.replica
         if self._closed or replica is None:

@@ -139,6 +139,7 @@ SAMPLES: dict[str, Any] = {
     "backup_dir": Path("/var/backups/tlru"),
     "backup_interval": 7200.0,
     "backup_keep": 3,
+    "tracing": True,
 }
 
 

@@ -84,7 +84,7 @@ def test_what_makes_a_set_more_than_plain_is_every_field_but_these() -> None:
     """A new field of `set` is not plain, until somebody has thought about it."""
     fields = set(OPS["set"].fields)
     assert fields == {
-        *("key", "value", "ttl", "mime", "timeout"),
+        *("key", "value", "ttl", "mime", "timeout", "trace"),
         *("keep_ttl", "if", "rev", "old", "ack", "once"),
     }
 

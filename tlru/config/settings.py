@@ -30,6 +30,7 @@ from tlru.config.safety_options import SafetyOptions
 from tlru.config.several import Labels, ListOf, Maybe
 from tlru.config.strain_options import StrainOptions
 from tlru.config.tls_options import TlsOptions
+from tlru.config.trace_options import TraceOptions
 from tlru.wire.limits import Limits
 
 _KIB, _MIB, _GIB, _TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
@@ -49,6 +50,7 @@ class Config(
     StrainOptions,
     TlsOptions,
     BackupOptions,
+    TraceOptions,
 ):
     """What a node is told. Raises `ConfigError`, which lists every mistake.
 

@@ -32,7 +32,10 @@ Fields = dict[str, Any]
 # The least that a client may ask for as its largest message; below it a push could not be split.
 MAX_BYTES_MIN = 1_024
 
-FEATURES = ("once", "locks", "unchanged", "rev", "command", "feeds", "fold", "sse", "tickets")
+FEATURES = (
+    *("once", "locks", "unchanged", "rev", "command", "feeds", "fold", "sse", "tickets"),
+    "trace",
+)
 
 REMOVED = (
     "it was taken out of its cluster, and stays out; to have it join as a newcomer, start it with "

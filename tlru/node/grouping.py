@@ -11,6 +11,7 @@ own.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from time import perf_counter
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from tlru.node.asker import Asker, OneByOne
 from tlru.node.latency import class_of
 
 # A set with any other field is not plain.
-PLAIN: Final = frozenset(("key", "value", "ttl", "mime", "timeout"))
+PLAIN: Final = frozenset(("key", "value", "ttl", "mime", "timeout", "trace"))
 
 ROWS_MAX: Final = 512  # so that one entry holds nobody up
 BYTES_MAX: Final = 256 << 10
@@ -82,6 +83,11 @@ class Group(OneByOne):
             return SetMany(rows)
         key, value, ttl, _, mime = rows[0]
         return Set(key, value, ttl, mime=mime)
+
+    @property
+    def askers(self) -> Iterable[Asker]:
+        """Who asked for the sets."""
+        return self._askers
 
     def classes(self) -> dict[str, int]:
         """How many of the sets come from which class of clients."""

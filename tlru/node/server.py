@@ -39,6 +39,7 @@ from tlru.node.service import CacheService
 from tlru.node.session import NodeOp, Session
 from tlru.node.strain import StrainWatch
 from tlru.node.tls_gate import TlsGate
+from tlru.node.tracing.tracing import Tracing
 from tlru.node.websocket import WebSocketConnection
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class Node:
         self.audit = Audit(self.config.id, self.config.audit_file)
         self.origins = Origins.of(self.config)
         self.access = Access(self.config)
+        self.tracing = Tracing(self.config)
         self.draining = False
         self.connections: set[WebSocketConnection] = set()
         self.doors: set[Door] = set()  # connections that have not said yet what they want
@@ -131,6 +133,7 @@ class Node:
         self._closed = asyncio.Event()
         self.awake = Awake(self._loop, self.config.stay_awake)
         async with contextlib.AsyncExitStack() as undo:
+            undo.push_async_callback(self.tracing.stop)
             # The port first: nothing is touched on disk by a node that cannot serve.
             listener = self._listen()
             undo.callback(listener.close)
@@ -334,6 +337,7 @@ class Node:
         for service in self.services.values():
             await self.desk(service).stop()
             await service.stop()
+        await self.tracing.stop()
         self.audit.close()
         assert self._closed is not None
         self._closed.set()

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from peers.cluster.cluster import ClusterLog
 from peers.cluster.wishes import has_founded
@@ -39,6 +39,9 @@ from tlru.node.reads import ReadDesk
 from tlru.wire.fields import Min
 from tlru.wire.limits import Limits
 from tlru.wire.requests import TIMEOUT_MS, Op
+
+if TYPE_CHECKING:
+    from tlru.node.tracing.spans import Spans
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +70,7 @@ class CacheService:
         self.limits = limits
         self.rates = rates
         self.measure = Measure(name, rates.latency)
+        self.spans: Spans | None = None  # of writes, where tracing is on
         self.draining = False
         self.troubles: dict[str, str] = {}  # of the node with this cache, by what they are about
         self.backups_open = 0  # of this cache, that are being taken
@@ -166,6 +170,8 @@ class CacheService:
     def handle(self, op: Op, args: Args, asker: Asker, request: int | None) -> None:
         """Answer a checked request, now or when the log has spoken."""
         self.rates.ops[op.name] += 1
+        if self.spans is not None:
+            asker = self.spans.follow(op, args, asker)
         try:
             if self.draining:
                 raise errors.Unavailable("the node is about to stop", code="draining")
@@ -199,6 +205,8 @@ class CacheService:
     def flush(self) -> None:
         """Whoever asks has asked all that there is at the moment: it leaves now."""
         self._close_group()
+        if self.spans is not None:
+            self.spans.tell()
         self.log.flush()
 
     def _write(self, name: str, args: Args, asker: Asker, request: int | None) -> None:
@@ -214,6 +222,8 @@ class CacheService:
             timeout += args["wait"]
         deadline = self.log.now() + timeout
         dot = self._propose(operation, ack, deadline, args.get("once"))
+        if self.spans is not None:
+            self.spans.proposed(dot, asker)
         if ack is Ack.NONE:
             asker.reply(request, {})
             return
@@ -241,11 +251,13 @@ class CacheService:
         try:
             dot = self.log.propose(encode(group.operation()), Ack.QUORUM, group.deadline)
         except RefusedError as exc:
-            group.refuse(None, _unavailable(exc))
+            group.refuse(None, writes.unavailable(exc))
         else:
             write = Write(group, None, Ack.QUORUM, group.deadline, None, "set")
             write.began = group.began
             self._writes.add(dot, write)
+            if self.spans is not None:
+                self.spans.proposed(dot, *group.askers)
 
     def write_own(self, operation: Operation, asker: Asker) -> None:
         """A write of the node itself, into the reserved key space. RefusedError if it cannot be."""
@@ -284,7 +296,7 @@ class CacheService:
         try:
             return self.log.propose(encode(operation, once), ack, until)
         except RefusedError as exc:
-            raise _unavailable(exc) from exc
+            raise writes.unavailable(exc) from exc
 
     def _check_room(self, size: int) -> None:
         """Overloaded or TooLarge where the budget has no room for so many bytes."""
@@ -326,7 +338,8 @@ class CacheService:
         """Carry out committed entries, answer who waited for them, tell who watches."""
         machine = self.machine
         noted = machine.noted
-        applied = machine.apply(entries)
+        spans = self.spans
+        applied = machine.apply(entries) if spans is None else spans.apply(machine, entries)
         if applied.diverged:
             logger.error("cache %s: this node's state is not the majority's", self.name)
         for dot, result in applied.replies:
@@ -483,9 +496,3 @@ class Arriving:
             yield
         except SnapshotError as exc:
             raise errors.TlruError(f"cache {self._service.name}: {exc}") from exc
-
-
-def _unavailable(refused: RefusedError) -> errors.Unavailable:
-    if refused.reason == "overloaded":
-        return errors.Overloaded(str(refused), after=0.1)
-    return errors.Unavailable(str(refused), code=refused.reason)

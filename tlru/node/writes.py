@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from peers.errors import RefusedError
 from peers.ordered_log import Ack
 from tlru import errors
 from tlru.engine.items import RESERVED, is_reserved
@@ -136,3 +137,10 @@ def error_of(result: Result) -> errors.TlruError:
     if code == errors.Timeout.code:
         return errors.Timeout(message, outcome_known=True)
     return errors.from_wire({"code": code, "message": message})
+
+
+def unavailable(refused: RefusedError) -> errors.Unavailable:
+    """What a client is told of a write that the log did not take."""
+    if refused.reason == "overloaded":
+        return errors.Overloaded(str(refused), after=0.1)
+    return errors.Unavailable(str(refused), code=refused.reason)

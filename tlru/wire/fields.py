@@ -14,6 +14,7 @@ from typing import Any
 
 from tlru import errors
 from tlru.engine.operations import Condition, Once, Rev
+from tlru.wire import traceparent
 from tlru.wire.limits import (
     CLIENT_NAME_CHARS_MAX,
     MIME_CHARS_MAX,
@@ -286,6 +287,14 @@ def once(found: Any, name: str, reading: Reading) -> Once:
         natural(found["at"], f"{name}.at", reading),
         None if done is None else natural(done, f"{name}.done", reading),
     )
+
+
+def trace(found: Any, name: str, reading: Reading) -> traceparent.Parent:
+    """The context of the trace that a write belongs to."""
+    parent = traceparent.parse(found) if isinstance(found, str) else None
+    if parent is None or len(found) != traceparent.CHARS or found[:2] != "00":
+        raise _bad(name, found, "text as in W3C's traceparent, version 00")
+    return parent
 
 
 Row = tuple[str, bytes, int | None, Rev | None, str | None]

@@ -57,6 +57,7 @@ _WRITE = {
     "ack": Field(fields.choice("none", "leader", "quorum", "all")),
     "timeout": Field(fields.wait),
     "once": Field(fields.once),
+    "trace": Field(fields.trace),
 }
 
 # What `subscribe` may watch is said by one of these.

@@ -50,6 +50,10 @@ TAKEN: dict[str, list[Any]] = {
         {"session": "x" * 64, "n": 1, "at": 2, "done": None},
         {"session": "s", "n": 1, "at": 2, "done": 0},
     ],
+    "trace": [
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
+    ],
     "items": [
         [{"key": "a", "value": None}],
         [{"key": "a", "value": 1, "ttl": None, "rev": "r", "mime": "x/y"}],

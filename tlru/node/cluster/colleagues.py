@@ -19,8 +19,10 @@ from tlru import errors
 
 AGAIN_S: Final = 0.05  # between two tries to find whoever leads
 SHARE: Final = 0.9  # of an asker's patience is spent on what he wants; the rest is for the way
+TOLD_S: Final = 1.0  # is as long as anybody works on what it was only told
 NOT_LEADER: Final = "not_leader"
 UNREACHABLE: Final = "unreachable"
+TRACED: Final = "traced"  # which spans of ours theirs hang from
 
 # What passes by itself within an election or so; whatever else a node is, it stays for longer.
 _PASSING: Final = frozenset((NOT_LEADER, UNREACHABLE, "isolated", "starting", "syncing"))
@@ -57,6 +59,16 @@ class Colleagues:
         if (error := answer.get("error")) is not None:
             raise errors.from_wire(error)
         return dict(answer["fields"])
+
+    def tell_all(self, what: str, fields: Fields) -> None:
+        """Tell every other member something, at once and in order with what the log says to it. No
+        answer is waited for: whom it does not reach does without."""
+        if not isinstance(self._log, ClusterLog):
+            return
+        asked = msgpack.packb({"what": what, "fields": fields})
+        for member in self._log.status().members:
+            if member["id"] != self._me:
+                self._log.asking.tell(member["id"], asked, TOLD_S)
 
     async def leader(self, what: str, fields: Fields, within_s: float) -> Fields:
         """Have whoever leads do something, and look for it again while nobody does."""

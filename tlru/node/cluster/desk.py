@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from peers.cluster import wishes
@@ -22,7 +23,7 @@ from tlru.engine.operations import Settings
 from tlru.engine.settings import DEFAULTS, is_valid
 from tlru.node import facts
 from tlru.node.asker import OneByOne
-from tlru.node.cluster.colleagues import AGAIN_S, Colleagues, Fields, told
+from tlru.node.cluster.colleagues import AGAIN_S, TRACED, Colleagues, Fields, told
 from tlru.node.cluster.doing import Doing
 from tlru.node.cluster.members import Members
 from tlru.node.cluster.own_seat import OwnSeat
@@ -53,6 +54,8 @@ class Desk:
     def start(self) -> None:
         """Answer colleagues, look after the node's own seat, and say what it weighs."""
         self.colleagues.start()
+        tell = partial(self.colleagues.tell_all, TRACED)
+        self._node.tracing.watch(self._service, self._me, tell)
         self._own_seat.start()
         self.weights.start()
 

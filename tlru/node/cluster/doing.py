@@ -20,6 +20,7 @@ from tlru import errors
 from tlru.node import facts
 from tlru.node.cluster.colleagues import NOT_LEADER, Fields, told
 from tlru.node.cluster.weights import WEIGHS
+from tlru.node.cluster.colleagues import NOT_LEADER, TRACED, Fields, told
 
 if TYPE_CHECKING:
     from tlru.node.server import Node
@@ -49,6 +50,7 @@ class Doing:
             "restore": self._restore,
             "shed": self._shed,
             WEIGHS: self._weighs,
+            TRACED: self._trace,
         }
 
     async def __call__(self, sender: str, what: str, fields: Fields, within_s: float) -> Fields:
@@ -80,6 +82,11 @@ class Doing:
         weights = self._node.desk(self._service).weights
         weights.hear(sender, fields.get("weight"))
         return {"weight": weights.own()}
+    async def _trace(self, sender: str, fields: Fields, _within_s: float) -> Fields:
+        """A member follows writes that it took; where tracing is off here, it is for nothing."""
+        if self._service.spans is not None:
+            self._service.spans.heard(sender, fields)
+        return {}
 
     # -- done by who leads
 

@@ -18,6 +18,7 @@ from tlru.errors import TlruError
 from tlru.node.asker import OneByOne
 from tlru.node.service import CacheService
 from tlru.wire.requests import Op
+from tlru.wire.traceparent import Parent
 
 Fields = dict[str, Any]
 
@@ -25,9 +26,16 @@ Fields = dict[str, Any]
 class Asking(OneByOne):
     """Asks one cache on behalf of one HTTP request; leave it with the request."""
 
-    def __init__(self, service: CacheService, open_ones: set[Asking], grant: Grant) -> None:
+    def __init__(
+        self,
+        service: CacheService,
+        open_ones: set[Asking],
+        grant: Grant,
+        trace: Parent | None = None,
+    ) -> None:
         self.service = service
         self.grant = grant
+        self._trace = trace  # that the request belongs to
         self._open_ones = open_ones  # those that the node answers when it stops
         self.waiting: dict[Dot, str] = {}
         self.waits = 0
@@ -53,6 +61,8 @@ class Asking(OneByOne):
         except TlruError as error:
             answer.set_result(error)
         else:
+            if self._trace is not None and op.writes:
+                args.setdefault("trace", self._trace)
             self.service.measure.begin()
             self.service.handle(op, args, self, len(self._asked) - 1)
             self.service.measure.end(self)

@@ -22,7 +22,7 @@ from tlru.access.grant import EVERYTHING
 from tlru.node.http.asking import Asking, Fields
 from tlru.node.http.problems import NotFound, SlowBody, WrongMediaType
 from tlru.node.service import CacheService
-from tlru.wire import strict_json, values
+from tlru.wire import strict_json, traceparent, values
 from tlru.wire.fields import Reading
 from tlru.wire.limits import Limits
 from tlru.wire.requests import OPS, Op, checked
@@ -278,7 +278,14 @@ class Request:
 
     def asking(self) -> Asking:
         """Somebody to ask for, as long as the request lasts."""
-        return Asking(self.service, self.node.http.asking, self.grant)
+        trace = self._trace() if self.node.tracing.on else None
+        return Asking(self.service, self.node.http.asking, self.grant, trace)
+
+    def _trace(self) -> traceparent.Parent | None:
+        """The trace that the request belongs to. What is none is passed over: it is most often a
+        proxy that sends it, which the client cannot help."""
+        found = self._raw.headers.getall(traceparent.HEADER, ())
+        return traceparent.parse(found[0].strip()) if len(found) == 1 else None
 
     async def ask(self, op: Op, args: Fields) -> Fields:
         """Have a checked operation carried out, and give its reply. Raises its error."""

@@ -122,6 +122,11 @@ WAIT: Schema = {
     "maximum": TIMEOUT_S_MAX,
     "description": "A time to wait, in seconds.",
 }
+TRACE: Schema = {
+    "type": "string",
+    "pattern": "^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$",
+    "description": "The context of the trace that the write belongs to, as in W3C's `traceparent`.",
+}
 MIME: Schema = {
     "type": "string",
     "pattern": "^[ -~]+$",
@@ -168,6 +173,7 @@ def of_checks(limits: Limits) -> dict[Check, Schema]:
         fields.token: TEXT,
         fields.minimum: MINIMUM,
         fields.once: ONCE,
+        fields.trace: TRACE,
         fields.since: SINCE,
         fields.pattern: described(
             {"type": "string", "minLength": 1, "maxLength": limits.key_bytes + 2},

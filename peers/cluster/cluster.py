@@ -24,6 +24,7 @@ from peers.clocks import boot_ms, wall_ms
 from peers.cluster.asking import Asking
 from peers.cluster.barriers import Barriers
 from peers.cluster.effects import Effects
+from peers.cluster.guard import break_off, guarded
 from peers.cluster.links import Links
 from peers.cluster.met import Met
 from peers.cluster.opening import next_life, open_disk, restore
@@ -197,8 +198,8 @@ class ClusterLog:
 
     def hear(self, local: Local) -> None:
         """This node itself knows something."""
-        if self.replica is not None:
-            self.drive(self.replica.hear(local, boot_ms()))
+        if (replica := self.replica) is not None:
+            self.drive(guarded(lambda: replica.hear(local, boot_ms()), self))
 
     def drive(self, output: Output) -> None:
         """Carry it out, when all before it is carried out; and let the core do what is due once
@@ -223,8 +224,8 @@ class ClusterLog:
             return
         try:
             self._effects.carry_out(output, self.promise)
-        except StorageError as exc:
-            self.break_off(str(exc))
+        except Exception as exc:
+            break_off(exc, self)
             return
         if output.promise is not None:
             self.promise = output.promise
@@ -236,7 +237,7 @@ class ClusterLog:
 
     def break_off(self, why: str) -> None:
         """What follows would rely on what is not kept: this process takes no more part."""
-        self._broken = why
+        self._broken = self._broken or why
         logger.critical("node %s takes no more part, and has to be restarted: %s", self.id, why)
         if self.replica is not None:
             self.leave()
@@ -257,7 +258,7 @@ class ClusterLog:
         if replica is None:
             return
         now = boot_ms()
-        output = replica.tick(now)
+        output = guarded(lambda: replica.tick(now), self)
         if output is not NOTHING:
             self.drive(output)
         if self.replica is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from typing import Final, Protocol
 
 from peers import wire
@@ -24,6 +25,7 @@ from peers.core.replica import Replica
 from peers.disk.disk import Disk
 from peers.errors import WireError
 from peers.mesh.mesh import Mesh
+from peers.mesh.status import Complaints
 from peers.ordered_log import Application, Checked
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ class Effects:
         self._disk, self._mesh = disk, mesh
         self._application, self._core = application, core
         self._loop = asyncio.get_running_loop()
+        self._complaints = Complaints(time.monotonic)
         self.begin(0)
 
     def begin(self, applied: int) -> None:
@@ -94,7 +97,8 @@ class Effects:
         try:
             self._mesh.send(to, wire.encode(envelope, self._mesh.version_with(to)))
         except WireError as exc:
-            logger.error("node %s cannot tell %s anything: %s", self._core.id, to, exc)
+            if self._complaints.may(to):
+                logger.error("node %s cannot tell %s something: %s", self._core.id, to, exc)
 
     # -- the application
 

@@ -6,23 +6,27 @@ It decides with whom there may be links at all. What is said over them is decide
 from __future__ import annotations
 
 import logging
+import time
 from typing import Protocol
 
 from peers import wire
 from peers.clocks import boot_ms
 from peers.cluster.asking import Asking
+from peers.cluster.guard import guarded
 from peers.cluster.met import Met
 from peers.cluster.plan import mesh_addresses
 from peers.core.epochs import have_common_descent
 from peers.core.membership import Membership, NodeId
-from peers.core.messages import Local, Lost
+from peers.core.messages import Envelope, Local, Lost
 from peers.core.output import Output, Promise
 from peers.core.replica import Replica
-from peers.errors import WireError
+from peers.core.sound import why_unsound
+from peers.errors import LinkError, WireError
 from peers.mesh.ends import Close, End
 from peers.mesh.greeting import Greeting
 from peers.mesh.mesh import Mesh
 from peers.mesh.settings import Lineage
+from peers.mesh.status import Complaints
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +54,9 @@ class Driver(Protocol):
     def is_a_copy(self) -> None:
         """Another process lives with our state directory."""
 
+    def break_off(self, why: str) -> None:
+        """This process takes no more part."""
+
 
 class Links:
     """What one node's mesh asks and tells."""
@@ -57,6 +64,7 @@ class Links:
     def __init__(self, driver: Driver, met: Met) -> None:
         self._driver, self._met = driver, met
         self._reached: Membership | None = None
+        self._complaints = Complaints(time.monotonic)
 
     def lineage(self) -> Lineage:
         """Where our log belongs."""
@@ -87,10 +95,26 @@ class Links:
         except wire.UnknownKindError:
             return  # of a later release, which knows that we may not know it
         except WireError as exc:
-            logger.error("node %s: %s sent %s", driver.id, sender, exc)
+            # It may be of a later release that allows more: no reason to have no link.
+            if self._complaints.may(sender):
+                logger.error("node %s: %s sent %s", driver.id, sender, exc)
             return
         if envelope.sender.id == sender and envelope.to == driver.id:
-            driver.drive(driver.replica.receive(envelope, boot_ms()))
+            self._receive(sender, driver.replica, envelope)
+
+    def _receive(self, sender: NodeId, replica: Replica, envelope: Envelope) -> None:
+        now = boot_ms()
+        why = why_unsound(envelope, replica.state, replica.forwarding.sequence, now)
+        if why is not None:
+            said = f"{sender} sent a {type(envelope.message).__name__} that nobody can mean: {why}"
+            if self._complaints.may((sender, "unsound")):
+                logger.error(
+                    "node %s ends its link with %s: %s; look at what runs there",
+                    *(self._driver.id, sender, said),
+                )
+            raise LinkError(Close.PROTOCOL, said)
+        output = guarded(lambda: replica.receive(envelope, now), self._driver)
+        self._driver.drive(output)
 
     def on_turn_end(self) -> None:
         """What one peer had to say has been heard: see to it at once, not a turn later."""

@@ -134,6 +134,8 @@ class Following:
         self.leader_heard = now
         self._echo = append.sent
         asked = None if append.echo is None else stamped_at(append.echo)
+        if asked is not None and asked > now:
+            asked = None  # of ours, from before this machine was started: it measures nothing now
         if asked is not None and (self.lease_from is None or asked > self.lease_from):
             self.lease_from = asked
         if follow:

@@ -261,6 +261,7 @@ class Leading:
         follower.noted = None
         if follower.incarnation:
             follower.match = 0
+            follower.sent = None  # its stamps may begin anew: what it never said measures nothing
             follower.steady_since = now
             follower.in_flight.clear()
             follower.in_flight_bytes = 0
@@ -302,8 +303,8 @@ class Leading:
             follower.in_flight_bytes -= follower.in_flight.popleft()[1]
         if matched > follower.next.index:
             term = self.state.log.term_at(matched)
-            assert term is not None, "acknowledged at the ends of batches"
-            follower.next = Position(term, matched)
+            if term is not None:  # else it lies before the window, and we send from our base
+                follower.next = Position(term, matched)
 
     def on_probe_answer(self, node: NodeId, answer: ProbeAnswer, now: int) -> None:
         """A suspended leader is heard after all."""

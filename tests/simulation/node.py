@@ -41,6 +41,7 @@ from peers.core.output import (
     Serve,
 )
 from peers.core.replica import Operation, Replica
+from peers.core.sound import why_unsound
 from peers.core.timing import Bounds, Timing
 from peers.errors import RefusedError
 from peers.snapshot_pieces import Pieces
@@ -229,8 +230,11 @@ class Node:
     # -- what happens to it
 
     def receive(self, envelope: Envelope, now: int) -> None:
-        """A message arrives."""
+        """A message arrives. Nobody here says what a node refuses to take."""
         self.now = now
+        given, moment = self.replica.forwarding.sequence, self.clock.read(now)
+        why = why_unsound(envelope, self.replica.state, given, moment)
+        assert why is None, f"{self.id} refuses {envelope.sender.id}: {why}: {envelope.message}"
         self._carry_out(self.replica.receive(envelope, self.clock.read(now)))
 
     def hear(self, local: Local, now: int) -> None:

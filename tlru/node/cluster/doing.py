@@ -18,9 +18,8 @@ from peers.core.membership import Member, Role
 from peers.errors import RefusedError, UnknownOutcomeError
 from tlru import errors
 from tlru.node import facts
-from tlru.node.cluster.colleagues import NOT_LEADER, Fields, told
-from tlru.node.cluster.weights import WEIGHS
 from tlru.node.cluster.colleagues import NOT_LEADER, TRACED, Fields, told
+from tlru.node.cluster.weights import WEIGHS
 
 if TYPE_CHECKING:
     from tlru.node.server import Node
@@ -82,6 +81,7 @@ class Doing:
         weights = self._node.desk(self._service).weights
         weights.hear(sender, fields.get("weight"))
         return {"weight": weights.own()}
+
     async def _trace(self, sender: str, fields: Fields, _within_s: float) -> Fields:
         """A member follows writes that it took; where tracing is off here, it is for nothing."""
         if self._service.spans is not None:

@@ -96,6 +96,8 @@ class Session:
         self.push_bytes = self.limits.push_bytes
         self.requests = 0
         self._wire = wire
+        # Kept, since to find the loop takes a system call, and this is asked with each request.
+        self._time = asyncio.get_running_loop().time
         self._node_ops = node_ops
         self._frames: deque[bytes] = deque()
         self._messages: Iterator[Message | errors.BadRequest] | None = None
@@ -299,9 +301,8 @@ class Session:
                 frame = self._frames.popleft()
                 guard = self.service.guard
                 if guard.watches:
-                    self._frame_refusal = guard.arrived(
-                        self.client_class, len(frame), asyncio.get_running_loop().time()
-                    )
+                    arrived = guard.arrived(self.client_class, len(frame), self._time())
+                    self._frame_refusal = arrived
                 else:
                     self._frame_refusal = None
                 self._messages = self.codec.decode(frame)
@@ -371,8 +372,7 @@ class Session:
         """Whether the limits of its class let a message in; it is told where they do not."""
         if message.get("op") in FREE:
             return True
-        now = asyncio.get_running_loop().time()
-        error = self._frame_refusal or self.service.guard.operation(self.client_class, now)
+        error = self._frame_refusal or self.service.guard.operation(self.client_class, self._time())
         if error is None:
             self._too_fast = 0
             return True

@@ -10,7 +10,9 @@ import atexit
 import base64
 import contextlib
 import select
+import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -45,6 +47,7 @@ class System:
     publish: Callable[[int], bytes]
     subscribers_come: str = "port"  # at which of the ports
     rival: bool = True
+    ours: bool = False
 
 
 def frame(data: bytes, *, text: bool) -> bytes:
@@ -97,6 +100,27 @@ def _tlru(codec: str) -> System:
         hello,
         lambda count: frame(b"".join(writes[:count]).rstrip(b"\n"), text=text),
         rival=False,
+        ours=True,
+    )
+
+
+def _floor() -> System:
+    """What is left where a server does nothing but send, by one system call a subscriber."""
+    folder = tempfile.mkdtemp(prefix="tlru-floor-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    source, built = Path(__file__).with_name("bare_sender.c"), f"{folder}/bare_sender"
+    subprocess.run([installed("gcc", "gcc"), "-O2", "-o", built, str(source)], check=True)
+
+    def sized(count: int) -> bytes:
+        data = PAYLOAD * count
+        return len(data).to_bytes(4) + data
+
+    return System(
+        "a bare sender in C",
+        lambda ports: [built, str(ports["port"])],
+        *(b"", b"s", b"subscribed"),
+        *(b"p", sized),
+        rival=False,
     )
 
 
@@ -138,6 +162,7 @@ def systems() -> list[System]:
             lambda count: pub * count,
             subscribers_come="other",
         ),
+        _floor(),
     ]
 
 

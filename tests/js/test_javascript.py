@@ -19,6 +19,7 @@ from tests.js.running_node import HERE, equip, node, run_tests
 from tests.running import a_node, run
 from tlru import errors
 from tlru._version import __version__ as release
+from tlru.client.filling import lock_name
 from tlru.wire import strict_json, values
 
 CLIENT = HERE.parents[1] / "tlru" / "js"
@@ -62,6 +63,16 @@ def test_operations_on_a_node() -> None:
     async def test() -> None:
         async with a_node() as one:
             await run_tests("operations.test.js", {"url": one.url})
+
+    run(test())
+
+
+def test_filling_from_elsewhere_on_a_node() -> None:
+    async def test() -> None:
+        keys = ("user:7", "x" * 200, "x" * 201, "é" * 300, "\U0001f600" * 201)
+        async with a_node() as one:
+            locks = [(key, lock_name(key)) for key in keys]
+            await run_tests("filling.test.js", {"url": one.url, "locks": locks})
 
     run(test())
 

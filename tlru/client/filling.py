@@ -19,7 +19,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
 
 from tlru.client.client import Client
@@ -40,6 +39,9 @@ Loader: TypeAlias = Callable[[], T | Awaitable[T]]
 LEASE_S: Final = 10.0  # of the lock around a load; it is renewed for as long as the load takes
 LOCK_SUFFIX: Final = "#load"
 LOCK_CHARS_MAX: Final = 200
+FNV_FIRST: Final = 0xCBF29CE484222325
+FNV_PRIME: Final = 0x100000001B3
+FNV_MASK: Final = (1 << 64) - 1
 WARN_EVERY_S: Final = 10.0
 
 
@@ -223,5 +225,14 @@ class Filling(Generic[T]):
 def lock_name(key: str) -> str:
     """The name of the lock around loading a key. It has the key's beginning, hence its rights."""
     if len(key) > LOCK_CHARS_MAX:
-        key = f"{key[:LOCK_CHARS_MAX]}#{blake2b(key.encode(), digest_size=16).hexdigest()}"
+        key = f"{key[:LOCK_CHARS_MAX]}#{_fnv(key.encode()):016x}"
     return key + LOCK_SUFFIX
+
+
+def _fnv(data: bytes) -> int:
+    """FNV-1a of 64 bits: the same in any language, so that clients of all of them meet at one lock.
+    Two keys that have it in common only wait for each other."""
+    hashed = FNV_FIRST
+    for byte in data:
+        hashed = (hashed ^ byte) * FNV_PRIME & FNV_MASK
+    return hashed

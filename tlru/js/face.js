@@ -8,6 +8,7 @@
  */
 
 import { BadRequest, Internal, TooLarge } from "./errors.js";
+import { Fill } from "./filling.js";
 import { Lock } from "./lock.js";
 import { Mirror } from "./mirror.js";
 import { Text, write } from "./requests.js";
@@ -311,6 +312,22 @@ export class Face {
   async clear(prefix = "", how = {}) {
     const fields = { op: "clear", prefix: this.#prefix + prefix || null };
     return Number((await this.#write(fields, how, { named: true })).deleted ?? 0);
+  }
+
+  /**
+   * The value under a key; if there is none, what `load()` gives, which is then kept. One caller in
+   * the cluster loads while the others wait for it. With `stale`, a value is served that much
+   * longer than its `ttl` while one caller replaces it in the background. Where the cache cannot be
+   * used it is loaded all the same, unless `onError` says otherwise.
+   * @param {string} key
+   * @param {() => any} load
+   * @param {import("./filling.js").Filling} [how]
+   * @returns {Promise<any>}
+   */
+  getOrSet(key, load, how = {}) {
+    const ttl = this.#life(how.ttl);
+    const all = { ...how, ttl, timeout: how.timeout ?? this.#timeout };
+    return new Fill(this.#exchange, this.#lines.loads, this.#prefix + key, load, all).get();
   }
 
   // -- channels, subscriptions, mirrors

@@ -11,6 +11,7 @@
 import { AlreadySubscribed } from "./errors.js";
 import { Exchange } from "./exchange.js";
 import { Feed } from "./feeds.js";
+import { Loads } from "./filling.js";
 
 /** @typedef {import("./feeds.js").FeedOptions} FeedOptions */
 /** @typedef {import("./feeds.js").Listener} Listener */
@@ -20,6 +21,7 @@ export const LINES_MAX = 8; // connections of one client: then the same subscrip
 /** The main exchange of a client, and further ones where they are needed. */
 export class Lines {
   main;
+  loads = new Loads(); // of all parts of the client
   /** @type {Exchange[]} */
   #further = [];
   #settings;

@@ -304,7 +304,9 @@ class ClusterLog:
         """Go on in another epoch."""
         log = before.state.log
         commit = self._effects.applied if entrance.leads else 0
-        logger.warning("node %s goes on in epoch %s", self.id, entrance.promise.epoch)
+        # Who had nothing begins there; whoever leaves something behind tells a person.
+        level = logging.WARNING if log.last.index else logging.INFO
+        logger.log(level, "node %s goes on in epoch %s", self.id, entrance.promise.epoch)
         promise = replace(entrance.promise, incarnation=self.promise.incarnation + 1)
         try:
             await self.disk.enter(replace(entrance, promise=promise))

@@ -8,8 +8,10 @@ const RADIUS = 30;
 const PLATE = { width: 54, height: 18 };
 const PLACES = [0.5, 0.4, 0.6, 0.32, 0.68, 0.25, 0.75]; // of a figure on its line
 
-/** How large a picture of so many nodes is. @param {number} count */
-function sizeOf(count) {
+/** How large a picture of so many nodes is; what lies in several regions needs room between them.
+ * @param {number} count @param {boolean} apart */
+function sizeOf(count, apart) {
+  if (count === 3 && apart) return { width: 500, height: 350 };
   if (count < 4) return { width: 440, height: count < 2 ? 170 : count < 3 ? 200 : 300 };
   return { width: 560, height: count < 7 ? 360 : 460 };
 }
@@ -20,11 +22,12 @@ function sizeOf(count) {
  */
 export function drawCluster(place, cluster) {
   const members = [...cluster.nodes].sort((a, b) => compare(a.region, b.region) || compare(a.id, b.id));
-  const { width, height } = sizeOf(members.length);
+  const { width, height } = sizeOf(members.length, new Set(members.map((each) => each.region)).size > 1);
   const at = positions(members, width, height);
   const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": spoken(cluster) });
-  for (const region of regions(members, at)) svg.append(region);
-  for (const way of ways(members, at)) svg.append(...way);
+  const places = regions(members, at);
+  for (const place of places) svg.append(regionOf(place));
+  for (const way of ways(members, at, places.map(({ left, right, top }) => ({ left, right, top, bottom: top + 18 })))) svg.append(...way);
   for (const member of members) svg.append(nodeOf(member, at.get(member.id)));
   place.replaceChildren(svg);
 }
@@ -55,24 +58,27 @@ function positions(members, width, height) {
   );
 }
 
-/** @param {any[]} members @param {Map<string, any>} at */
+/** Where each region lies, around its nodes. @param {any[]} members @param {Map<string, any>} at */
 function regions(members, at) {
   const named = new Map();
   for (const each of members) {
     if (each.region) named.set(each.region, [...(named.get(each.region) ?? []), at.get(each.id)]);
   }
-  return [...named].filter(([, places]) => places.length > 0).map(([name, places]) => {
-    const left = Math.min(...places.map((/** @type {any} */ p) => p.x)) - 62;
-    const right = Math.max(...places.map((/** @type {any} */ p) => p.x)) + 62;
-    const top = Math.min(...places.map((/** @type {any} */ p) => p.y)) - 52;
-    const bottom = Math.max(...places.map((/** @type {any} */ p) => p.y)) + 66;
-    return draw(
-      "g",
-      {},
-      draw("rect", { class: "region", x: left, y: top, width: right - left, height: bottom - top, rx: 16 }),
-      draw("text", { class: "sub", x: (left + right) / 2, y: top + 13 }, name),
-    );
+  return [...named].map(([name, places]) => {
+    const xs = places.map((/** @type {any} */ p) => p.x);
+    const ys = places.map((/** @type {any} */ p) => p.y);
+    return { name, left: Math.min(...xs) - 62, right: Math.max(...xs) + 62, top: Math.min(...ys) - 52, bottom: Math.max(...ys) + 66 };
   });
+}
+
+/** @param {{ name: string, left: number, right: number, top: number, bottom: number }} place */
+function regionOf({ name, left, right, top, bottom }) {
+  return draw(
+    "g",
+    {},
+    draw("rect", { class: "region", x: left, y: top, width: right - left, height: bottom - top, rx: 16 }),
+    draw("text", { class: "sub", x: (left + right) / 2, y: top + 13 }, name),
+  );
 }
 
 /**
@@ -82,11 +88,12 @@ function regions(members, at) {
  *
  * @param {any[]} members
  * @param {Map<string, any>} at
+ * @param {any[]} names where those of the regions stand
  */
-function ways(members, at) {
+function ways(members, at, names) {
   const pairs = members.flatMap((one, place) => members.slice(place + 1).map((other) => pairOf(one, other)));
   const shown = /** @type {any[]} */ (pairs.filter(Boolean)).sort((a, b) => a.order - b.order);
-  const taken = [...at.values()].map(({ x, y }) => boxAt(x, y + 10, 2 * RADIUS + 26, 2 * RADIUS + 40));
+  const taken = [...at.values()].map(({ x, y }) => boxAt(x, y + 10, 2 * RADIUS + 26, 2 * RADIUS + 40)).concat(names);
   const lines = [];
   const figures = [];
   for (const { one, other, broken, text } of shown) {

@@ -236,12 +236,10 @@ def tell(nodes: list[Node], churn: Churn) -> None:
         ("descriptors", [node.files for node in nodes]),
     ):
         growth, peaks = lines[-1].growth(), [line.peak_growth() for line in lines[:-1]]
-        flat = max(growth, *peaks) <= GROWTH_MAX[name]
-        print(
-            f"{name}: the last quarter of the node that lived through it is {growth:+.1%} of the one "
-            f"before; the highest peaks of the others, {', '.join(f'{each:+.1%}' for each in peaks)} "
-            f"in the second half: {'flat' if flat else 'GROWS'}"
-        )
+        told = " and ".join(f"{each:+.1%}" for each in peaks)
+        verdict = "flat" if max(growth, *peaks) <= GROWTH_MAX[name] else "GROWS"
+        print(f"{name}, last quarter to the one before, of who lived through it: {growth:+.1%};")
+        print(f"    peaks of the others, second half to the first: {told}: {verdict}")
     refused = ", ".join(f"{code} {count}" for code, count in sorted(churn.told.items()))
     print(f"{churn.requests:,} requests; errors that clients were told: {refused or 'none'}")
 

@@ -197,6 +197,9 @@ class State:
         held = self.log.term_at(index)
         if index <= self.commit and (self.intact or held is None):
             return False
+        if base.position.term > self.term:
+            # Its giver was in a later one, and we must never answer to an earlier one again.
+            self.enter_term(base.position.term)
         keeps_log = held == base.position.term
         if not keeps_log:
             self.log.begin(base)

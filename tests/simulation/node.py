@@ -232,8 +232,7 @@ class Node:
     def receive(self, envelope: Envelope, now: int) -> None:
         """A message arrives. Nobody here says what a node refuses to take."""
         self.now = now
-        given, moment = self.replica.forwarding.sequence, self.clock.read(now)
-        why = why_unsound(envelope, self.replica.state, given, moment)
+        why = why_unsound(envelope, self.replica, self.clock.read(now))
         assert why is None, f"{self.id} refuses {envelope.sender.id}: {why}: {envelope.message}"
         self._carry_out(self.replica.receive(envelope, self.clock.read(now)))
 

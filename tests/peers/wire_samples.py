@@ -118,7 +118,7 @@ vectors = st.dictionaries(origins, st.tuples(ints, ints), max_size=4).map(
 @st.composite
 def batches(draw: st.DrawFn) -> Batch:
     """Any batch; rows that are alike are frequent, since they are written otherwise."""
-    drawn = draw(st.lists(rows | like_rows, min_size=1, max_size=6))
+    drawn: list[Any] = draw(st.lists(rows | like_rows, min_size=1, max_size=6))
     first = draw(st.integers(0, INT_MAX - len(drawn)))
     terms, ats = (sorted(row[place] for row in drawn) for place in (0, 1))  # they never go back
     entries = [

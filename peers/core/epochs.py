@@ -392,6 +392,8 @@ class Epochs:
         # As if we had voted for whoever leads: in its term nobody else is to have our vote. Who
         # does not know who leads has to recover before it votes.
         state = self.state
+        if state.is_far(term):
+            term, leader = 0, None  # nobody's word for it is enough: it is come to in steps
         leads, first = leader == state.origin, state.epoch.is_none
         end, there = state.log.last.index, state.membership
         named = Committed(end, membership) if leads and end and membership != there else None

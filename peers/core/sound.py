@@ -33,7 +33,6 @@ from peers.core.messages import (
     JoinAsk,
     Message,
     NewerLog,
-    Probe,
     Progress,
     Removed,
     SnapshotPiece,
@@ -43,13 +42,12 @@ from peers.core.replica import Replica
 from peers.core.sound_log import agrees, why_not_after_ours, why_not_in_itself
 from peers.core.state import Part, State
 
-# An election takes a third of a second and more: in no cluster's life do so many pass while one
-# node is away. What is further ahead would use up in one message the terms of all.
-TERMS_AHEAD_MAX: Final = 1 << 30
-EPOCHS_AHEAD_MAX: Final = 1 << 30  # likewise
+# In no cluster's life do so many begin while one node is away: what is further ahead would use up
+# in one message the numbers of all.
+EPOCHS_AHEAD_MAX: Final = 1 << 30
 # 557 years: more than any clock is wrong by. Each of these leaves room for thousands of such leaps.
 TIME_AHEAD_MAX_MS: Final = 1 << 44
-# Of a term, an epoch's number or an index that a node takes as it finds it, because it has nothing
+# Of an epoch's number or an index that a node takes as it finds it, because it has nothing
 # yet to measure by: half of what can be written, so that whatever it goes on to can be written too.
 TAKEN_BLINDLY_MAX: Final = 1 << 62
 # In a vector have their places who belongs, and, where an epoch has just begun with some of those
@@ -63,14 +61,13 @@ def why_unsound(envelope: Envelope, replica: Replica, now: int) -> str | None:
     if isinstance(message, Append):
         why = _append(envelope, message, replica, now)
     elif isinstance(message, AppendAnswer):
-        why = _too_late_a_term(message.term, state) or _answer(message, state)
+        why = _answer(message, state)
     elif isinstance(message, Progress):
         why = _progress(envelope.sender.id, message, state)
     elif isinstance(message, Forward):
         why = _forward(envelope, message)
     else:
-        why = _too_late_a_term(getattr(message, "term", 0), state)
-        why = why or _seldom(envelope, message, replica, now)
+        why = _seldom(envelope, message, replica, now)
     # Asked last, since it is so seldom that there is anything wrong.
     return None if why is None or not _is_taken(envelope, replica) else why
 
@@ -85,7 +82,7 @@ def _is_taken(envelope: Envelope, replica: Replica) -> bool:
     if isinstance(message, BEFORE_BELONGING):
         return not isinstance(message, JoinAnswer | Removed) or envelope.birth == state.birth
     if envelope.epoch != state.epoch:
-        return isinstance(message, Append | Probe)  # in whose terms this node may go on
+        return False
     if replica.lives.is_for_another(envelope):
         return False
     return state.membership.has(sender) or not isinstance(message, FROM_MEMBERS)
@@ -116,16 +113,6 @@ def _seldom(envelope: Envelope, message: Message, replica: Replica, now: int) ->
                 return "nobody votes in the epoch that it proposes"
             return _too_late_an_epoch(message.epoch, state)
     return None
-
-
-def _too_late_a_term(term: int, state: State) -> str | None:
-    known = state.term
-    if term <= known + TERMS_AHEAD_MAX:
-        return None
-    if known:
-        return f"term {term}, where {known} is the highest that is known here"
-    # It has been in none yet, and takes the cluster's as it finds it.
-    return None if term <= TAKEN_BLINDLY_MAX else f"no cluster comes to term {term}"
 
 
 def _too_late_an_epoch(epoch: Epoch, state: State) -> str | None:
@@ -160,14 +147,12 @@ def _seat(named: Origin, sender: Origin) -> str | None:
 def _append(envelope: Envelope, append: Append, replica: Replica, now: int) -> str | None:
     state = replica.state
     term, batches, leader = append.term, append.batches, state.leader
-    if (why := _too_late_a_term(term, state)) is not None:
-        return why
-    if term < state.term or envelope.epoch != state.epoch:
+    if term < state.term or envelope.epoch != state.epoch or state.is_far(term):
         return None  # nothing of it is taken
     sender = envelope.sender.id
     if term == state.term and leader is not None and leader != sender:
         return f"it leads in term {term}, in which {leader} does"
-    latest = append.time
+    latest, why = append.time, None
     if batches:
         latest = max(latest, batches[-1].entries[-1].at)
         why = why_not_in_itself(batches, append.previous, term)
@@ -184,14 +169,13 @@ def _committed_inside(append: Append, state: State) -> str | None:
     commit, batches = append.commit, append.batches
     if commit <= state.commit:
         return None
-    if batches and commit >= batches[0].first:
-        if commit >= batches[-1].last.index:
-            return None  # all that this brings, and no more
+    end = batches[-1].last.index if batches else append.previous.index
+    agreed = state.agreed if append.term == state.term else state.commit
+    if commit >= end and commit >= agreed:
+        return None  # all that is the leader's here
+    if batches and batches[0].first <= commit <= end:
         ends = any(batch.last.index == commit for batch in batches)
     else:
-        agreed = state.agreed if append.term == state.term else state.commit
-        if commit >= max(agreed, append.previous.index):
-            return None
         ends = state.log.term_at(commit) is not None
     return None if ends else f"what is committed ends at {commit}, inside a batch"
 
@@ -225,7 +209,7 @@ def _forward(envelope: Envelope, forward: Forward) -> str | None:
 
 def _newer_log(newer: NewerLog, replica: Replica, now: int) -> str | None:
     state, batches, previous = replica.state, newer.batches, newer.previous
-    if not batches or state.part is not Part.CANDIDATE:
+    if not batches or state.part is not Part.CANDIDATE or state.is_far(newer.term):
         return None
     why = why_not_in_itself(batches, previous, newer.term)
     why = why or _times(batches[-1].entries[-1].at, state, now)
@@ -260,4 +244,6 @@ def _base(base: Base, replica: Replica, now: int) -> str | None:
     for origin, incarnation, sequence in base.vector:
         if origin == state.origin and incarnation == state.incarnation and sequence > given:
             return f"its snapshot has operation {sequence} of ours, which we never gave"
-    return _too_late_a_term(term, state) or _times(base.at, state, now)
+    if state.is_far(term):
+        return f"its snapshot is of term {term}, where {state.term} is known here"
+    return _times(base.at, state, now)

@@ -90,9 +90,10 @@ class Application(Protocol):
         dot is a void, and one whose `at` is later than its `until` has come too late: whoever waits
         is told that nothing was done, and never will be.
 
-        `OutdatedError`, before anything has changed, where one is above this release; any other
-        exception means that the state is not to be trusted any more, and the log serves nothing of
-        it from then on. So an answer that cannot be delivered is not to raise anything here."""
+        `OutdatedError`, before anything has changed, where one is above this release, or nothing
+        that any release knows (in a cluster, that is a void from then on); any other exception
+        means that the state is not to be trusted any more, and the log serves nothing of it from
+        then on. So an answer that cannot be delivered is not to raise anything here."""
 
     def settle(self, dot: Dot, outcome: Settled) -> None:
         """Hear what became of an operation that this node proposed, beside being applied: before

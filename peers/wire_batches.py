@@ -4,8 +4,9 @@ A batch is packed once by the leader; the same bytes go to every peer and every 
 has a number of its own and is for ever. It is one msgpack array of two: the xxh3 checksum of all
 that follows it, and the content. An operation forwarded has the same columns, without a checksum.
 
-Invariant: what `pack_batch` gives, `unpack_batch` takes, and gives back what was packed. Of damaged
-bytes nothing is used, whichever bit it is.
+Invariants: what `pack_batch` gives, `unpack_batch` takes, and gives back what was packed. Of
+damaged bytes nothing is used, whichever bit it is. In one batch indexes follow each other, and
+neither terms nor times go back.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def _read_content(content: Any) -> tuple[int, Places, Any, Any, _Named]:
     if not count or take_int(first) > INT_MAX - count:
         raise WireError("a batch has entries, and an index for each")
     vector = _read_vector(read[0][1:], incarnations, sequences)
-    return first, vector, _spread(terms, count), _spread(ats, count), read
+    return first, vector, _rising(terms, count, "terms"), _rising(ats, count, "times"), read
 
 
 def _read_vector(origins: Sequence[Origin], incarnations: Any, sequences: Any) -> Places:
@@ -239,6 +240,14 @@ def _spread(found: Any, count: int) -> tuple[int, ...]:
     if isinstance(found, tuple):
         return take_ints(found, count)
     return (take_int(found),) * count
+
+
+def _rising(found: Any, count: int, what: str) -> tuple[int, ...]:
+    """Likewise, of integers that never go back: a log relies on that, and mostly they are alike."""
+    column = _spread(found, count)
+    if isinstance(found, tuple) and sorted(column) != list(column):
+        raise WireError(f"a batch whose {what} go back")
+    return column
 
 
 def _spread_untils(found: Any, count: int) -> tuple[int | None, ...]:

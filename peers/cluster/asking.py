@@ -20,6 +20,7 @@ import enum
 import itertools
 import logging
 import secrets
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple, Protocol
@@ -31,6 +32,7 @@ from peers.core.output import Promise
 from peers.core.replica import Replica
 from peers.errors import RefusedError, UnknownOutcomeError, WireError
 from peers.mesh.mesh import Mesh
+from peers.mesh.status import Complaints
 from peers.wire_fields import ID_CHARS_MAX, pack_plain, take_int, take_text, unpack_plain
 
 logger = logging.getLogger(__name__)
@@ -92,6 +94,7 @@ class Asking:
         self._asked: dict[tuple[NodeId, int], asyncio.Future[_Said]] = {}
         self._answering: Counter[NodeId] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._complaints = Complaints(time.monotonic)
         self._closed = False
 
     # -- asking
@@ -163,7 +166,8 @@ class Asking:
         try:
             said = _read(data)
         except WireError as exc:
-            logger.error("node %s: %s sent %s", self._node.id, sender, exc)
+            if self._complaints.may(sender):
+                logger.error("node %s: %s sent %s", self._node.id, sender, exc)
             return
         mine = self._node.promise.birth
         if said is None or said.sender.id != sender or said.birth not in ("", mine):
@@ -211,7 +215,8 @@ class Asking:
         except TimeoutError:
             pass  # whoever asked waits no more either
         except Exception:
-            logger.exception("node %s: a question of %s failed", self._node.id, sender)
+            if self._complaints.may((sender, "failed")):
+                logger.exception("node %s: a question of %s failed", self._node.id, sender)
             words = f"{self._node.id} failed in a way that nobody foresaw; its log says how"
             self._answer(question, _Kind.FAILED, words.encode())
         finally:

@@ -287,7 +287,12 @@ class ClusterLog:
     def _later(self, act: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(act)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and isinstance(exc := task.exception(), Exception):
+            break_off(exc, self)
 
     def leave(self) -> Replica:
         """This life of the replica is over: what was in flight is unknown."""
@@ -453,8 +458,8 @@ class ClusterLog:
 
     def change(self, wish: Callable[[Changing, int], None]) -> None:
         """Have the members changed, where this node leads. RefusedError else."""
-        now = boot_ms()
-        self.drive(self._serving().change(lambda changing: wish(changing, now), now))
+        replica, now = self._serving(), boot_ms()
+        self._act(lambda: replica.change(lambda changing: wish(changing, now), now))
 
     def hand_over(self, to: NodeId | None = None) -> None:
         """Let another lead, where this node does."""
@@ -464,7 +469,14 @@ class ClusterLog:
 
     def revive(self, members: tuple[NodeId, ...]) -> None:
         """Go on with these members alone, by a person's word."""
-        self.drive(self._serving().revive(members, boot_ms()))
+        replica = self._serving()
+        self._act(lambda: replica.revive(members, boot_ms()))
+
+    def _act(self, step: Callable[[], Output]) -> None:
+        """A step that somebody waits for. RefusedError where it is not done."""
+        self.drive(guarded(step, self))
+        if self._broken:
+            raise RefusedError(str(self.node_status), self._broken)
 
     def _serving(self) -> Replica:
         if self.replica is None:

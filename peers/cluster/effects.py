@@ -15,6 +15,7 @@ import time
 from typing import Final, Protocol
 
 from peers import wire
+from peers.cluster.applying import apply
 from peers.cluster.snapshots import Given, Taken
 from peers.core.entry import Dot, Entry, Origin
 from peers.core.messages import Checked as CoreChecked
@@ -23,7 +24,7 @@ from peers.core.outcomes import Settled
 from peers.core.output import Outgoing, Output, Promise
 from peers.core.replica import Replica
 from peers.disk.disk import Disk
-from peers.errors import WireError
+from peers.errors import OutdatedError, WireError
 from peers.mesh.mesh import Mesh
 from peers.mesh.status import Complaints
 from peers.ordered_log import Application, Checked
@@ -105,7 +106,7 @@ class Effects:
     def _apply(self, entries: tuple[Entry, ...]) -> None:
         assert entries[0].index == self.applied + 1, f"{entries[0].index} after {self.applied}"
         try:
-            checked = self._application.apply(entries)
+            checked = apply(self._application, entries, self._passed_over)
         except Exception:
             # The state may be half changed. Nothing of it is served, until it is replaced.
             logger.critical(
@@ -122,6 +123,15 @@ class Effects:
         self.applied = entries[-1].index
         if checked is not None:
             self._note(checked)
+
+    def _passed_over(self, entry: Entry, exc: OutdatedError) -> None:
+        origin = "a leader" if entry.dot is None else entry.dot.origin.id
+        if self._complaints.may((origin, "no operation")):
+            logger.error(
+                "node %s passes over entry %d, which %s wrote and nobody can apply (%s); look at "
+                "what runs there",
+                *(self._core.id, entry.index, origin, exc),
+            )
 
     def _note(self, checked: Checked) -> None:
         noted = Noted(checked.index, checked.digest.to_bytes(DIGEST_BYTES))

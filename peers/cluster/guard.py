@@ -38,12 +38,11 @@ def guarded(step: Callable[[], Output], node: Breakable) -> Output:
 
 
 def break_off(exc: Exception, node: Breakable) -> None:
-    """Take no more part: the disk does not take what is to be kept, or there is a defect. To be
-    called while the exception is at hand."""
+    """Take no more part: the disk does not take what is to be kept, or there is a defect."""
     if isinstance(exc, StorageError):
         node.break_off(str(exc))
         return
-    logger.critical("a step of the core failed, which is a defect: please report it", exc_info=True)
+    logger.critical("a step of the core failed, which is a defect: please report it", exc_info=exc)
     node.break_off(
         f"a step of the core failed ({type(exc).__name__}: {exc}), so that what it knows may be "
         "half changed; a restart goes on from what is on its disk"

@@ -104,7 +104,7 @@ class Links:
 
     def _receive(self, sender: NodeId, replica: Replica, envelope: Envelope) -> None:
         now = boot_ms()
-        why = why_unsound(envelope, replica.state, replica.forwarding.sequence, now)
+        why = why_unsound(envelope, replica, now)
         if why is not None:
             said = f"{sender} sent a {type(envelope.message).__name__} that nobody can mean: {why}"
             if self._complaints.may((sender, "unsound")):

@@ -7,9 +7,12 @@ there, they are those who found the cluster together.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from peers.cluster.plan import ClusterPlan
 from peers.core.membership import Member, NodeId
+
+MET_MAX: Final = 256  # are remembered: whoever was met before them is forgotten first
 
 
 class Met:
@@ -23,6 +26,8 @@ class Met:
     def meet(self, node: NodeId) -> bool:
         """There is a link with this node; whether that is new."""
         new = node not in self._met
+        if new and len(self._met) >= MET_MAX:
+            del self._met[next(iter(self._met))]
         self._met[node] = None
         return new
 

@@ -207,6 +207,8 @@ class Election:
         if not answer.granted:
             self._take_newer(sender, answer.last)
             return
+        if sender in self._granted:
+            return  # said twice: its clock counts once, too
         self._granted[sender] = now
         if answer.clock is not None:
             self.clocks.append((answer.clock, answer.error))
@@ -258,8 +260,7 @@ class Election:
                 continue
             if log.last.index >= batch.first:
                 state.cut(batch.first - 1)
-            log.append(batch)
-            state.draft.append.append(batch)
+            state.append(batch)
         self._ask(now)
 
     def on_transfer(self, transfer: TransferLead, now: int) -> None:

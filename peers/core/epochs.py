@@ -40,6 +40,7 @@ from peers.errors import RefusedError
 
 ANCESTORS_MAX: Final = 64  # a node that was away for more epochs than that has to join anew
 FORK_MS: Final = 5_000  # for so long another epoch is taken to live, after its leader was heard
+FORKS_MAX: Final = 16  # of them that are told apart; more are not spoken of
 
 
 def have_common_descent(
@@ -315,7 +316,7 @@ class Epochs:
         if epoch == state.accepted:
             self._enter_accepted(epoch, term, leader, now)
         elif in_touch:
-            self._others[epoch] = now
+            self._note_other(epoch, now)
             self.on_ask(leader.id)  # so that they know of us
         elif not state.epoch.is_none and epoch.number > state.epoch.number:
             state.draft.tell(leader.id, EpochAsk(state.epoch))
@@ -346,11 +347,18 @@ class Epochs:
         if epoch == state.epoch:
             return
         if in_touch:
-            self._others[epoch] = now
+            self._note_other(epoch, now)
         elif ours in answer.ancestors:
             term, ancestors = answer.term, answer.ancestors
             time = state.log.last_at
             self._enter(epoch, state.membership, term, leader, ancestors, time=time)
+
+    def _note_other(self, epoch: Epoch, now: int) -> None:
+        if len(self._others) >= FORKS_MAX and epoch not in self._others:
+            self._others = {other: self._others[other] for other in self.forks(now)}
+            if len(self._others) >= FORKS_MAX:
+                return
+        self._others[epoch] = now
 
     def forks(self, now: int) -> tuple[Epoch, ...]:
         """Other epochs in which somebody leads while somebody leads in ours: a person has to say
@@ -384,6 +392,8 @@ class Epochs:
         # As if we had voted for whoever leads: in its term nobody else is to have our vote. Who
         # does not know who leads has to recover before it votes.
         state = self.state
+        if state.is_far(term):
+            term, leader = 0, None  # nobody's word for it is enough: it is come to in steps
         leads, first = leader == state.origin, state.epoch.is_none
         end, there = state.log.last.index, state.membership
         named = Committed(end, membership) if leads and end and membership != there else None

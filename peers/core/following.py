@@ -52,7 +52,8 @@ class Following:
         who hears it is unseated by this."""
         state = self.state
         silent_since = now - state.timing.election_timeout_ms
-        state.heard[node] = min(state.heard.get(node, now), silent_since)
+        if state.membership.get(node) is not None:
+            state.heard[node] = min(state.heard.get(node, now), silent_since)
         if state.leader != node or state.part is Part.LEADER:
             return False
         self.leader_heard = None

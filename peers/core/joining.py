@@ -10,11 +10,14 @@ with the index of that entry; what is older than its own addition is not about i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from peers.core.entry import Epoch
 from peers.core.membership import NOBODY, Member, NodeId
 from peers.core.messages import JoinAnswer, JoinAsk, Removed
 from peers.core.state import State
+
+CONTACTS_MAX: Final = 256  # are asked in turn; whoever became known first is forgotten first
 
 
 class Joining:
@@ -33,6 +36,7 @@ class Joining:
         """One more whom it can ask."""
         if node not in self._contacts and node != self.state.id:
             self._contacts.append(node)
+            del self._contacts[:-CONTACTS_MAX]
 
     def come_as(self, member: Member) -> None:
         """What it would be has changed; of use until it is a member."""

@@ -7,9 +7,13 @@ of ours answers questions that this one has not asked.
 
 from __future__ import annotations
 
+from typing import Final
+
 from peers.core.messages import Envelope
 from peers.core.output import UNKNOWN, Life
 from peers.core.state import State
+
+KNOWN_MAX: Final = 1_024  # nodes of which it is known; of more, strangers are forgotten
 
 
 class Lives:
@@ -22,7 +26,14 @@ class Lives:
         """This is the life of its sender that we talk to."""
         sender, lives = envelope.sender, self.state.lives
         if lives.get(sender.id) != (sender.birth, envelope.incarnation):
+            if len(lives) >= KNOWN_MAX and sender.id not in lives:
+                self._forget_strangers()
             lives[sender.id] = Life(sender.birth, envelope.incarnation)
+
+    def _forget_strangers(self) -> None:
+        lives, membership = self.state.lives, self.state.membership
+        for node in [node for node in lives if membership.get(node) is None]:
+            del lives[node]
 
     def is_over(self, envelope: Envelope) -> bool:
         """Whether its sender has begun another life since: as we have heard, or by the log."""

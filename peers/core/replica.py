@@ -201,7 +201,7 @@ class Replica:
             state.heard[sender.id] = now
         elif isinstance(message, FROM_MEMBERS):
             self.greeting.tell_stranger(sender)
-        if is_member or not isinstance(message, FROM_MEMBERS):
+        if (is_member or not isinstance(message, FROM_MEMBERS)) and not state.climbs(message):
             self._take(envelope, message, now)
         return self._finish(now)
 

@@ -2,7 +2,8 @@
 
 Pure. A member is believed about what it holds and hears. What contradicts itself, or what this node
 knows for certain, would break in the middle of a step what the parts of the core rely on: such a
-message is refused whole, before the core has seen it. Nothing else is decided here.
+message is refused whole, before the core has seen it. Nothing else is decided here. What a log may
+take in is told in `sound_log.py`.
 
 Invariant: what an honest node can say in any history is let pass, however old, late or from
 whichever life. So nothing is judged by what only ought to be so, and what the core passes over
@@ -11,194 +12,211 @@ anyway is not judged at all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from peers.core.base import Base
-from peers.core.entry import Batch, Dot, Places, Position
-from peers.core.log import Log
+from peers.core.entry import Epoch, Origin
+from peers.core.membership import MEMBERS_MAX
 from peers.core.messages import (
     BEFORE_BELONGING,
+    FROM_MEMBERS,
     Append,
     AppendAnswer,
     BarrierAnswer,
+    Blank,
     Envelope,
     EpochAccept,
+    EpochAnswer,
+    EpochPropose,
+    Forward,
+    JoinAnswer,
+    JoinAsk,
     Message,
     NewerLog,
+    Progress,
+    Removed,
     SnapshotPiece,
     VoteAnswer,
 )
+from peers.core.replica import Replica
+from peers.core.sound_log import agrees, why_not_after_ours, why_not_in_itself
 from peers.core.state import Part, State
 
-# An election takes a third of a second and more: in no cluster's life do so many pass while one
-# node is away. What is further ahead would use up in one message the terms of all.
-TERMS_AHEAD_MAX: Final = 1 << 30
-# 139 years, which no node is away for. Each of these leaves room for thousands of such leaps.
-TIME_AHEAD_MAX_MS: Final = 1 << 42
-# Of a term, an index or a time that a node takes as it finds it, because it has nothing yet to
-# measure by: half of what can be written, so that whatever it goes on to can be written too.
+# In no cluster's life do so many begin while one node is away: what is further ahead would use up
+# in one message the numbers of all.
+EPOCHS_AHEAD_MAX: Final = 1 << 30
+# 557 years: more than any clock is wrong by. Each of these leaves room for thousands of such leaps.
+TIME_AHEAD_MAX_MS: Final = 1 << 44
+# Of an epoch's number or an index that a node takes as it finds it, because it has nothing
+# yet to measure by: half of what can be written, so that whatever it goes on to can be written too.
 TAKEN_BLINDLY_MAX: Final = 1 << 62
+# In a vector have their places who belongs, and, where an epoch has just begun with some of those
+# who did, the others until an entry says so.
+PLACES_MAX: Final = 2 * MEMBERS_MAX
 
 
-def why_unsound(envelope: Envelope, state: State, given: int, now: int) -> str | None:
-    """Why nobody can mean this message; None where somebody can. `given`: so many operations of
-    our own have a dot of our present life."""
-    message = envelope.message
-    term = getattr(message, "term", 0)
-    if term > state.term and (why := _too_late_a_term(term, state)) is not None:
-        return why
-    if envelope.epoch != state.epoch and not isinstance(message, BEFORE_BELONGING):
-        return None  # of another log, and not taken
+def why_unsound(envelope: Envelope, replica: Replica, now: int) -> str | None:
+    """Why nobody can mean this message; None where somebody can, or where it is not taken."""
+    message, state = envelope.message, replica.state
     if isinstance(message, Append):
-        return _append(message, envelope.sender.id, state, given, now)
-    if isinstance(message, AppendAnswer):
-        return _answer(message, state)
-    return _seldom(message, state, given, now)
+        why = _append(envelope, message, replica, now)
+    elif isinstance(message, AppendAnswer):
+        why = _answer(message, state)
+    elif isinstance(message, Progress):
+        why = _progress(envelope.sender.id, message, state)
+    elif isinstance(message, Forward):
+        why = _forward(envelope, message)
+    else:
+        why = _seldom(envelope, message, replica, now)
+    # Asked last, since it is so seldom that there is anything wrong.
+    return None if why is None or not _is_taken(envelope, replica) else why
 
 
-def _seldom(message: Message, state: State, given: int, now: int) -> str | None:
+def _is_taken(envelope: Envelope, replica: Replica) -> bool:
+    """Whether the core looks at it at all: nobody is to blame for what comes late from a life that
+    is over, or was meant for one."""
+    state, message, sender = replica.state, envelope.message, envelope.sender
+    of_a_copy = envelope.birth == state.birth and envelope.life > state.incarnation
+    if state.removed or of_a_copy or replica.lives.is_over(envelope):
+        return False
+    if isinstance(message, BEFORE_BELONGING):
+        return not isinstance(message, JoinAnswer | Removed) or envelope.birth == state.birth
+    if envelope.epoch != state.epoch:
+        return False
+    if replica.lives.is_for_another(envelope):
+        return False
+    return state.membership.has(sender) or not isinstance(message, FROM_MEMBERS)
+
+
+def _seldom(envelope: Envelope, message: Message, replica: Replica, now: int) -> str | None:
     """What is not said with every write."""
+    state = replica.state
     match message:
         case NewerLog():
-            why = _in_itself(message.batches, message.previous, message.term)
-            if why is None and state.part is Part.CANDIDATE and _agrees(message.previous, state):
-                why = _against_ours(message.batches, state, given)
-            return why or _times(_last_at(message.batches), state=state, now=now)
+            return _newer_log(message, replica, now)
         case VoteAnswer():
-            return _times(message.clock or 0, message.resumed, state=state, now=now)
-        case EpochAccept() | BarrierAnswer():
-            return _times(message.time, state=state, now=now)
+            return _times(max(message.clock or 0, message.resumed), state, now)
+        case BarrierAnswer():
+            return _times(message.time, state, now)
+        case EpochAccept():
+            return _times(message.time, state, now)
         case SnapshotPiece():
-            return _base(message.base, state, given, now)
+            return _base(message.base, replica, now)
+        case JoinAsk() | Blank():
+            return _seat(message.member.origin, envelope.sender)
+        case JoinAnswer():
+            return _too_late_an_epoch(message.epoch, state)
+        case EpochAnswer():
+            return _too_late_an_epoch(envelope.epoch, state)
+        case EpochPropose():
+            if not message.membership.voters:
+                return "nobody votes in the epoch that it proposes"
+            return _too_late_an_epoch(message.epoch, state)
     return None
 
 
-def _too_late_a_term(term: int, state: State) -> str | None:
-    if not state.log.last.index:  # it takes the cluster's as it finds it
-        return None if term <= TAKEN_BLINDLY_MAX else f"no cluster comes to term {term}"
-    if term > state.term + TERMS_AHEAD_MAX:
-        return f"term {term}, where {state.term} is the highest that is known here"
-    return None
+def _too_late_an_epoch(epoch: Epoch, state: State) -> str | None:
+    known = state.epoch.number
+    if state.accepted is not None:
+        known = max(known, state.accepted.number)
+    most = known + EPOCHS_AHEAD_MAX if known else TAKEN_BLINDLY_MAX
+    return None if epoch.number <= most else f"epoch {epoch}, where {known} is known here"
 
 
-def _times(*times: int, state: State, now: int) -> str | None:
-    """Whether they are so far ahead that there would soon be none left."""
-    latest = max(times)
-    known = max(state.log.last_at, state.resumed)
-    if latest <= known + TIME_AHEAD_MAX_MS:
+def _times(latest: int, state: State, now: int) -> str | None:
+    """Whether it is so far ahead that there would soon be no time left."""
+    if latest <= state.log.last_at + TIME_AHEAD_MAX_MS:
         return None
+    # A node that has nothing yet goes by the time of day, as clusters do when they begin.
+    known = max(state.log.last_at, state.resumed, now + state.wall_ahead)
     if state.clock.runs:
         known = max(known, state.clock.running(now))
-    most = known + TIME_AHEAD_MAX_MS if state.log.last.index else TAKEN_BLINDLY_MAX
-    return None if latest <= most else f"the time {latest}, where {known} is known here"
+    if latest <= known + TIME_AHEAD_MAX_MS:
+        return None
+    return f"the time {latest}, where {known} is known here"
 
 
-def _last_at(batches: Sequence[Batch]) -> int:
-    return batches[-1].entries[-1].at if batches else 0
+def _seat(named: Origin, sender: Origin) -> str | None:
+    """Everybody asks for itself: in another's name it could take the seat of one who is away."""
+    return None if named == sender else f"it asks for the seat of {named.id}, under another name"
 
 
 # -- a leader's word
 
 
-def _append(append: Append, sender: str, state: State, given: int, now: int) -> str | None:
-    if append.term < state.term:
+def _append(envelope: Envelope, append: Append, replica: Replica, now: int) -> str | None:
+    state = replica.state
+    term, batches, leader = append.term, append.batches, state.leader
+    if term < state.term or envelope.epoch != state.epoch or state.is_far(term):
         return None  # nothing of it is taken
-    if append.term == state.term and state.leader not in (None, sender):
-        return f"it leads in term {append.term}, in which {state.leader} does"
-    batches = append.batches
-    latest = max(append.time, batches[-1].entries[-1].at) if batches else append.time
-    why = _times(latest, state=state, now=now)
-    if why is None and batches:
-        why = _in_itself(batches, append.previous, append.term)
-        if why is None and _agrees(append.previous, state):
-            why = _against_ours(batches, state, given)
+    sender = envelope.sender.id
+    if term == state.term and leader is not None and leader != sender:
+        return f"it leads in term {term}, in which {leader} does"
+    latest, why = append.time, None
+    if batches:
+        latest = max(latest, batches[-1].entries[-1].at)
+        why = why_not_in_itself(batches, append.previous, term)
+    why = why or _times(latest, state, now)
+    if why is None and agrees(append.previous, state):
+        if batches:
+            why = why_not_after_ours(batches, state, replica.forwarding.sequence)
+        why = why or _committed_inside(append, state)
     return why
 
 
-def _agrees(previous: Position, state: State) -> bool:
-    """Whether what follows would be taken; as the parts that take it see it, or more often."""
-    if previous.index < state.commit:
-        return True
-    return state.log.term_at(previous.index) == previous.term
+def _committed_inside(append: Append, state: State) -> str | None:
+    """What is committed ends where a batch does."""
+    commit, batches = append.commit, append.batches
+    if commit <= state.commit:
+        return None
+    end = batches[-1].last.index if batches else append.previous.index
+    agreed = state.agreed if append.term == state.term else state.commit
+    if commit >= end and commit >= agreed:
+        return None  # all that is the leader's here
+    if batches and batches[0].first <= commit <= end:
+        ends = any(batch.last.index == commit for batch in batches)
+    else:
+        ends = state.log.term_at(commit) is not None
+    return None if ends else f"what is committed ends at {commit}, inside a batch"
 
 
-def _in_itself(batches: Sequence[Batch], previous: Position, term: int) -> str | None:
-    """Whether each follows the one before, in index, term and time, and none is of a later term."""
-    index, last_term, at = previous.index, previous.term, 0
-    for batch in batches:
-        for entry in batch.entries:
-            index += 1
-            if entry.index != index:
-                return f"entry {entry.index} stands where {index} should"
-            if not last_term <= entry.term <= term:
-                return f"entry {index} is of term {entry.term}, behind {last_term}, in {term}"
-            if entry.at < at:
-                return f"the time goes back at entry {index}"
-            last_term, at = entry.term, entry.at
-        if batch.membership is not None and not batch.membership.voters:
-            return f"entry {index} leaves nobody who votes"
-    return None
-
-
-def _against_ours(batches: Sequence[Batch], state: State, given: int) -> str | None:
-    """Whether what is new of it can stand behind what is ours, and takes nothing of it away that is
-    committed."""
-    log = state.log
-    for number, batch in enumerate(batches):
-        last = batch.last
-        if last.index <= state.commit or log.term_at(last.index) == last.term:
-            continue  # it is here already
-        before = batch.first - 1
-        if before < state.commit:
-            return f"entry {batch.first} differs from what is committed here"
-        if before == log.last.index:
-            term, at, vector = log.last.term, log.last_at, tuple(log.vector.places())
-        else:
-            base = log.base_at(before)
-            if base is None:
-                return f"entry {batch.first} stands where no batch of ours ends"
-            term, at, vector = base.position.term, base.at, base.vector
-        if batch.entries[0].term < term:
-            return f"entry {batch.first} is of term {batch.entries[0].term}, behind {term}"
-        if batch.entries[0].at < at:
-            return f"the time goes back at entry {batch.first}"
-        return _dots(batches[number:], vector, state, given)
-    return None
-
-
-def _dots(batches: Sequence[Batch], vector: Places, state: State, given: int) -> str | None:
-    """Whether each operation is the next of its origin, and none is ours that we never gave."""
-    places = {origin: (incarnation, sequence) for origin, incarnation, sequence in vector}
-    mine, life = state.origin, state.incarnation
-    for batch in batches:
-        said = {origin: (incarnation, sequence) for origin, incarnation, sequence in batch.vector}
-        if said != places:
-            return f"entry {batch.first} is said to follow other operations than it does"
-        for entry in batch.entries:
-            dot = entry.dot
-            if dot is None:
-                continue
-            origin, incarnation, sequence = dot
-            known = places.get(origin)
-            if not _is_next(dot, known):
-                return f"entry {entry.index} is operation {sequence} of {origin.id}, out of turn"
-            if sequence > given and incarnation == life and origin == mine:
-                return f"entry {entry.index} is an operation of ours that we never gave"
-            places[origin] = (incarnation, sequence)
-        if batch.membership is not None:
-            members = batch.membership.origins()
-            places = {origin: place for origin, place in places.items() if origin in members}
-    return None
-
-
-def _is_next(dot: Dot, known: tuple[int, int] | None) -> bool:
-    if known is None or dot.incarnation > known[0]:
-        return dot.sequence == 1
-    return dot.incarnation == known[0] and dot.sequence == known[1] + 1
+def _progress(sender: str, progress: Progress, state: State) -> str | None:
+    term, commit = progress.term, progress.commit
+    if term != state.term or state.leader != sender or not state.commit < commit < state.agreed:
+        return None  # nothing of it is taken, or all that is the leader's here
+    if state.log.term_at(commit) is not None:
+        return None
+    return f"what is committed ends at {commit}, inside a batch"
 
 
 # -- the others
+
+
+def _forward(envelope: Envelope, forward: Forward) -> str | None:
+    """Everybody forwards its own operations, of the life that speaks."""
+    sender, life = envelope.sender, envelope.incarnation
+    known = sender
+    for proposal in forward.operations:
+        origin, incarnation, _ = proposal[0]
+        if origin is not known:  # the same one again, mostly
+            if origin != sender:
+                return f"it forwards an operation of {origin.id}"
+            known = origin
+        if incarnation != life:
+            return f"it forwards an operation of its life {incarnation}, in its life {life}"
+    return None
+
+
+def _newer_log(newer: NewerLog, replica: Replica, now: int) -> str | None:
+    state, batches, previous = replica.state, newer.batches, newer.previous
+    if not batches or state.part is not Part.CANDIDATE or state.is_far(newer.term):
+        return None
+    why = why_not_in_itself(batches, previous, newer.term)
+    why = why or _times(batches[-1].entries[-1].at, state, now)
+    is_newer = batches[-1].last > state.log.last and previous.index >= state.commit
+    if why is None and is_newer and agrees(previous, state):
+        why = why_not_after_ours(batches, state, replica.forwarding.sequence)
+    return why
 
 
 def _answer(answer: AppendAnswer, state: State) -> str | None:
@@ -207,23 +225,25 @@ def _answer(answer: AppendAnswer, state: State) -> str | None:
     matched, log = answer.matched, state.log
     if matched is None or answer.term != state.term or state.part is not Part.LEADER:
         return None
-    if _is_there(matched, log):
+    if matched < log.base.position.index or log.term_at(matched) is not None:
         return None
     return f"it holds our log up to {matched}, where none of it ends (the last is {log.last.index})"
 
 
-def _is_there(index: int, log: Log) -> bool:
-    return index < log.base.position.index or log.term_at(index) is not None
-
-
-def _base(base: Base, state: State, given: int, now: int) -> str | None:
+def _base(base: Base, replica: Replica, now: int) -> str | None:
     """What a snapshot is said to be of."""
+    state = replica.state
     term, index = base.position
     if index > TAKEN_BLINDLY_MAX:
         return f"no log comes to index {index}"
-    if term > state.term and (why := _too_late_a_term(term, state)) is not None:
-        return why
+    if not base.membership.voters:
+        return "nobody votes in the cluster that its snapshot is of"
+    if len(base.vector) > PLACES_MAX:
+        return f"its snapshot has operations of {len(base.vector)} nodes, and {PLACES_MAX} may be"
+    given = replica.forwarding.sequence
     for origin, incarnation, sequence in base.vector:
         if origin == state.origin and incarnation == state.incarnation and sequence > given:
             return f"its snapshot has operation {sequence} of ours, which we never gave"
-    return _times(base.at, state=state, now=now)
+    if state.is_far(term):
+        return f"its snapshot is of term {term}, where {state.term} is known here"
+    return _times(base.at, state, now)

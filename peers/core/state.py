@@ -12,15 +12,20 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from typing import Final
 
 from peers.core.base import Base
 from peers.core.clock import FollowedClock
 from peers.core.entry import Batch, Epoch, Origin, Position
 from peers.core.log import Log
 from peers.core.membership import Membership, NodeId
-from peers.core.messages import Noted
+from peers.core.messages import Message, Noted, PreVote
 from peers.core.output import NOTHING, Committed, Draft, Install, Life, Output, Promise
 from peers.core.timing import Bounds, Stamps, Timing
+
+# An election takes a third of a second and more: in no cluster's life do so many pass while one
+# node is away.
+TERMS_AHEAD_MAX: Final = 1 << 30
 
 
 class Part(enum.Enum):
@@ -141,6 +146,20 @@ class State:
         self.agreed = self.commit
         self.promise()
 
+    def climbs(self, message: Message) -> bool:
+        """Whether its term is so far ahead that this node comes to it in steps, of which this was
+        one: whoever is there will be heard again. If it leapt there, one word could use up the
+        terms of all; if it refused to go, one word could part two nodes for ever."""
+        term: int = getattr(message, "term", 0)
+        if not self.is_far(term) or isinstance(message, PreVote):
+            return False
+        self.enter_term(self.term + TERMS_AHEAD_MAX)
+        return True
+
+    def is_far(self, term: int) -> bool:
+        """Whether no node that was away can find the others in such a term."""
+        return term > self.term + TERMS_AHEAD_MAX
+
     # -- the log
 
     def committed(self) -> Position:
@@ -197,6 +216,9 @@ class State:
         held = self.log.term_at(index)
         if index <= self.commit and (self.intact or held is None):
             return False
+        if base.position.term > self.term:
+            # Its giver was in a later one, and we must never answer to an earlier one again.
+            self.enter_term(base.position.term)
         keeps_log = held == base.position.term
         if not keeps_log:
             self.log.begin(base)

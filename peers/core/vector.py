@@ -69,6 +69,10 @@ class Vector:
             incarnation, sequence = self._places[origin]
             yield origin, incarnation, sequence
 
+    def by_origin(self) -> dict[Origin, tuple[int, int]]:
+        """The same, to be looked up and changed by whoever asks."""
+        return {origin: (place[0], place[1]) for origin, place in self._places.items()}
+
     def __len__(self) -> int:
         return len(self._places)
 

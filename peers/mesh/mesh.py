@@ -29,11 +29,15 @@ from peers.mesh.lives import Lives
 from peers.mesh.peer import Peer
 from peers.mesh.settings import Identity, Lineage, MeshSettings
 from peers.mesh.status import Complaints, PeerStatus
+from peers.resilience import TokenBucket
 
 logger = logging.getLogger(__name__)
 
 NONCE_BYTES: Final = 16
 SEEKERS_MAX: Final = 16  # addresses that are dialled without knowing who is there
+# Whoever knows the secret may come and go as often as it likes; a disk is not to be filled by it.
+LINES_A_SECOND: Final = 1.0
+LINES_AT_ONCE: Final = 100
 _NO_COMPLAINT: Final = frozenset((Close.ABNORMAL, Close.STOPPING, Close.DUPLICATE))
 _STOPPING: Final = "the node stops"
 
@@ -92,6 +96,7 @@ class Mesh:
         self._tasks: set[asyncio.Task[None]] = set()  # of all diallers
         self._unsent: list[Link] = []
         self._complaints = Complaints(time.monotonic)
+        self._lines = TokenBucket(LINES_A_SECOND, LINES_AT_ONCE)  # of links that come and go
         self._door: Door | None = None  # open while the mesh runs
         self._sweep: asyncio.TimerHandle | None = None
         self._changing = asyncio.Lock()
@@ -252,11 +257,14 @@ class Mesh:
             del self._peers[peer.node]
 
     def _changed(self, node: NodeId, end: End | None) -> None:
+        told = not self._lines.take(1, self.clock())
         if end is None:
-            logger.info("linked with %s", node)
+            if told:
+                logger.info("linked with %s", node)
             self._owner.on_up(node)
         else:
-            logger.info("no link with %s any more: %s", node, end.sentence)
+            if told:
+                logger.info("no link with %s any more: %s", node, end.sentence)
             self._owner.on_down(node, end)
 
     # -- what links ask for

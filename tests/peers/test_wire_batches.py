@@ -128,6 +128,17 @@ def test_origins_stand_once_and_are_numbered(origin_rows: list[Any], why: str) -
         unpack_batch(sealed(msgpack.packb(content)))
 
 
+@pytest.mark.parametrize(("column", "what"), [(4, "terms"), (5, "times")])
+def test_terms_and_times_do_not_go_back_within_a_batch(column: int, what: str) -> None:
+    """Every log relies on that, and would find out in the middle of a step."""
+    content = msgpack.unpackb(BATCH.packed)[1]
+    content[column] = [3, 2]
+    with pytest.raises(WireError, match=f"a batch whose {what} go back"):
+        unpack_batch(sealed(msgpack.packb(content)))
+    content[column] = [2, 3]
+    assert unpack_batch(sealed(msgpack.packb(content))).entries
+
+
 def test_the_origins_of_a_vector_are_in_order() -> None:
     content = msgpack.unpackb(BATCH.packed)[1]
     content[2:4] = [1, 1], [1, 1]  # of b, and then of a

@@ -118,9 +118,13 @@ vectors = st.dictionaries(origins, st.tuples(ints, ints), max_size=4).map(
 @st.composite
 def batches(draw: st.DrawFn) -> Batch:
     """Any batch; rows that are alike are frequent, since they are written otherwise."""
-    drawn = draw(st.lists(rows | like_rows, min_size=1, max_size=6))
+    drawn: list[Any] = draw(st.lists(rows | like_rows, min_size=1, max_size=6))
     first = draw(st.integers(0, INT_MAX - len(drawn)))
-    entries = [Entry(index, *row) for index, row in enumerate(drawn, first)]
+    terms, ats = (sorted(row[place] for row in drawn) for place in (0, 1))  # they never go back
+    entries = [
+        Entry(first + n, term, at, *row[2:])
+        for n, (term, at, row) in enumerate(zip(terms, ats, drawn, strict=True))
+    ]
     return pack_batch(entries, draw(vectors))
 
 

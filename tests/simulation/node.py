@@ -51,9 +51,9 @@ from tests.simulation.disk import NOTE_AGE_MS, Disk, Kept
 from tests.simulation.observer import Observer
 from tlru.engine.events import Event
 from tlru.engine.items import Item
-from tlru.engine.machine import Machine, Result
+from tlru.engine.machine import Applied, Machine, Result
 from tlru.engine.operations import Operation as EngineOperation
-from tlru.engine.operations import encode
+from tlru.engine.operations import UnknownOperationError, encode
 from tlru.engine.snapshot import Loader, SnapshotError
 from tlru.node.duties import EXPIRE_EVERY_MS, Duties
 
@@ -232,8 +232,7 @@ class Node:
     def receive(self, envelope: Envelope, now: int) -> None:
         """A message arrives. Nobody here says what a node refuses to take."""
         self.now = now
-        given, moment = self.replica.forwarding.sequence, self.clock.read(now)
-        why = why_unsound(envelope, self.replica.state, given, moment)
+        why = why_unsound(envelope, self.replica, self.clock.read(now))
         assert why is None, f"{self.id} refuses {envelope.sender.id}: {why}: {envelope.message}"
         self._carry_out(self.replica.receive(envelope, self.clock.read(now)))
 
@@ -414,7 +413,7 @@ class Node:
         events: list[Event] = []
         diverged = False
         for entry in entries:  # one by one, since it is of interest what came of each
-            applied = self.machine.apply((entry,))
+            applied = self._apply_one(entry)
             self._observer.put_out(self, entry, applied)
             events += applied.events
             replies += applied.replies
@@ -431,6 +430,12 @@ class Node:
             index, digest = self.machine.noted
             checked = Checked(Noted(index, digest.to_bytes(DIGEST_BYTES)), not diverged)
             self._later(0, lambda: self.hear(checked, self.now))
+
+    def _apply_one(self, entry: Entry) -> Applied:
+        try:
+            return self.machine.apply((entry,))
+        except UnknownOperationError:
+            return self.machine.apply((entry._replace(operation=b""),))
 
     def _enter(self, entrance: Entrance) -> None:
         """Go on in another epoch: a life of its own."""

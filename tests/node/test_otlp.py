@@ -1,0 +1,164 @@
+"""One write's spans as a collector gets them: from the program, the node that took it, and the one
+that led, each a process of its own that exports by OTLP over HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from aiohttp import web
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+import tlru
+from tests.integration.processes import processes
+from tests.running import run, until
+
+PROTOBUF = "application/x-protobuf"
+SECRETS = ("marker-of-a-key", "marker-of-a-value")
+
+
+class Told(NamedTuple):
+    """A span, as a collector sees it."""
+
+    service: str
+    node: str
+    name: str
+    trace: bytes
+    id: bytes
+    parent: bytes
+
+
+@dataclass
+class Collector:
+    """Takes OTLP over HTTP as a collector does, and keeps what came."""
+
+    url: str = ""
+    spans: list[Told] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+
+    async def take(self, request: web.Request) -> web.Response:
+        """One batch."""
+        assert request.content_type == PROTOBUF
+        body = await request.read()  # aiohttp has unpacked it
+        self.bodies.append(body)
+        batch = ExportTraceServiceRequest.FromString(body)
+        for resource in batch.resource_spans:
+            about = _facts(resource.resource.attributes)
+            for scope in resource.scope_spans:
+                self.spans += [
+                    Told(
+                        about["service.name"],
+                        about.get("service.instance.id", ""),
+                        span.name,
+                        span.trace_id,
+                        span.span_id,
+                        span.parent_span_id,
+                    )
+                    for span in scope.spans
+                ]
+        return web.Response(
+            body=ExportTraceServiceResponse().SerializeToString(), content_type=PROTOBUF
+        )
+
+    def tree(self) -> Counter[tuple[str, str, str]]:
+        """How often which span of whom hangs from which other."""
+        names = {span.id: f"{span.name} of {span.node}" for span in self.spans}
+        return Counter(
+            (span.name, span.node, names.get(span.parent, "nothing")) for span in self.spans
+        )
+
+
+def _facts(attributes: Any) -> dict[str, str]:
+    return {each.key: each.value.string_value for each in attributes}
+
+
+@contextlib.asynccontextmanager
+async def a_collector() -> AsyncIterator[Collector]:
+    """One on a free port of loopback."""
+    collector = Collector()
+    app = web.Application()
+    app.router.add_post("/v1/traces", collector.take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        collector.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield collector
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def a_program(collector: Collector) -> AsyncIterator[TracerProvider]:
+    """The tracing of a program of its own, as its author would set it up."""
+    about = Resource({"service.name": "shop", "service.instance.id": "program"})
+    provider = TracerProvider(resource=about, shutdown_on_exit=False)
+    exporter = OTLPSpanExporter(f"{collector.url}/v1/traces")
+    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=50))
+    try:
+        yield provider
+    finally:
+        await asyncio.to_thread(provider.shutdown)
+
+
+def test_a_collector_sees_one_write_as_one_trace_of_program_follower_and_leader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    key, value = SECRETS
+
+    async def scenario() -> None:
+        async with a_collector() as collector, a_program(collector) as provider:
+            env = {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+                "OTEL_BSP_SCHEDULE_DELAY": "50",
+                "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+            }
+            cluster = processes(
+                tmp_path,
+                *("n1", "n2"),
+                flags=["--tracing"],
+                env={"n1": env, "n2": env},
+            )
+            async with cluster as nodes:
+                await nodes.until_led_by(nodes.nodes["n1"])
+                async with tlru.connect(nodes.nodes["n2"].url, tracing=True, timeout=10) as cache:
+                    await cache.set("before", 1)  # where nothing is current, nothing is told
+                    assert (await cache.status())["node"] == "n2"
+                    with provider.get_tracer("shop").start_as_current_span("checkout"):
+                        await cache.set(key, value, ack="all")
+                    await until(lambda: len(collector.spans) >= 8)
+            assert {span.trace for span in collector.spans} == {collector.spans[0].trace}
+            assert collector.tree() == Counter(
+                [
+                    ("checkout", "program", "nothing"),
+                    ("tlru.set", "n2", "checkout of program"),
+                    ("tlru.take_in", "n2", "tlru.set of n2"),
+                    ("tlru.forward", "n2", "tlru.set of n2"),
+                    ("tlru.order", "n1", "tlru.forward of n2"),
+                    ("tlru.apply", "n1", "tlru.forward of n2"),
+                    ("tlru.apply", "n2", "tlru.set of n2"),
+                    ("tlru.answer", "n2", "tlru.set of n2"),
+                ]
+            )
+            assert {span.service for span in collector.spans} == {"shop", "tlru"}
+            everything = b"".join(collector.bodies)
+            assert [secret for secret in SECRETS if secret.encode() in everything] == []
+
+    run(scenario())

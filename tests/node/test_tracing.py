@@ -13,7 +13,7 @@ import pytest
 from opentelemetry import trace
 
 from tests.node.clusters import three
-from tests.node.http.visiting import visit
+from tests.node.http.visiting import document, visit
 from tests.running import Talker, a_node, run, talking, until
 from tests.spans import Caught, a_parent, began, ended, shown, spans_of_this_process
 from tlru import errors
@@ -169,6 +169,47 @@ def test_what_is_not_recorded_costs_no_span_and_no_batch(caught: Caught) -> None
         assert caught.exporter.get_finished_spans() == ()
 
     run(scenario())
+
+
+CHANGES = [
+    (path, method)
+    for path, methods in document()["paths"].items()
+    for method in methods
+    if method != "get"
+]
+WANTED = {
+    "/v1/keys": "?key=a",
+    "/v1/keys/incr": "?key=a",
+    "/cache": "?key=a&value=b",
+}
+BODIES: dict[str, object] = {
+    "/v1/batch": [{"op": "set", "key": "a", "value": 1}],
+    "/v1/command": {"command": "SET", "attributes": {"key": "a", "value": 1}},
+    "/v1/ticket": {"pattern": "*"},
+}
+
+
+def test_the_header_is_described_if_and_only_if_it_is_read(caught: Caught) -> None:
+    """Of all requests that change something, those that write to a cache."""
+
+    async def scenario() -> None:
+        async with a_node(tracing=True) as node:
+            for path, method in CHANGES:
+                parent = a_parent()
+                target = path.replace("{key}", "n").replace("{channel}", "c")
+                await visit(
+                    node,
+                    method.upper(),
+                    target.replace("{id}", "n9") + WANTED.get(path, ""),
+                    json=BODIES.get(path, {}) if method != "delete" else ...,
+                    headers={"traceparent": str(parent)},
+                )
+                asked = document()["paths"][path][method].get("parameters", ())
+                described = "traceparent" in {each["name"] for each in asked}
+                assert bool(caught.of(parent)) == described, (path, method)
+
+    run(scenario())
+    assert len(CHANGES) > 10
 
 
 def test_a_node_that_traces_nothing_takes_the_field_all_the_same(caught: Caught) -> None:

@@ -22,6 +22,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +33,7 @@ import msgpack
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from tests.benchmarks.processes import TICK_S, cpu_s, free_ports, running, until_reachable
+from tests.benchmarks.processes import free_ports, running, until_reachable
 from tests.collecting import Collector, a_collector
 from tests.running import until
 from tlru.wire.traceparent import Parent
@@ -41,8 +42,11 @@ ROOT: Final = Path(__file__).parents[2]
 VALUE: Final = msgpack.packb("x" * 64)
 MESSAGE: Final = 64  # writes in one message, where they come together
 LESS: Final = 4  # so many times fewer writes, where each costs so much more
-SPANS: Final = {1: 5, 3: 8}  # of one write, by how many nodes there are
-QUIET_S: Final = 0.3  # nothing came of the processes' work for so long: the exporters are done
+# Of one write, by how many nodes there are, at least: a node that only follows may be told of a
+# write too late, when it has applied it already, and has no span of it then.
+SPANS: Final = {1: 5, 3: 7}
+QUIET_S: Final = 0.3
+IDLE_S: Final = 0.02  # of processor time in `QUIET_S`: what a node does that has nothing to do
 WITHIN_S: Final = 60
 ENV: Final = {
     "OTEL_BSP_MAX_QUEUE_SIZE": "1000000",  # else what is exported late is dropped, and costs less
@@ -71,7 +75,7 @@ class Contender:
 
     def cpu_s(self) -> float:
         """Of all its nodes, until now."""
-        return sum(map(cpu_s, self.pids))
+        return sum(time.clock_gettime(_clock_of(pid)) for pid in self.pids)
 
     async def write(self, count: int, at_once: int) -> None:
         """So many writes, so many of which are in one message; wait for all replies."""
@@ -93,6 +97,12 @@ class Contender:
             fields["trace"] = str(Parent(*ids, self.recorded))
         packed: bytes = msgpack.packb(fields)
         return packed
+
+
+def _clock_of(pid: int) -> int:
+    """The clock that goes while any thread of a process has a core, as Linux numbers it: what
+    `/proc` tells is in ticks of 10 ms, which is too coarse to compare by."""
+    return (~pid << 3) | 2
 
 
 def _unpacked(data: str | bytes) -> list[dict[str, Any]]:
@@ -127,20 +137,22 @@ async def contending(
         for port in ports[:nodes]:
             await until_reachable(port)
         url = f"ws://127.0.0.1:{ports[nodes - 1]}/ws"
-        await _until_led(f"http://127.0.0.1:{ports[nodes - 1]}/v1/status", nodes)
+        await _until_led(f"http://127.0.0.1:{ports[nodes - 1]}/v1/nodes", nodes)
         protocol = [Subprotocol("tlru.v1.msgpack")]
         async with connect(url, subprotocols=protocol, compression=None, proxy=None) as socket:
             contender.socket = socket
             yield contender
 
 
-async def _until_led(status: str, nodes: int) -> None:
-    """Wait until the first leads; the last follows it, where there are several."""
+async def _until_led(url: str, nodes: int) -> None:
+    """Wait until the first leads, as all say, and each is heard by the one that is asked: a node
+    with which there is no link yet is not told of traces."""
     async with asyncio.timeout(WITHIN_S), aiohttp.ClientSession() as session:
         for _ in itertools.count():
-            async with session.get(status) as response:
+            async with session.get(url) as response:
                 said = await response.json()
-            if said["status"] == "active" and (nodes == 1 or said["leader"] == "n0"):
+            heard = [each for each in said.get("nodes", ()) if each["status"] == "active"]
+            if len(heard) == nodes and said["leader"] == "n0":
                 return
             await asyncio.sleep(0.05)
 
@@ -150,7 +162,7 @@ async def _quiet(contender: Contender, collector: Collector, spans: int) -> None
     await until(lambda: len(collector.spans) >= spans, WITHIN_S)
     async with asyncio.timeout(WITHIN_S):
         before, now = -1.0, contender.cpu_s()
-        while now > before + TICK_S * len(contender.pids):
+        while now > before + IDLE_S * len(contender.pids):
             await asyncio.sleep(QUIET_S)
             before, now = now, contender.cpu_s()
 
@@ -181,7 +193,7 @@ async def measure(args: argparse.Namespace, nodes: int, at_once: int) -> list[Co
                 since = contender.cpu_s()
                 await contender.write(writes, at_once)
                 await _quiet(contender, collector, expected)
-                assert len(collector.spans) == expected, (contender.name, len(collector.spans))
+                assert len(collector.spans) >= expected, (contender.name, len(collector.spans))
                 if number:  # the first is for warming up
                     contender.spent_s += contender.cpu_s() - since
                     contender.writes += writes

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from tlru.cli.one_server import look_at
 from tlru.cli.over_http import Facts, exchange
 from tlru.cli.target import Target
 from tlru.errors import TlruError, Unavailable
@@ -176,8 +177,7 @@ def _ask(target: Target, url: str) -> Visit:
 async def _open_websocket(target: Target, url: str) -> str:
     """What keeps a client from it: a proxy may let HTTP through, and no WebSocket."""
     try:
-        async with replace(target, servers=(url,), servers_file=None).connect() as cache:
-            await cache.status()
+        await look_at(target, url)
     except TlruError as problem:
         return str(problem)
     return ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tlru.engine.client_limits import RANKS
 from tlru.node.limits import Guard
@@ -39,6 +39,16 @@ class StrainWatch:
     def guard(self) -> Guard:
         """A guard for one cache, which goes by what is measured here."""
         return Guard(self.overload, self.turns)
+
+    def told(self) -> dict[str, Any]:
+        """How much of each rank is let in, and of what there is how much: 1 is too much."""
+        strain = self.strain
+        return {
+            "admitted": [round(share, 3) for share in self.overload.shares],
+            "lag_ms": round(strain.lag_s * 1_000, 1),
+            "backlog": round(strain.backlog, 3),
+            "memory": round(strain.memory, 3),
+        }
 
     def start(self) -> None:
         """Begin to look."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 from tlru.cli.doctor_findings import Finding, Severity, lasting, listed
 from tlru.cli.doctor_visit import Round, Visit
 
+REFUSED_LATELY_S: Final = 5.0
 BACKUPS_MISSED: Final = 2  # so many intervals after the newest it is old
 
 BROKEN, AT_RISK, ADVICE = Severity.BROKEN, Severity.AT_RISK, Severity.ADVICE
@@ -27,11 +28,13 @@ def judge(found: Round, now_s: float) -> Iterator[Finding]:
 
 
 def _overload(id: str, visit: Visit) -> Iterator[Finding]:
-    """What it lets in less of, from the first rank, the most important, on."""
+    """What it lets in less of, from the first rank, the most important, on. That its loop was late
+    for a moment is no harm where nobody was refused."""
     strain = visit.status.get("strain") or {}
+    ago_s = strain.get("refused_s_ago")
     admitted = strain.get("admitted") or []
     refused = {rank: share for rank, share in enumerate(admitted) if share < 1}
-    if not refused:
+    if not refused or ago_s is None or ago_s > REFUSED_LATELY_S:
         return
     told = listed(f"{share:.0%} of rank {rank}" for rank, share in refused.items())
     yield Finding(

@@ -78,6 +78,8 @@ _SETUP = record(
 _STRAIN = record(
     {
         "admitted": described(listed(NUMBER), "Of each rank's requests, from the first rank on."),
+        "refused": described(NATURAL, "Requests that were refused for it."),
+        "refused_s_ago": described(or_null(NUMBER), "When the last of them was."),
         "lag_ms": described(NUMBER, "How late the event loop's last turn came."),
         "backlog": described(NUMBER, "Of the writes that may wait; 1 is too much."),
         "memory": described(NUMBER, "Of the memory that it may have, if that is bounded."),

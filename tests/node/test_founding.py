@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
 import pytest
 
+from tests.cli.commands import tlru
 from tests.node.clusters import three
 from tests.running import run, until
 from tlru.node import founding
@@ -81,6 +83,9 @@ def test_a_node_that_joins_with_another_number_in_mind_says_so(
             said = (await made.ask("n4", "GET", "/v1/status")).json["setup"]["founding"]
             assert said["splits"]
             assert node.status == "active"
+            told = await asyncio.to_thread(tlru, "doctor", node.url, "--json", "--timeout", "5s")
+            (one,) = (one for one in told.json["findings"] if one["code"] == "founding")
+            assert (one["about"], one["severity"]) == ("n4", "at risk")
             of_a_founder = (await made.ask("n1", "GET", "/v1/status")).json["setup"]["founding"]
             assert of_a_founder is None
 

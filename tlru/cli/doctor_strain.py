@@ -65,7 +65,8 @@ def _backups(id: str, visit: Visit, now_s: float) -> Iterator[Finding]:
     if not said:
         return
     every_s, newest = said["every_s"], said["newest"]
-    age_s = None if newest is None else max(0.0, now_s - newest / 1_000)
+    # By its own wall clock, by which it was stamped.
+    age_s = None if newest is None else max(0.0, now_s + visit.ahead_s - newest / 1_000)
     age = "it has never made one" if age_s is None else f"its newest is {lasting(age_s)} old"
     figures = {"every_s": every_s, "age_s": age_s and round(age_s), "failed": said["failed"]}
     if said["trouble"]:

@@ -154,7 +154,7 @@ AREAS = (
             "tlru.wire",
             "tlru._version",
         ),
-        ("msgpack", "websockets"),
+        ("msgpack", "opentelemetry", "websockets"),
         "runs in other people's programs: it must not drag a server in",
     ),
     Area(

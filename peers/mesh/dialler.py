@@ -67,6 +67,11 @@ class Dialler:
         """Seconds until the next attempt."""
         return None if self._dialling else max(0.0, self._next - time.monotonic())
 
+    @property
+    def circuit(self) -> str:
+        """How it stands with its breaker, in a word."""
+        return self._breaker.circuit.value
+
     # -- what it is told
 
     def up(self, link: Link) -> None:

@@ -162,6 +162,7 @@ class Peer:
             state=state,
             why=why,
             next_s=next_s,
+            circuit="closed" if link is not None or dialler is None else dialler.circuit,
             address=address,
             dialled=None if link is None else link.side is Side.DIALLER,
             version=None if link is None else link.version,

@@ -32,6 +32,7 @@ class PeerStatus:
     state: PeerState
     why: str  # in a sentence, where it is not connected
     next_s: float | None  # until it is dialled again
+    circuit: str  # of the breaker before the dialling: open after many failures in a row
     address: str  # of the link, or the one that was tried last
     dialled: bool | None  # by this node; None without a link
     version: int | None  # of the protocol that is spoken

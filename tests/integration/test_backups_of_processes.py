@@ -9,6 +9,7 @@ import random
 import shutil
 import signal
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -354,6 +355,19 @@ def test_a_cluster_that_lost_everything_begins_anew_and_its_clients_are_told(
     run(test())
 
 
+async def _is_told_at_once(url: str) -> None:
+    """Who asks how a node is that serves nothing does not wait for it to serve."""
+    began = time.monotonic()
+    shown = await asyncio.to_thread(command, "status", "--server", url, "--timeout", "60s")
+    assert (shown.status, shown.err) == (Exit.UNAVAILABLE, "")
+    assert "a (inconsistent, voter)" in shown.out
+    looked = await asyncio.to_thread(command, "doctor", url, "--json", "--timeout", "60s")
+    codes = {one["code"] for one in looked.json["findings"]}
+    assert "status_inconsistent" in codes
+    assert "websocket" not in codes, "it speaks WebSocket, and says by it what is wrong"
+    assert time.monotonic() - began < 30
+
+
 def test_a_node_alone_whose_state_is_wrong_begins_anew_from_a_backup(tmp_path: Path) -> None:
     """It serves nothing until then, and needs no restart; what it was restored to, it keeps."""
     path = tmp_path / "one.tlru"
@@ -370,6 +384,7 @@ def test_a_node_alone_whose_state_is_wrong_begins_anew_from_a_backup(tmp_path: P
                 assert ran.status != Exit.OK
                 status = json.loads(await asked(node.url, "/v1/status"))
                 assert status["status"] == "inconsistent"
+                await _is_told_at_once(node.url)
                 await said("node", "restore", str(path), "--as-new-epoch", "--yes", *at)
                 assert isinstance(await anext(watch), tlru.Reset)
                 item = await cache.item("k")

@@ -8,8 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import pytest
+
 from tests.cli.commands import Ran, tlru
 from tests.integration.processes import Processes, processes
+from tests.integration.small_disks import small_disk
+from tests.integration.test_clocks_of_processes import HOUR_S, Leaps
 from tests.running import run
 from tlru.cli.exits import Exit
 
@@ -98,5 +103,62 @@ def test_a_doctor_speaks_in_sentences(tmp_path: Path) -> None:
             assert "AT RISK  n3: it gives no answer" in told.out
             assert "tlru node remove n3" in told.out
             assert told.out.endswith("things are wrong\n")
+
+    run(test())
+
+
+def test_a_doctor_finds_a_wrong_clock_and_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
+    """Both are told of the node that has them, and neither keeps it from serving."""
+    leaps = Leaps(tmp_path)
+    leaps.leap(HOUR_S)
+
+    async def test() -> None:
+        with small_disk(tmp_path / "small", "300m") as disk:
+            keeps = {"n1": tmp_path / "n1", "n2": disk, "n3": tmp_path / "n3"}
+            env = {"n3": leaps.env}
+            async with processes(tmp_path, *IDS, keeps=keeps, env=env) as cluster:
+                wanted = {("wall_clock", "n3"), ("check_disk_room", "n2")}
+                ran = await until_it_says(
+                    cluster,
+                    lambda ran: {at for at, one in found(ran).items() if bad(one)} == wanted,
+                )
+                clock = found(ran)["wall_clock", "n3"]
+                assert "60 minutes ahead of" in clock["said"]
+                assert abs(clock["figures"]["ahead_s"] - HOUR_S) < 5
+                disk_room = found(ran)["check_disk_room", "n2"]
+                assert disk_room["said"].startswith("the disk is nearly full (")
+                assert 0 < disk_room["figures"]["free_bytes"] < 300 << 20
+                assert ran.json["may_fail"] == 1
+
+    run(test())
+
+
+def bad(one: dict[str, Any]) -> bool:
+    """Whether it is more than advice."""
+    return bool(one["severity"] != "advice")
+
+
+@pytest.mark.long
+def test_a_doctor_tells_that_a_link_is_tried_seldom_by_now(tmp_path: Path) -> None:
+    """After many failures in a row its breaker is open; once it heals nothing is wrong."""
+
+    async def test() -> None:
+        async with processes(tmp_path, *IDS, linked=True) as cluster:
+            assert cluster.web is not None
+            await until_it_says(cluster, well)
+            cluster.web.part(["n2"], ["n3"])
+
+            def given_up(ran: Ran) -> bool:
+                links = [one for one in ran.json["findings"] if one["code"] == "link_down"]
+                return any(one["figures"]["circuit"] != "closed" for one in links)
+
+            ran = await until_it_says(cluster, given_up)
+            told = " ".join(one["said"] for one in ran.json["findings"])
+            assert "since it has failed so often (its breaker is open)" in told
+            metrics = f"http://127.0.0.1:{cluster.nodes['n2'].port}/metrics"
+            async with aiohttp.ClientSession() as session, session.get(metrics) as response:
+                assert "tlru_link_breaker_open" in await response.text()
+            cluster.web.heal()
+            await until_it_says(cluster, well)
 
     run(test())

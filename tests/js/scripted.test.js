@@ -382,3 +382,35 @@ test("a mirror that begins anew forgets what is gone, and is coherent once it ha
   await until(() => mirror.coherent);
   assert.deepEqual(server.of("subscribe").map(({ since }) => since?.pos), [undefined, 9]);
 });
+
+test("a write tells the trace that is current where it is asked for, if that is recorded", async (t) => {
+  const answer = (socket, request) =>
+    socket.ok(request, { ...GET, held: true, released: true, fence: 7, deleted: 1 });
+  const played = await Played.start(t, answer);
+  played.hello = { features: ["trace"] };
+  let current;
+  const cache = client(t, played.url, { timing: QUICK, traceparent: () => current });
+  const id = (first) => `00-${first.repeat(32)}-${"b".repeat(16)}`;
+  const asked = [];
+  for (const said of [`${id("a")}-01`, `${id("c")}-03`, `${id("a")}-00`, `${id("0")}-01`, "no", null]) {
+    current = said;
+    asked.push(cache.set("k", 1), cache.get("k"));
+  }
+  current = `${id("d")}-01`;
+  asked.push(cache.delete("k"));
+  await cache.lock("job", { ttl: 0.03 }).hold(() => until(() => played.of("renew").length));
+  await Promise.all(asked);
+  assert.deepEqual(played.of("set").map(({ trace }) => trace),
+    [`${id("a")}-01`, `${id("c")}-03`, undefined, undefined, undefined, undefined]);
+  assert.deepEqual(played.of("get").filter(({ trace }) => trace), []);
+  const told = ["delete", "lock", "unlock", "renew"].map((op) => played.of(op)[0].trace);
+  assert.deepEqual(told, [current, current, current, undefined]);
+});
+
+test("a node that does not know traces is told of none", async (t) => {
+  const played = await Played.start(t, (socket, request) => socket.ok(request, GET));
+  const traceparent = () => `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
+  await client(t, played.url, { traceparent }).set("k", 1);
+  assert.equal(played.of("set")[0].trace, undefined);
+  assert.throws(() => client(t, played.url, { traceparent: "00-aa" }), /is a function/);
+});

@@ -10,6 +10,7 @@ import pytest
 from tests.integration.processes import free_ports
 from tests.node.clusters import three
 from tests.node.http.visiting import visit
+from tests.node.test_stale_reads import two_nodes
 from tests.running import a_node, run, until
 from tlru.node import health
 from tlru.node.steadiness import SUCCESSES_MIN
@@ -72,5 +73,29 @@ def test_a_founder_that_waits_for_the_others_is_alive_and_not_ready() -> None:
             assert [answer.status for answer in answers] == [200, 503]
             ready = await visit(n1, "GET", "/health/ready")
             assert (ready.status, ready.json["checks"]["status"]["is"]) == (503, "starting")
+
+    run(scenario())
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("stale_reads", [False, True])
+def test_a_node_that_is_cut_off_is_ready_for_reads_where_old_answers_are_better_than_none(
+    stale_reads: bool,
+) -> None:
+    """That it stays so all the while, not only from when it knows that it is cut off."""
+
+    async def scenario() -> None:
+        async with two_nodes(stale_reads=stale_reads) as (node, let_go):
+            await until(lambda: node.health.ready()[0] and node.health.ready("read")[0])
+            await let_go()
+            await until(lambda: node.health.ready()[1]["checks"]["steady"]["ok"] is False)
+            for purpose, ready in (("write", False), ("read", stale_reads)):
+                answer = await visit(node, "GET", f"/health/ready?for={purpose}")
+                assert (answer.status == 200) is ready, (purpose, answer.json)
+                status = answer.json["checks"]["status"]
+                assert status["is"] == "isolated"
+                assert ("stale_s" in status) is (stale_reads and purpose == "read")
+            failures = node.health.ready("read")[1]["checks"]["steady"]["failures"]
+            assert (failures == 0) is stale_reads
 
     run(scenario())

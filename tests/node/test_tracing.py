@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import importlib.util
-import itertools
 import sys
 from collections import Counter
 from pathlib import Path
@@ -13,13 +11,11 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.node.clusters import three
-from tests.node.http.visiting import visit
+from tests.node.http.visiting import document, visit
 from tests.running import Talker, a_node, run, talking, until
+from tests.spans import Caught, a_parent, began, ended, shown, spans_of_this_process
 from tlru import errors
 from tlru.node.tracing import exporting, spans
 from tlru.wire.traceparent import Parent, parse
@@ -27,53 +23,10 @@ from tlru.wire.traceparent import Parent, parse
 SECRETS = ("marker-of-a-key", "marker-of-a-value", "marker-of-a-token")
 KEY, VALUE, TOKEN = SECRETS
 
-_numbers = itertools.count(0x1234)
 
-
-class Caught:
-    """The spans that were made."""
-
-    def __init__(self, exporter: InMemorySpanExporter) -> None:
-        self.exporter = exporter
-
-    def of(self, parent: Parent) -> list[ReadableSpan]:
-        """Those of one trace, in the order of their beginnings."""
-        found = [
-            s for s in self.exporter.get_finished_spans() if s.context.trace_id == parent.trace
-        ]
-        return sorted(found, key=lambda span: span.start_time or 0)
-
-    def tree(self, parent: Parent) -> Counter[tuple[str, str, str]]:
-        """How often which span of which node hangs from which other."""
-        found = self.of(parent)
-        names = {span.context.span_id: _shown(span) for span in found}
-        names[parent.span] = "client"
-        return Counter(
-            (*_name_and_node(span), names[span.parent.span_id])
-            for span in found
-            if span.parent is not None
-        )
-
-
-def _name_and_node(span: ReadableSpan) -> tuple[str, str]:
-    assert span.attributes is not None
-    return span.name.removeprefix("tlru."), str(span.attributes["tlru.node"])
-
-
-def _shown(span: ReadableSpan) -> str:
-    return " at ".join(_name_and_node(span))
-
-
-def began(span: ReadableSpan) -> int:
-    """When, in nanoseconds."""
-    assert span.start_time is not None
-    return span.start_time
-
-
-def ended(span: ReadableSpan) -> int:
-    """When, in nanoseconds."""
-    assert span.end_time is not None
-    return span.end_time
+@pytest.fixture
+def caught() -> Caught:
+    return spans_of_this_process()
 
 
 async def asked(client: Talker, op: str, **fields: Any) -> Any:
@@ -87,27 +40,6 @@ async def answer(client: Talker) -> Any:
     while "push" in (message := await client.receive()):
         pass
     return message
-
-
-@functools.cache
-def _exporter() -> InMemorySpanExporter:
-    """What a program around a node may have: one provider of its own, for the whole process."""
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
-    return exporter
-
-
-@pytest.fixture
-def caught() -> Caught:
-    exporter = _exporter()
-    exporter.clear()
-    return Caught(exporter)
-
-
-def a_parent(*, sampled: bool = True) -> Parent:
-    """The context that a client sends."""
-    return Parent(next(_numbers), next(_numbers), sampled)
 
 
 ALONE = Counter(
@@ -184,7 +116,7 @@ def test_a_write_by_way_of_a_follower_is_one_trace_on_all_nodes(caught: Caught) 
             if span.name in ("tlru.order", "tlru.apply", "tlru.forward")
         }
         assert places == {reply["version"]}
-        by_name = {_shown(span): span for span in caught.of(parent)}
+        by_name = {shown(span): span for span in caught.of(parent)}
         order, forward = by_name[f"order at {leader}"], by_name[f"forward at {taker}"]
         assert began(forward) <= began(order) <= ended(order) <= ended(forward)
 
@@ -237,6 +169,47 @@ def test_what_is_not_recorded_costs_no_span_and_no_batch(caught: Caught) -> None
         assert caught.exporter.get_finished_spans() == ()
 
     run(scenario())
+
+
+CHANGES = [
+    (path, method)
+    for path, methods in document()["paths"].items()
+    for method in methods
+    if method != "get"
+]
+WANTED = {
+    "/v1/keys": "?key=a",
+    "/v1/keys/incr": "?key=a",
+    "/cache": "?key=a&value=b",
+}
+BODIES: dict[str, object] = {
+    "/v1/batch": [{"op": "set", "key": "a", "value": 1}],
+    "/v1/command": {"command": "SET", "attributes": {"key": "a", "value": 1}},
+    "/v1/ticket": {"pattern": "*"},
+}
+
+
+def test_the_header_is_described_if_and_only_if_it_is_read(caught: Caught) -> None:
+    """Of all requests that change something, those that write to a cache."""
+
+    async def scenario() -> None:
+        async with a_node(tracing=True) as node:
+            for path, method in CHANGES:
+                parent = a_parent()
+                target = path.replace("{key}", "n").replace("{channel}", "c")
+                await visit(
+                    node,
+                    method.upper(),
+                    target.replace("{id}", "n9") + WANTED.get(path, ""),
+                    json=BODIES.get(path, {}) if method != "delete" else ...,
+                    headers={"traceparent": str(parent)},
+                )
+                asked = document()["paths"][path][method].get("parameters", ())
+                described = "traceparent" in {each["name"] for each in asked}
+                assert bool(caught.of(parent)) == described, (path, method)
+
+    run(scenario())
+    assert len(CHANGES) > 10
 
 
 def test_a_node_that_traces_nothing_takes_the_field_all_the_same(caught: Caught) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 
 import click
 
-from tlru.cli import doctor_cluster, doctor_node, say
+from tlru.cli import doctor_cluster, doctor_node, doctor_strain, say
 from tlru.cli.commands import Command
 from tlru.cli.doctor_findings import Finding, Severity, counted, in_order
 from tlru.cli.doctor_visit import Round, go_round
@@ -69,6 +69,7 @@ def _judge(target: Target, found: Round) -> list[Finding]:
         (
             *doctor_cluster.judge(found),
             *doctor_node.judge(found, now_s),
+            *doctor_strain.judge(found, now_s),
             *doctor_node.judge_bearer(target.bearer, now_s),
         )
     )

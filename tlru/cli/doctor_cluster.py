@@ -50,6 +50,17 @@ def _away(found: Round) -> Iterator[Finding]:
         seat = found.members[id]
         silent_s = seat.get("silent_s")
         figures = {"url": visit.url, "silent_s": silent_s}
+        if visit.distrusted:
+            yield Finding(
+                BROKEN,
+                "certificate_refused",
+                id,
+                f"its certificate is not believed: {visit.distrusted}",
+                "give it one that is good now, names its address, and is of an authority that its "
+                "clients believe (docs/tls.md); here --ca says which that are",
+                {"url": visit.url, "why": visit.distrusted},
+            )
+            continue
         if "release" in seat:  # another node has had an answer of its own from it
             yield Finding(
                 AT_RISK,

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from tlru.cli.doctor_findings import Finding, Severity, counted, lasting
+from tlru.cli.doctor_strain import is_told_here
 from tlru.cli.doctor_visit import Round, Visit
 
 CERTIFICATE_DAYS_RISK: Final = 7
@@ -68,6 +69,8 @@ def _status(id: str, visit: Visit) -> Iterator[Finding]:
             passing=status in _PASSING,
         )
     for alarm in visit.status.get("alarms", ()):
+        if is_told_here(visit, str(alarm)):
+            continue
         do = "do what it says; its log tells when it began"
         yield Finding(BROKEN, "alarm", id, str(alarm), do, {})
     if visit.websocket:
@@ -114,6 +117,9 @@ def _links(id: str, visit: Visit, found: Round) -> Iterator[Finding]:
         if link["state"] != "connected" and known:
             next_s = link.get("next_s")
             soon = "" if next_s is None else f"; it is tried again in {next_s:.0f} s"
+            circuit = link.get("circuit", "closed")
+            if circuit != "closed":
+                soon += ", and seldom, since it has failed so often (its breaker is open)"
             yield Finding(
                 AT_RISK,
                 "link_down",
@@ -123,7 +129,12 @@ def _links(id: str, visit: Visit, found: Round) -> Iterator[Finding]:
                 + f"){soon}",
                 f"look at the network between them, and at the mesh address of {to} "
                 f"({link.get('address') or 'none is known'})",
-                {"to": to, "state": link["state"], "next_s": next_s},
+                {
+                    "to": to,
+                    "state": link["state"],
+                    "next_s": next_s,
+                    "circuit": circuit,
+                },
                 passing=True,
             )
         reconnects = link.get("reconnects", 0)

@@ -7,15 +7,17 @@ addresses until one answers) and what becomes of a question that is not answered
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from tlru.cli.one_server import look_at
 from tlru.cli.over_http import Facts, exchange
 from tlru.cli.target import Target
-from tlru.errors import TlruError, Unavailable
+from tlru.errors import Overloaded, RateLimited, TlruError, Unavailable
 
 MEMBERS_MAX: Final = 256  # a list that a stranger serves must not have us dial for ever
 AT_ONCE: Final = 32
@@ -45,6 +47,12 @@ class Visit:
     def answered(self) -> bool:
         """Whether it did."""
         return bool(self.status)
+
+    @property
+    def distrusted(self) -> str:
+        """Why its certificate is not believed, if that is what keeps us from it."""
+        cause = None if self.trouble is None else self.trouble.__cause__
+        return cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else ""
 
     @property
     def serves(self) -> bool:
@@ -176,8 +184,9 @@ def _ask(target: Target, url: str) -> Visit:
 async def _open_websocket(target: Target, url: str) -> str:
     """What keeps a client from it: a proxy may let HTTP through, and no WebSocket."""
     try:
-        async with replace(target, servers=(url,), servers_file=None).connect() as cache:
-            await cache.status()
+        await look_at(target, url)
+    except (Overloaded, RateLimited):
+        return ""  # it was answered, over this very WebSocket
     except TlruError as problem:
         return str(problem)
     return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import click
@@ -11,6 +10,7 @@ import click
 from tlru.cli import say, tables
 from tlru.cli.commands import Command
 from tlru.cli.exits import Exit, exit_for
+from tlru.cli.one_server import look_at
 from tlru.cli.target import Target, client_command
 from tlru.config import show_size
 from tlru.errors import TlruError
@@ -51,9 +51,7 @@ async def command(target: Target, /) -> Exit:
 
 async def _ask(target: Target, server: str) -> Facts | TlruError:
     try:
-        async with replace(target, servers=(server,)).connect() as cache:
-            facts = await cache.status()
-            return {**facts, "round_trip_ms": round(await cache.ping() * 1_000, 3)}
+        return await look_at(target, server)
     except TlruError as problem:
         return problem
 

@@ -28,6 +28,7 @@ from tlru.client.results import UNSET, Ttl, TtlOrUnset, seconds
 from tlru.client.serializers import Msgpack, Serializer
 from tlru.client.server import DEFAULT_CACHE, DEFAULT_URL, Server, named
 from tlru.client.settings import DEFAULT_STAY_S, OnLink, Settings, Token
+from tlru.client.tracing import of_current_span
 from tlru.client.trust import trusting
 from tlru.client.watching import Send, Watch
 from tlru.client.writing import Writing
@@ -340,6 +341,7 @@ def connect(
     message_bytes_max: int = 64 << 20,
     stay_awake: float = DEFAULT_STAY_S,
     on_link: OnLink = None,
+    tracing: bool = False,
 ) -> Cache[Any]:
     """A cache at these servers (`ws://host:8400`). Nothing is connected yet.
 
@@ -358,7 +360,9 @@ def connect(
     repetition could do harm. `stay_awake` is how many seconds the event loop turns at most, instead
     of sleeping, where answers have come as soon as that; 0 lets it sleep always.
     `on_link` is called with the URL of a server that has come into service, and "";
-    or with None and why, where there is none any more.
+    or with None and why, where there is none any more. With `tracing`, a write tells its node which
+    span of OpenTelemetry is current where it is asked for, if that is recorded, so that the nodes'
+    spans of it hang from that one.
     """
     settings = Settings(
         servers=named(servers or (() if servers_file else (DEFAULT_URL,)), cache),
@@ -373,5 +377,6 @@ def connect(
         message_bytes_max=message_bytes_max,
         stay_awake=stay_awake,
         on_link=on_link,
+        trace_now=of_current_span() if tracing else None,
     )
     return Cache(Client(settings), serializer or Msgpack(), timeout=timeout)

@@ -74,6 +74,7 @@ class Connection(asyncio.Protocol):
         self.url = url
         self.limits = Limits()
         self.epoch = ""
+        self.takes_traces = False
         # This node has itself answered with these, so it is there.
         self.pos = 0
         self.time = 0

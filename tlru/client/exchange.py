@@ -38,6 +38,7 @@ logger = logging.getLogger("tlru.client")
 
 TOO_LARGE_MESSAGE: Final = 1009
 READ: Final = Kind.READ
+WRITES: Final = (Kind.PLAIN, Kind.NAMED)
 LONE: Final = 4  # with more of them under way, what wakes the loop is shared by many anyway
 
 
@@ -64,6 +65,7 @@ class Exchange:
         self._outbox = Outbox(self.session)
         retries = Retries(chance, settings.timing, renewable=callable(settings.token))
         self._aftermath = Aftermath(loop, self._outbox, retries, self._see_to_it)
+        self._trace_now = settings.trace_now
         self.feeds = Feeds(
             loop,
             self.session,
@@ -99,6 +101,9 @@ class Exchange:
         number = self._number = self._number + 1
         payload = pack_fields({"id": number, **fields})
         rare = Rare(self.session.epoch, bound=True) if bound else None
+        if self._trace_now is not None and kind in WRITES and (trace := self._trace_now()):
+            rare = rare or Rare()
+            rare.trace = trace
         return self._enqueue(number, payload, kind, timeout, rare)
 
     @property

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from contextvars import Context
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final
@@ -177,7 +178,10 @@ class Lock:
         self._fence = int(reply["fence"])
         self._until = monotonic() + self._ttl
         if self._renewing:
-            self._task = exchange.loop.create_task(self._keep(), name=f"tlru lock {self.name}")
+            # In a context of its own: what is done while it is held is no part of the trace
+            # in which it was taken.
+            make = exchange.loop.create_task
+            self._task = Context().run(make, self._keep(), name=f"tlru lock {self.name}")
 
     async def _keep(self) -> None:
         """Renew it again and again; a failure is tried again as long as there is time left."""

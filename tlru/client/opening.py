@@ -29,6 +29,7 @@ from tlru.client.framing import Framing
 from tlru.client.requests import Kind, Request, pack_fields
 from tlru.client.results import Reply
 from tlru.client.settings import Settings, Token
+from tlru.client.tracing import FEATURE
 from tlru.errors import Forbidden, RateLimited, TlruError, Unauthenticated, Unavailable
 
 NOT_ALLOWED = 1008
@@ -157,6 +158,8 @@ def _take_note(connection: Connection, greeting: Reply) -> None:
     if not isinstance(epoch, str):
         raise Unavailable("its hello names no epoch")
     connection.epoch = epoch
+    features = greeting.get("features")
+    connection.takes_traces = isinstance(features, list) and FEATURE in features
     told = greeting.get("limits")
     known = {
         name: told[name]

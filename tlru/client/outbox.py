@@ -64,7 +64,7 @@ class Outbox:
                 continue
             payload = request.payload
             if behind or request.kind is not READ:
-                payload = self._complete(request, now)
+                payload = self._complete(request, connection, now)
             length = len(payload)
             if size + length > most:
                 if parts:
@@ -90,7 +90,7 @@ class Outbox:
                 self.queue.append(request)
         self._compact_at = max(COMPACT_AT, 2 * len(self.queue))
 
-    def _complete(self, request: Request, now: float) -> bytes:
+    def _complete(self, request: Request, connection: Connection, now: float) -> bytes:
         """Its bytes with what is known only when it leaves; none where it must not leave."""
         if request.kind is READ:
             told = with_field(request.payload, "min", self._session.minimum())
@@ -102,9 +102,12 @@ class Outbox:
         if request.rare is not None and not self._fits_epoch(request, request.rare):
             self.let_go(request)
             return b""
-        if request.kind is not Kind.NAMED:
-            return request.payload
-        return with_field(request.payload, "once", self._name(request.history(), now))
+        payload = request.payload
+        if request.kind is Kind.NAMED:
+            payload = with_field(payload, "once", self._name(request.history(), now))
+        if request.rare is not None and request.rare.trace and connection.takes_traces:
+            payload = with_field(payload, "trace", request.rare.trace)
+        return payload
 
     def _name(self, rare: Rare, now: float) -> dict[str, Any]:
         if rare.once_fields is None:

@@ -1,7 +1,7 @@
 """What is sent: requests as bytes, and what may be done with one that was not answered.
 
 Pure. A request is packed when it is asked for, so that what cannot be packed fails in the caller's
-own frame; fields that are known only when it leaves (`min`, `once`) are added to the bytes then.
+own frame; what is known only when it leaves (`min`, `once`, `trace`) is added to the bytes then.
 """
 
 from __future__ import annotations
@@ -34,9 +34,12 @@ class Kind(enum.Enum):
 
 
 class Rare:
-    """What only some requests need: writes, and what was tried before."""
+    """What only some requests need: writes, what is traced, and what was tried before."""
 
-    __slots__ = ("bound", "epoch", "lost", "once", "once_fields", "refusal", "tries", "unsure")
+    __slots__ = (
+        *("bound", "epoch", "lost", "once", "once_fields"),
+        *("refusal", "trace", "tries", "unsure"),
+    )
 
     def __init__(self, epoch: str | None = None, *, bound: bool = False) -> None:
         self.epoch = epoch  # the one it was first sent in, or, if bound, was asked in
@@ -47,6 +50,7 @@ class Rare:
         self.lost = 0  # how many connections died under it
         self.refusal: TlruError | None = None  # why it was refused the last time
         self.unsure = False  # a node has said that the outcome of a try is not known
+        self.trace: str | None = None  # that it belongs to, where that is recorded
 
 
 class Request:
@@ -119,7 +123,7 @@ def pack_get(number: int, key: str) -> bytes:
 def pack_fields(fields: dict[str, Any]) -> bytes:
     """Any request. Fields that are None are left out: for the protocol they are absent."""
     present = {name: value for name, value in fields.items() if value is not None}
-    assert len(present) <= FIELDS_MAX - 2, "room must be left for `min` and `once`"
+    assert len(present) <= FIELDS_MAX - 2, "room must be left for what is added when it leaves"
     try:
         return bytes(pack(present))
     except (UnicodeEncodeError, OverflowError, TypeError, ValueError) as exc:

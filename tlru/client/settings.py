@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 from peers.awake import STAY_S
 from tlru.client.server import DEFAULT_CACHE, Server
+from tlru.client.tracing import TraceNow
 
 DEFAULT_STAY_S: Final = STAY_S
 
@@ -52,6 +53,7 @@ class Settings:
     message_bytes_max: int = 64 << 20
     stay_awake: float = DEFAULT_STAY_S
     on_link: OnLink = field(default=None, repr=False)
+    trace_now: TraceNow | None = field(default=None, repr=False)
     name: str = "tlru-python"
     timing: Timing = Timing()
 

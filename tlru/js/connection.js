@@ -22,6 +22,7 @@ import {
 import { Pulse } from "./pulse.js";
 import { bytesIn, write } from "./requests.js";
 import { now } from "./settings.js";
+import { FEATURE } from "./tracing.js";
 
 /** @typedef {import("./requests.js").Reply} Reply */
 /** @typedef {import("./requests.js").Request} Request */
@@ -59,6 +60,7 @@ export const USUAL_LIMITS = Object.freeze({
 export class Connection {
   limits = USUAL_LIMITS;
   epoch = "";
+  takesTraces = false;
   node = "";
   // This node has itself answered with these, so it is there.
   pos = 0;
@@ -271,6 +273,7 @@ export class Connection {
     this.greetedIn = now() - this.#greetedAt;
     this.node = String(message.node ?? "");
     this.limits = limitsOf(message.limits);
+    this.takesTraces = Array.isArray(message.features) && message.features.includes(FEATURE);
     this.#note(message);
     hello?.resolve(message);
   }

@@ -20,6 +20,7 @@ import { Request } from "./requests.js";
 import { Retries } from "./retrying.js";
 import { Session } from "./session.js";
 import { now } from "./settings.js";
+import { traceOf } from "./tracing.js";
 
 /** @typedef {import("./connection.js").Connection} Connection */
 /** @typedef {import("./errors.js").TlruError} TlruError */
@@ -70,15 +71,17 @@ export class Exchange {
    * @param {Record<string, any>} fields
    * @param {number} timeout
    * @param {Kind} [kind]
-   * @param {{ bound?: boolean }} [how]
+   * @param {{ bound?: boolean, traced?: boolean }} [how] `traced`: it may belong to a trace
    * @returns {Promise<Reply>}
    */
-  ask(fields, timeout, kind = "read", { bound = false } = {}) {
+  ask(fields, timeout, kind = "read", { bound = false, traced = true } = {}) {
     this.start();
     if (this.ended !== null) throw new Unavailable(this.ended);
     if (this.connection === null) this.keeper.check(timeout);
     const life = bound ? { epoch: this.session.epoch, bound } : {};
     const request = new Request(++this.#number, fields, kind, now() + timeout, life);
+    const { traceparent } = this.settings;
+    if (traceparent && traced && request.isWrite) request.trace = traceOf(traceparent());
     request.timer = setTimeout(() => this.#late(request), timeout * 1000);
     this.enqueue(request);
     return request.promise;

@@ -97,9 +97,14 @@ export class Lock {
   /** Give it new time from now on. Throws `LockLost` if it is not held any more.
    * @param {number} [ttl] */
   async renew(ttl = this.#ttl) {
+    await this.#renew(ttl, true);
+  }
+
+  /** @param {number} ttl @param {boolean} traced */
+  async #renew(ttl, traced) {
     // From before the question, so that nobody believes to hold it for longer than is true.
     const since = now();
-    const reply = await this.#tell("renew", { fence: this.fence, ttl });
+    const reply = await this.#tell("renew", { fence: this.fence, ttl }, traced);
     if (!reply.held) {
       this.#until = -Infinity;
       throw new LockLost(`the lock ${this.#quoted} is not held any more`);
@@ -141,17 +146,18 @@ export class Lock {
     return this.#exchange.ask(all, wait + this.#timeout, "named");
   }
 
-  /** @param {string} op @param {Record<string, any>} fields */
-  #tell(op, fields) {
+  /** @param {string} op @param {Record<string, any>} fields @param {boolean} [traced] */
+  #tell(op, fields, traced = true) {
     const all = { op, name: this.name, timeout: this.#timeout, ...fields };
-    return this.#exchange.ask(all, this.#timeout, "named");
+    return this.#exchange.ask(all, this.#timeout, "named", { traced });
   }
 
   /** Again and again; a failure is tried again as long as there is time left. */
   #renewLater() {
     this.#timer = setTimeout(async () => {
       try {
-        await this.renew();
+        // For as long as the lock is held: no part of the trace in which it was taken.
+        await this.#renew(this.#ttl, false);
       } catch (error) {
         if (error instanceof LockLost || !this.held) return;
       }

@@ -118,9 +118,13 @@ export class Outbox {
       this.letGo(request);
       return null;
     }
-    if (request.kind === "plain") return request.text;
-    request.once ??= this.#once.give(this.#session.clusterMs(now));
-    return withField(request.text, "once", request.once);
+    let { text } = request;
+    if (request.kind === "named") {
+      request.once ??= this.#once.give(this.#session.clusterMs(now));
+      text = withField(text, "once", request.once);
+    }
+    if (request.trace === null || !connection.takesTraces) return text;
+    return withField(text, "trace", request.trace);
   }
 
   /** Whether it may go to the present epoch; if not, its caller is told why.

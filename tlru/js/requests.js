@@ -3,7 +3,7 @@
  * What is sent: requests as text, and what may be done with one that was not answered.
  *
  * A request is written when it is asked for, so that what cannot be written fails in the caller's
- * own call; fields that are known only when it leaves (`min`, `once`) are added to the text then.
+ * own call; what is known only when it leaves (`min`, `once`, `trace`) is added to the text then.
  */
 
 /** @typedef {Record<string, any>} Reply */
@@ -63,6 +63,8 @@ export class Request {
   connection = null;
   /** @type {Record<string, any> | null} the name that it bears since it was first sent */
   once = null;
+  /** @type {string | null} the trace that it belongs to, where that is recorded */
+  trace = null;
   tries = 0; // how often it was refused
   lost = 0; // how many connections died under it
   /** @type {TlruError | null} why it was refused the last time */

@@ -8,6 +8,7 @@ import { BadRequest } from "./errors.js";
 import { DEFAULT_CACHE, named } from "./server.js";
 
 /** @typedef {import("./server.js").Server} Server */
+/** @typedef {import("./tracing.js").TraceNow} TraceNow */
 /**
  * What is known of a WebSocket class: the browser's own, or one that is given.
  * @typedef {new (url: string, protocols?: string | string[]) => WebSocket} SocketClass
@@ -32,6 +33,8 @@ import { DEFAULT_CACHE, named } from "./server.js";
  * @property {string} [zone]
  * @property {string} [prefix] goes before every key and channel
  * @property {boolean} [exactlyOnce] whether every write bears a name, or none does
+ * @property {TraceNow | null} [traceparent] gives the trace that a write belongs to, where it is
+ *   asked for
  * @property {string} [name] how the client calls itself
  * @property {Partial<typeof TIMING>} [timing]
  */
@@ -67,6 +70,7 @@ export const TIMING = Object.freeze({
  * @property {string} zone
  * @property {string} prefix
  * @property {boolean | null} exactlyOnce
+ * @property {TraceNow | null} traceparent
  * @property {string} name
  * @property {typeof TIMING} timing
  */
@@ -80,6 +84,7 @@ export const TIMING = Object.freeze({
 export function settingsOf(servers, options) {
   const { token = null, timeout = 2, cache = DEFAULT_CACHE, storage = null } = options;
   const { region = "", zone = "", prefix = "", exactlyOnce = null } = options;
+  const { traceparent = null } = options;
   const Socket = options.WebSocket ?? globalThis.WebSocket;
   if (typeof Socket !== "function") {
     throw new BadRequest(
@@ -88,6 +93,9 @@ export function settingsOf(servers, options) {
   }
   if (!(timeout > 0 && Number.isFinite(timeout))) {
     throw new BadRequest(`a timeout is a number of seconds above 0, not ${timeout}`);
+  }
+  if (traceparent !== null && typeof traceparent !== "function") {
+    throw new BadRequest("traceparent is a function that gives the trace of each write");
   }
   const found = named(typeof servers === "string" ? [servers] : servers, cache);
   if (!found.length && !storage) throw new BadRequest("name at least one server");
@@ -102,6 +110,7 @@ export function settingsOf(servers, options) {
     zone,
     prefix,
     exactlyOnce,
+    traceparent,
     name: options.name ?? `tlru-js/${VERSION}`,
     timing: { ...TIMING, ...options.timing },
   };

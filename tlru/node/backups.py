@@ -14,7 +14,7 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tlru import errors
 from tlru.backups import files
@@ -66,6 +66,20 @@ class Backups:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+
+    def told(self, service: CacheService) -> dict[str, Any] | None:
+        """What became of them; None where none are made. It tells no path."""
+        config, record = self._node.config, self.records[service.name]
+        if config.backup_dir is None:
+            return None
+        newest = record.newest_s
+        return {
+            "every_s": config.backup_interval,
+            "made": record.made,
+            "failed": record.failed,
+            "newest": None if newest is None else round(newest * 1_000),
+            "trouble": service.troubles.get(TROUBLE),
+        }
 
     async def _run(self) -> None:
         while True:

@@ -127,7 +127,9 @@ def status(node: Node, service: CacheService) -> dict[str, Any]:
         "subscriptions": service.feeds.feeds.readers,
         "subscriptions_behind": service.feeds.feeds.behind,
         "rates": node.rates.now(),
-        "setup": setup.told(node),
+        "strain": node.strain.told(),
+        "backups": node.backups.told(service),
+        "setup": setup.told(node, seats(node, service)),
     }
 
 
@@ -170,6 +172,7 @@ def _link(peer: PeerStatus) -> dict[str, Any]:
         "least_round_trip_ms": _ms(peer.least_round_trip_s),
         "clock_offset_ms": _ms(peer.offset_s),
         "next_s": peer.next_s,
+        "circuit": peer.circuit,
         "queued_bytes": peer.queued_bytes,
         "dropped": peer.dropped,
         "reconnects": peer.reconnects,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +27,7 @@ from tlru.engine.items import RESERVED
 from tlru.engine.operations import Set
 from tlru.node import checks
 from tlru.node.asker import OneByOne
-from tlru.node.checks import PROBE_WITHIN_S, PURPOSES, WRITE, Check
+from tlru.node.checks import PROBE_WITHIN_S, PURPOSES, READ, WRITE, Check
 from tlru.node.steadiness import FAILURES_MAX, SUCCESSES_MIN, Steadiness
 
 if TYPE_CHECKING:
@@ -123,14 +124,27 @@ class Health:
 
     def _take(self, found: tuple[Check, ...]) -> None:
         self._checks, self._checked_at = found, time.monotonic()
-        serves = self._node.status == NodeStatus.ACTIVE
         for purpose, steady in self._steady.items():
             decide = (check.ok for check in found if purpose in check.decides)
-            steady.take(good=serves and all(decide))
+            steady.take(good=self._serves(purpose) and all(decide))
         if not self._steady[WRITE].ready:
             self._ready_since = None
         elif self._ready_since is None:
             self._ready_since = self._checked_at
+
+    def _serves(self, purpose: str) -> bool:
+        """Whether the node's status lets it; for reads also where it is cut off, and its operator
+        has said that old answers are better than none."""
+        if purpose == READ and self._stale_s() is not None:
+            return True
+        return self._node.status == NodeStatus.ACTIVE
+
+    def _stale_s(self) -> float | None:
+        """How old what it answers may be, where it is cut off and answers `read: any` all the same;
+        None where it is not, or must not."""
+        behind = [service.may_answer_stale_s() for service in self._node.services.values()]
+        found = [each for each in behind if each is not None]
+        return max(found) if found and len(found) == len(behind) else None
 
     # -- what is looked at
 
@@ -170,9 +184,15 @@ class Health:
             problem = "a probe that was committed could not be read back"
         return checks.probe(service.name, (time.monotonic() - began) * 1_000, problem)
 
+    async def _lag(self, service: CacheService) -> Check:
+        """Ask the leader how far it is. One that is cut off and may answer all the same tells its
+        clients how old that is, so to them this is none of its faults."""
+        found = await self._lag_of(service)
+        stale = self._stale_s() is not None
+        return replace(found, decides=found.decides - {READ}) if stale else found
+
     @staticmethod
-    async def _lag(service: CacheService) -> Check:
-        """Ask the leader how far it is."""
+    async def _lag_of(service: CacheService) -> Check:
         try:
             async with asyncio.timeout(PROBE_WITHIN_S):
                 there = await service.log.read_barrier()
@@ -221,18 +241,18 @@ class Health:
 
     def ready(self, purpose: str = WRITE) -> tuple[bool, dict[str, Any]]:
         """The node serves; `read` wants less of it than `write`."""
-        now = (self._status(), self._fresh(), self._steadily(purpose))
+        now = (self._status(purpose), self._fresh(), self._steadily(purpose))
         told = {check.name: check.told() for check in (*now, *self._checks)}
         ok = all(check.ok for check in now)
         return ok, {"status": "ready" if ok else "not ready", "for": purpose, "checks": told}
 
-    def _status(self) -> Check:
+    def _status(self, purpose: str) -> Check:
         """What the node itself says, at this moment: else it refuses, and no count matters."""
-        status = self._node.status
+        status, stale_s = self._node.status, self._stale_s() if purpose == READ else None
         return Check(
             "status",
-            status == NodeStatus.ACTIVE,
-            {"is": status},
+            self._serves(purpose),
+            {"is": status} | ({} if stale_s is None else {"stale_s": round(stale_s, 1)}),
             f"the node is {status}, and serves nothing",
             "see its log and its alarms (tlru doctor)",
         )

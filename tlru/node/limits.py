@@ -24,6 +24,7 @@ from tlru.node.turns import Turns
 # What makes less work, or none: it is taken whatever the limits are.
 FREE: Final = frozenset(("hello", "ping", "unsubscribe", "unlock"))
 
+OVERLOAD: Final = "overload"  # the reason, beside the names of the limits
 OVERLOADED_S: Final = 0.5  # after this one may ask again, full jitter of the client's own aside
 BURST_S: Final = 1.0  # of its rate, where no burst is named
 OPEN_S: Final = 5.0  # after this a class that has all its connections may try again
@@ -104,6 +105,11 @@ class Guard:
         if not self.open[name]:
             del self.open[name]
 
+    @property
+    def overloaded(self) -> int:
+        """How many requests were refused since there was too much to do."""
+        return sum(count for (_, why), count in self.refused.items() if why == OVERLOAD)
+
     # -- what is judged
 
     def operation(self, name: str, now: float) -> errors.TlruError | None:
@@ -163,7 +169,7 @@ class Guard:
             return None
         if overload.admits(rank, state.limits.share / 100):
             return None
-        self._count(name, "overload")
+        self._count(name, OVERLOAD)
         return errors.Overloaded(
             f"the node has more to do than it can; the class {name!r} waits", after=OVERLOADED_S
         )

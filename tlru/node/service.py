@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from peers.cluster.cluster import ClusterLog
@@ -25,8 +24,9 @@ from tlru.engine.items import ITEM_OVERHEAD_BYTES
 from tlru.engine.machine import Machine, Result
 from tlru.engine.operations import GiveUpWait, Once, Operation, Settings, encode
 from tlru.engine.settings import DEFAULTS
-from tlru.engine.snapshot import Capture, Loader, SnapshotError
+from tlru.engine.snapshot import Capture
 from tlru.node import writes
+from tlru.node.arriving import Arriving
 from tlru.node.asker import Asker
 from tlru.node.duties import EXPIRE_EVERY_MS, Duties
 from tlru.node.feeds import FeedDesk, Subscriber
@@ -189,12 +189,17 @@ class CacheService:
     def _stale_s(self, op: Op, args: Args) -> float:
         """How old an answer of this node may be, where it does not serve and may answer all the
         same. Unavailable else."""
-        status = self.log.node_status
-        any_will_do = self.stale_reads and status in STALE and args.get("read") == "any"
-        behind = self.log.behind_ms() if any_will_do and not op.writes else None
-        if behind is None or "touch" in args:
+        any_will_do = args.get("read") == "any" and not op.writes and "touch" not in args
+        behind_s = self.may_answer_stale_s() if any_will_do else None
+        if behind_s is None:
             raise self._not_serving()
-        return behind / 1000
+        return behind_s
+
+    def may_answer_stale_s(self) -> float | None:
+        """How old an answer may be, where this node is cut off, and answers whom any will do."""
+        cut_off = self.stale_reads and self.log.node_status in STALE
+        behind_ms = self.log.behind_ms() if cut_off else None
+        return None if behind_ms is None else behind_ms / 1000
 
     def _not_serving(self) -> errors.Unavailable:
         status = self.log.node_status
@@ -465,34 +470,3 @@ class CacheService:
     def listen(self, listener: Callable[[Sequence[Event]], None]) -> None:
         """Call `listener` with the events of each batch, in order."""
         self._on_events.append(listener)
-
-
-class Arriving:
-    """A snapshot on its way into a machine of its own."""
-
-    def __init__(self, service: CacheService) -> None:
-        self._service = service
-        self.machine = Machine()
-        self._loader = Loader(self.machine)
-
-    def take(self, chunk: bytes) -> None:
-        """Take up a piece. TlruError where it cannot be one."""
-        with self._told():
-            self._loader.take(chunk)
-
-    def finish(self) -> int:
-        """All have come; the index of the state."""
-        with self._told():
-            self._loader.finish()
-        return self.machine.index
-
-    def install(self) -> None:
-        """The cache is what the snapshot was."""
-        self._service.replace(self.machine)
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except SnapshotError as exc:
-            raise errors.TlruError(f"cache {self._service.name}: {exc}") from exc

@@ -4,11 +4,14 @@ keeps, and what guards it. It tells no path and no secret, only whether there is
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
+
+from tlru.node.founding import misfit
 
 if TYPE_CHECKING:
     from tlru.node.server import Node
@@ -16,9 +19,11 @@ if TYPE_CHECKING:
 _CERTIFICATES = ("tls_cert", "mesh_cert")
 
 
-def told(node: Node) -> dict[str, Any]:
-    """What it keeps, whom it lets in, and until when its certificates are good."""
+def told(node: Node, members: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What it keeps, whom it lets in, until when its certificates are good, and whether what it was
+    told of founding a cluster fits its members."""
     config = node.config
+    found = misfit(config.bootstrap, config.expect, members) if node.status == "active" else None
     return {
         "keeps": config.data_dir is not None,
         "fsync": config.fsync if config.data_dir is not None else None,
@@ -29,6 +34,7 @@ def told(node: Node) -> dict[str, Any]:
         "mesh_guarded": bool(config.token) or config.mesh_ca is not None,
         "certificates_end": _ends(config),
         "connections_max": config.connections,
+        "founding": None if found is None else found.told(),
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tlru.engine.client_limits import RANKS
 from tlru.node.limits import Guard
@@ -33,12 +33,27 @@ class StrainWatch:
         self.strain = Strain()
         self._resident = 0
         self._ticks = 0
+        self._refused = 0
+        self._refused_at: float | None = None
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def guard(self) -> Guard:
         """A guard for one cache, which goes by what is measured here."""
         return Guard(self.overload, self.turns)
+
+    def told(self) -> dict[str, Any]:
+        """How much of each rank would be let in, when somebody was refused for it last, and how
+        much there is to do: of what is bounded, 1 is too much."""
+        strain, at = self.strain, self._refused_at
+        return {
+            "admitted": [round(share, 3) for share in self.overload.shares],
+            "refused": self._refused,
+            "refused_s_ago": None if at is None else round(self._loop.time() - at, 1),
+            "lag_ms": round(strain.lag_s * 1_000, 1),
+            "backlog": round(strain.backlog, 3),
+            "memory": round(strain.memory, 3),
+        }
 
     def start(self) -> None:
         """Begin to look."""
@@ -74,6 +89,9 @@ class StrainWatch:
         guards = [service.guard for service in self._node.services.values()]
         asked = [sum(guard.asked[rank] for guard in guards) for rank in range(RANKS)]
         self.overload.step(strain, asked)
+        refused = sum(guard.overloaded for guard in guards)
+        if refused > self._refused:
+            self._refused, self._refused_at = refused, self._loop.time()
         for service in self._node.services.values():
             service.guard.asked = [0] * RANKS
             service.guard.follow(service.machine.settings["limits"], service.nodes)

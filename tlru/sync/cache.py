@@ -292,6 +292,7 @@ def connect(
     message_bytes_max: int = 64 << 20,
     stay_awake: float = DEFAULT_STAY_S,
     on_link: OnLink = None,
+    tracing: bool = False,
 ) -> Cache[Any]:
     """A cache at these servers (`ws://host:8400`). Nothing is connected yet.
 
@@ -310,7 +311,9 @@ def connect(
     repetition could do harm. `stay_awake` is how many seconds the event loop turns at most, instead
     of sleeping, where answers have come as soon as that; 0 lets it sleep always.
     `on_link` is called in the client's own thread with the URL of a server that has come into
-    service, and ""; or with None and why, where there is none any more.
+    service, and ""; or with None and why, where there is none any more. With `tracing`, a write
+    tells its node which span of OpenTelemetry is current in the calling thread, if that is
+    recorded, so that the nodes' spans of it hang from that one.
     """
     beneath = aio.connect(
         *servers,
@@ -327,5 +330,6 @@ def connect(
         message_bytes_max=message_bytes_max,
         stay_awake=stay_awake,
         on_link=on_link,
+        tracing=tracing,
     )
     return Cache(beneath, LoopThread())

@@ -186,7 +186,9 @@ def test_the_page_lists_every_metric_with_its_type_and_labels() -> None:
 def test_a_node_gives_every_metric_of_the_page_and_no_other(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with AsyncExitStack() as stack:
-            made = await stack.enter_async_context(three(max_entries=5, backup_dir=tmp_path))
+            made = await stack.enter_async_context(
+                three(tmp_path / "data", max_entries=5, backup_dir=tmp_path)
+            )
             # Before, a connection is told of servers that come, between two answers.
             await until(lambda: len(made.seats("n1")) == 3)
             node = made["n1"]

@@ -21,6 +21,7 @@ from peers.ordered_log import NodeStatus
 from tlru import errors
 from tlru.node import facts
 from tlru.node.cluster.colleagues import Colleagues
+from tlru.node.founding import FoundingWatch, misfit
 from tlru.node.seats import TOLD_PRIORITY, TOLD_ROLE, member_of
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class OwnSeat:
         self._colleagues = colleagues
         self._task: asyncio.Task[None] | None = None
         self._complaint = ""
+        self._founding = FoundingWatch(node.config.id)
         self._changed = asyncio.Event()  # the configuration has
 
     def start(self) -> None:
@@ -87,6 +89,9 @@ class OwnSeat:
             self._complain(facts.REMOVED)
         if replica is None or log.node_status is not NodeStatus.ACTIVE:
             return
+        config, now_s = self._node.config, asyncio.get_running_loop().time()
+        members = facts.seats(self._node, self._service)
+        self._founding.look(misfit(config.bootstrap, config.expect, members), now_s)
         there = replica.state.membership.get(log.id)
         if there is None or there.birth != log.promise.birth:
             return

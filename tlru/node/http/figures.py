@@ -15,6 +15,7 @@ from tlru._version import __version__
 from tlru.node.http.figure import CACHE, Figure, Read, Sample, of_cache, of_node
 from tlru.node.http.figures_backup import BACKUP_FIGURES
 from tlru.node.http.figures_cluster import CLUSTER_FIGURES
+from tlru.node.http.figures_health import HEALTH_FIGURES
 from tlru.node.http.figures_limits import LIMIT_FIGURES
 from tlru.node.http.figures_time import HISTOGRAMS, Histogram
 
@@ -307,6 +308,7 @@ FIGURES: tuple[Figure | Histogram, ...] = (
     *_of_the_traffic(),
     *HISTOGRAMS,
     *_of_the_caches(),
+    *HEALTH_FIGURES,
     *CLUSTER_FIGURES,
     *_of_the_feeds(),
     *BACKUP_FIGURES,

@@ -89,6 +89,12 @@ CLUSTER_FIGURES = (
         _of_link(lambda peer: peer.state is PeerState.CONNECTED),
     ),
     Figure(
+        "tlru_link_breaker_open",
+        "1 where the other node is dialled seldom, after many failures in a row, else 0.",
+        _LINK,
+        _of_link(lambda peer: peer.circuit != "closed"),
+    ),
+    Figure(
         "tlru_link_round_trip_seconds",
         "There and back over a link, smoothed.",
         _LINK,

@@ -98,7 +98,7 @@ class _Paths:
                     "Save a value for some minutes, or without them for good.",
                     "old forms",
                     {"200": answer("What was saved.", saved, parts.POSITION)},
-                    parameters=[*in_query, parts.ONCE, parts.CACHE],
+                    parameters=[*in_query, *parts.OF_WRITES, parts.CACHE],
                     takes=body(form, parts.JSON, _FORM, required=False),
                     more="Each field stands in the query or in the body.",
                 ),
@@ -124,7 +124,7 @@ class _Paths:
             "Carry out a command; its attributes may also stand at the top level.",
             "old forms",
             {"200": answer("What came of it.", told, parts.POSITION)},
-            parameters=[parts.ONCE, parts.CACHE, parts.SINCE],
+            parameters=[*parts.OF_WRITES, parts.CACHE, parts.SINCE],
             takes=body(asked),
         )
 
@@ -147,7 +147,7 @@ class _Paths:
                     parameters=[
                         channel,
                         *query(self._requests, "publish", parts.WRITE),
-                        parts.ONCE,
+                        *parts.OF_WRITES,
                         parts.CACHE,
                     ],
                     takes=body(VALUE),
@@ -165,7 +165,7 @@ class _Paths:
                             parts.POSITION,
                         )
                     },
-                    parameters=[parts.CACHE, parts.SINCE],
+                    parameters=[parts.TRACE, parts.CACHE, parts.SINCE],
                     takes=body(asked),
                 )
             },

@@ -97,7 +97,7 @@ class KeyPaths:
                 *fields,
                 header("IfMatch"),
                 header("IfAbsent"),
-                parts.ONCE,
+                *parts.OF_WRITES,
                 parts.CACHE,
             ],
             takes=takes,
@@ -122,7 +122,7 @@ class KeyPaths:
                 *where,
                 *query(self._requests, "delete", ("rev", *parts.WRITE)),
                 header("IfMatch"),
-                parts.ONCE,
+                *parts.OF_WRITES,
                 parts.CACHE,
             ],
         )
@@ -137,6 +137,11 @@ class KeyPaths:
             "Add to an integer; a key that is absent counts as 0.",
             "keys",
             {"200": data("Its new value.", "incr", parts.ETAG)},
-            parameters=[*where, *query(self._requests, "incr", fields), parts.ONCE, parts.CACHE],
+            parameters=[
+                *where,
+                *query(self._requests, "incr", fields),
+                *parts.OF_WRITES,
+                parts.CACHE,
+            ],
             takes=body(record({}, **members), required=False),
         )

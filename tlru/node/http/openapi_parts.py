@@ -12,6 +12,7 @@ from tlru.node.http.replies import reply
 from tlru.node.http.schemas import TEXT, VALUE, Requests, Schema, described, ref
 from tlru.wire.limits import SESSION_CHARS_MAX
 from tlru.wire.requests import OPS
+from tlru.wire.traceparent import HEADER
 
 JSON = "application/json"
 OCTETS = "application/octet-stream"
@@ -61,6 +62,12 @@ IN_HEADER: Mapping[str, Any] = {
         "Names this write, so that it is done at most once however often it is sent.",
         {"type": "string", "minLength": 1, "maxLength": SESSION_CHARS_MAX},
     ),
+    "Traceparent": _header(
+        HEADER,
+        "The trace that the request belongs to, as W3C's Trace Context writes it. Where the node "
+        "traces and whoever began the trace records it, each write of the request has spans.",
+        {"type": "string", "examples": ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"]},
+    ),
 }
 
 
@@ -69,7 +76,8 @@ def header(name: str) -> Schema:
     return {"$ref": f"#/components/parameters/{name}"}
 
 
-CACHE, SINCE, ONCE = header("Cache"), header("Position"), header("IdempotencyKey")
+CACHE, SINCE, TRACE = header("Cache"), header("Position"), header("Traceparent")
+OF_WRITES = (header("IdempotencyKey"), TRACE)
 
 # The query fields of every write.
 WRITE = ("ack", "timeout")

@@ -68,6 +68,30 @@ _SETUP = record(
             "Until when each is good, in milliseconds since 1970.",
         ),
         "connections_max": NATURAL,
+        "founding": described(
+            or_null(record({"said": TEXT, "splits": FLAG})),
+            "What of `expect` and `bootstrap` does not fit the members; whether it may split them.",
+        ),
+    }
+)
+
+_STRAIN = record(
+    {
+        "admitted": described(listed(NUMBER), "Of each rank's requests, from the first rank on."),
+        "refused": described(NATURAL, "Requests that were refused for it."),
+        "refused_s_ago": described(or_null(NUMBER), "When the last of them was."),
+        "lag_ms": described(NUMBER, "How late the event loop's last turn came."),
+        "backlog": described(NUMBER, "Of the writes that may wait; 1 is too much."),
+        "memory": described(NUMBER, "Of the memory that it may have, if that is bounded."),
+    }
+)
+_BACKUPS = record(
+    {
+        "every_s": NUMBER,
+        "made": NATURAL,
+        "failed": NATURAL,
+        "newest": described(or_null(NATURAL), "When it was made, in milliseconds since 1970."),
+        "trouble": described(or_null(TEXT), "Why there is none, in a sentence."),
     }
 )
 
@@ -109,6 +133,8 @@ _STATUS = {
     "subscriptions": NATURAL,
     "subscriptions_behind": described(NATURAL, "Those whose readers are slow, or catch up."),
     "rates": _RATES,
+    "strain": described(_STRAIN, "How much it has to do, and how much of that it lets in."),
+    "backups": described(or_null(_BACKUPS), "Those that it makes by itself, if it is to."),
     "setup": described(_SETUP, "What the node was told of what it keeps, and of what guards it."),
 }
 
@@ -125,6 +151,7 @@ _LINK = described(
             "least_round_trip_ms": _FIGURE,
             "clock_offset_ms": described(_FIGURE, "How far its clock is ahead."),
             "next_s": described(_FIGURE, "Until it is dialled again."),
+            "circuit": described(TEXT, "Of its breaker: `open` after many failures in a row."),
             "queued_bytes": NATURAL,
             "dropped": NATURAL,
             "reconnects": NATURAL,

@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from tlru import errors
+from tlru.node.http.heads import HEAD_BYTES_MAX, HeadBound
 from tlru.node.http.problems import PROBLEM_JSON, HeadTooLarge, problem
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class HttpConnection(web.RequestHandler):
             lingering_time=LINGER_S,
             logger=logger,
         )
+        self._parser = HeadBound(self._parser)  # type: ignore[assignment]
         self._side = side
         self._stalled: asyncio.TimerHandle | None = None
         self._stall: Callable[[bool], None] | None = None
@@ -111,6 +113,15 @@ class HttpConnection(web.RequestHandler):
         self._side.connections_total += 1
         super().connection_made(transport)
 
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the client."""
+        super().data_received(data)
+        for message, _ in self._messages:
+            # What was wrong holds, by its traceback, what it was found in and this connection,
+            # which holds it: of many large heads, a hundred megabytes until the collector comes.
+            if (wrong := getattr(message, "exc", None)) is not None:
+                wrong.__traceback__ = None
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is gone."""
         self._side.connections -= 1
@@ -139,7 +150,10 @@ class HttpConnection(web.RequestHandler):
     @staticmethod
     def _error(status: int, exc: BaseException | None, message: str | None) -> errors.TlruError:
         if isinstance(exc, LineTooLong):
-            return HeadTooLarge(f"the request line or a header has over {LINE_BYTES_MAX} bytes")
+            return HeadTooLarge(
+                f"the request line or a header has over {LINE_BYTES_MAX} bytes, or all together "
+                f"have over {HEAD_BYTES_MAX}"
+            )
         if status < 500:
             # The lines after the first repeat what was sent.
             words = (message or "it breaks HTTP's rules").partition("\n")[0].rstrip(" :")

@@ -254,7 +254,7 @@ class Request:
                 f"the body is {strict_json.shown(media_type)}; send JSON, and say so: "
                 "Content-Type: application/json"
             )
-        return strict_json.parse(await self.body())
+        return strict_json.parse(await self.body(), self.limits.containers)
 
     async def json_object(self, *, may_lack: bool = False) -> Fields:
         """The object that the body is; with `may_lack` an empty body is an empty object."""

@@ -6,6 +6,12 @@ import asyncio
 from collections import Counter
 
 
+def address_of(transport: asyncio.BaseTransport) -> str:
+    """Where a connection comes from."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, tuple) and peer else ""
+
+
 class Addresses:
     """The open connections by the address that they come from."""
 
@@ -16,8 +22,7 @@ class Addresses:
     def come(self, transport: asyncio.BaseTransport, most: int | None) -> bool:
         """Count one more; whether its address may have it. Where it may not it counts all the same,
         until it is gone."""
-        peer = transport.get_extra_info("peername")
-        address = str(peer[0]) if isinstance(peer, tuple) and peer else ""
+        address = address_of(transport)
         self._of[transport] = address
         self._count[address] += 1
         return most is None or self._count[address] <= most

@@ -297,6 +297,8 @@ class Session:
                 if not self._frames:
                     return None
                 frame = self._frames.popleft()
+                if len(frame) > (most := self.standing.message_bytes(self.limits)):
+                    raise FramingError(1009, f"over {most} bytes, and no token yet")
                 guard = self.service.guard
                 if guard.watches:
                     self._frame_refusal = guard.arrived(

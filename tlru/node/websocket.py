@@ -11,9 +11,7 @@ import logging
 from collections import deque
 from time import perf_counter as clock
 from typing import TYPE_CHECKING, cast
-from urllib.parse import parse_qs, urlsplit
 
-from websockets.datastructures import MultipleValuesError
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
@@ -21,22 +19,13 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from tlru.access.authority import UnknownKeyError
 from tlru.access.grant import NOBODY, Grant
-from tlru.errors import (
-    BadRequest,
-    Forbidden,
-    Overloaded,
-    Unauthenticated,
-    Unavailable,
-)
 from tlru.node import deflate
-from tlru.node.access.access import token_of
 from tlru.node.access.standing import Standing
-from tlru.node.refusing import refused, unreadable
+from tlru.node.addresses import address_of
 from tlru.node.session import NOT_AUTHENTICATED, Session
 from tlru.node.unpacking import Damaged, UnpackedTooLarge, Unpacking
-from tlru.wire import codec as codecs
+from tlru.node.upgrading import Welcome, judge, unreadable
 from tlru.wire import frames
 from tlru.wire.pushes import Push
 
@@ -51,7 +40,6 @@ BYTES_A_TURN = 64 << 10  # of one connection in one turn of the loop; then it re
 UNPACKED_AT_ONCE = 64 << 10  # of one message that came compressed, for a sixth of a millisecond
 CLOSE_S = 2.0  # how long a client may take to close its side before the connection is cut
 SILENT_PINGS_MAX = 2
-FULL_S = 1.0  # after this, there may be room again
 NO_HELLO = 4408  # of the close codes
 WRITE_BUFFER_BYTES = 32 << 10  # what is unread beyond this stops the session taking requests
 
@@ -82,7 +70,6 @@ class WebSocketConnection(asyncio.Protocol):
         self._heard = self._loop.time()
         self._pinged = 0.0
         self._began = self._heard
-        self._granted: Grant | None = None  # by what the upgrade carried
         self._cut: asyncio.TimerHandle | None = None
         self._flushing = False
         self._turn_bytes = 0
@@ -102,6 +89,9 @@ class WebSocketConnection(asyncio.Protocol):
         """Take the connection over from the door."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._address = address_of(transport)
+        if self._node.wary.of(self._address, self._heard):
+            self._protocol.available_extensions = []
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client: frames, most of them messages for the session."""
@@ -199,7 +189,8 @@ class WebSocketConnection(asyncio.Protocol):
         if isinstance(problem, Damaged):
             self._protocol.fail(1002, "decompression failed")
         else:
-            self._protocol.fail(1009, f"over {self._limits.message_bytes} bytes when unpacked")
+            self._node.wary.note(self._address, self._loop.time())
+            self._protocol.fail(1009, "too large when it is unpacked")
         self._send()
         if self.session is not None:
             self.session.end()
@@ -254,81 +245,22 @@ class WebSocketConnection(asyncio.Protocol):
     # -- the handshake
 
     def _shake_hands(self, request: Request) -> None:
-        response = self._refusal(request) or self._accept(request)
-        self._protocol.send_response(response)
+        found = judge(self._node, request, self._loop.time())
+        if isinstance(found, Welcome):
+            self._service, self._codec = found.service, found.codec(self._limits)
+            # Offered none: the answer names none either, and JSON is spoken.
+            named = [Subprotocol(found.codec.name)] if found.offered else None
+            self._protocol.available_subprotocols = named
+            found = self._accept(request, found.grant)
+        self._protocol.send_response(found)
 
-    def _refusal(self, request: Request) -> Response | None:
-        # A page of any origin can open a WebSocket to this machine: it may only if it is let.
-        try:
-            host, origin = request.headers.get("Host"), request.headers.get("Origin")
-        except MultipleValuesError as exc:
-            return refused(400, BadRequest(f"the request has the header {exc} more than once"))
-        # The dashboard of a node that has died goes on by way of another.
-        servers = self._node.server_urls()
-        problem = self._node.origins.refusal(host, origin, safe=False, servers=servers)
-        if problem is not None:
-            return refused(403, Forbidden(problem))
-        url = urlsplit(request.path)
-        if url.path != "/ws":
-            return refused(404, BadRequest(f"no WebSocket at {url.path[:80]!r}; it is at /ws"))
-        name = parse_qs(url.query).get("cache", ["default"])[0]
-        service = self._node.services.get(name)
-        if service is None:
-            return refused(404, BadRequest(f"there is no cache {name[:80]!r} here"))
-        if self._node.full:
-            return refused(503, Overloaded("too many connections; come later", after=FULL_S))
-        if self._node.draining:
-            return refused(503, Unavailable("the node is about to stop", code="draining"))
-        if (unwanted := self._let_in(request)) is not None:
-            return unwanted
-        newcomer = self._granted or self._node.access.newcomer
-        refusal = service.guard.connection(newcomer.client_class, self._loop.time())
-        if refusal is not None:
-            return refused(refusal.http_status, refusal)
-        offered = [
-            word.strip()
-            for header in request.headers.get_all("Sec-WebSocket-Protocol")
-            for word in header.split(",")
-        ]
-        codec = codecs.choose(offered)
-        if codec is None:
-            known = ", ".join(each.name for each in codecs.CODECS)
-            return refused(400, BadRequest(f"none of the subprotocols is known; {known} are"))
-        self._codec = codec(self._limits)
-        self._service = service
-        # Offered none: the answer names none either, and JSON is spoken.
-        self._protocol.available_subprotocols = [Subprotocol(codec.name)] if offered else None
-        return None
-
-    def _let_in(self, request: Request) -> Response | None:
-        """Take up the token that the upgrade carries, if it carries one."""
-        access = self._node.access
-        try:
-            header = request.headers.get("Authorization")
-            if header is not None and access.enabled:
-                self._granted = access.at_once(token_of(header))
-        except MultipleValuesError:
-            return refused(400, BadRequest("the request has Authorization more than once"))
-        except UnknownKeyError as error:
-            if not access.may_learn:
-                return refused(401, error)
-            # Somebody has to ask for the key; this client may come again once it has come.
-            self._asking = self._loop.create_task(access.look_for_keys())
-            return refused(
-                503, Unavailable("the keys of tokens are looked for; come again", after=1.0)
-            )
-        except Unauthenticated as error:
-            return refused(401, error)
-        return None
-
-    def _accept(self, request: Request) -> Response:
+    def _accept(self, request: Request, grant: Grant) -> Response:
         response = self._protocol.accept(request)
         if response.status_code == 101:
             self._first = frames.BINARY if self._codec.binary else frames.TEXT
             self._deflates = bool(self._protocol.extensions)
             self.session = Session(self._service, self._codec, self, self._node.session_ops)
-            access = self._node.access
-            self.session.standing = Standing(self._granted or access.newcomer, access)
+            self.session.standing = Standing(grant, self._node.access)
             self._node.entered(self)
             self._class = self.session.client_class
             self._service.guard.came(self._class)
@@ -339,8 +271,7 @@ class WebSocketConnection(asyncio.Protocol):
         if self.session is not None:
             self.session.number = number
         if logger.isEnabledFor(logging.DEBUG):
-            peer = self._transport.get_extra_info("peername") or ("",)
-            extra = {"connection": number, "from": peer[0], "cache": self._service.name}
+            extra = {"connection": number, "from": self._address, "cache": self._service.name}
             logger.debug("connection opened", extra=extra)
 
     # -- frames
@@ -367,7 +298,7 @@ class WebSocketConnection(asyncio.Protocol):
             data = bytes(self._fragments) + data
             self._fragments.clear()
         if self._packed and not session.over:
-            self._unpacking = Unpacking(data, self._limits.message_bytes)
+            self._unpacking = Unpacking(data, session.standing.message_bytes(self._limits))
             return
         if self._deflates:
             self._note_turn(len(data))

@@ -17,6 +17,7 @@ from aiohttp.http_exceptions import LineTooLong
 from tlru import errors
 from tlru.node.http.heads import HEAD_BYTES_MAX, HeadBound
 from tlru.node.http.problems import PROBLEM_JSON, HeadTooLarge, problem
+from tlru.node.limits import Guard
 
 if TYPE_CHECKING:
     from tlru.node.http.side import HttpSide
@@ -63,6 +64,7 @@ class HttpConnection(web.RequestHandler):
         )
         self._parser = HeadBound(self._parser)  # type: ignore[assignment]
         self._side = side
+        self.counted: tuple[Guard, str] | None = None  # as whose connection, and by whom
         self._stalled: asyncio.TimerHandle | None = None
         self._stall: Callable[[bool], None] | None = None
 
@@ -106,6 +108,23 @@ class HttpConnection(web.RequestHandler):
             self._stalled.cancel()
             self._stalled = None
 
+    def count_for(self, guard: Guard, client_class: str, now: float) -> None:
+        """Be a connection of this class from now on, until it is gone or somebody else asks on it.
+        RateLimited where the class has no place for it."""
+        if self.counted == (guard, client_class):
+            return
+        if (refusal := guard.connection(client_class, now)) is not None:
+            raise refusal
+        self._count_no_more()
+        guard.came(client_class)
+        self.counted = guard, client_class
+
+    def _count_no_more(self) -> None:
+        if self.counted is not None:
+            guard, client_class = self.counted
+            guard.went(client_class)
+            self.counted = None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection over from the door."""
         self._taken = transport  # aiohttp forgets it first
@@ -126,6 +145,7 @@ class HttpConnection(web.RequestHandler):
         """The connection is gone."""
         self._side.connections -= 1
         self._side.node.addresses.gone(self._taken)
+        self._count_no_more()
         self._read_on()
         super().connection_lost(exc)
 

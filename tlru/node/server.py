@@ -186,8 +186,12 @@ class Node:
             full=lambda: self.full,
             waiting=self.doors,
             addresses=self.addresses,
-            of_one_address=lambda: self.config.connections_per_address,
+            welcomes=self._welcomes,
         )
+
+    def _welcomes(self, transport: asyncio.BaseTransport) -> bool:
+        config = self.config
+        return self.addresses.come(transport, config.connections_per_address, config.connections)
 
     # -- changing in place
 

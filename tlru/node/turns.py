@@ -25,8 +25,8 @@ from tlru.engine.client_limits import RANKS
 PART_S: Final = (float("inf"), 0.008, 0.003)
 REQUESTS: Final = (512, 512, 128)  # of one session in a turn, so that its equals come to theirs
 
-# Requests of HTTP that have waited, and go on in a turn whatever is left of it: sessions, which come
-# first in it, would leave them nothing. Each takes a fifth of a millisecond.
+# Requests of HTTP that have waited and go on in a turn whatever is left of it: sessions come first
+# in it, and would leave them nothing. Each takes a fifth of a millisecond.
 LET_ON: Final = (64, 16, 4)
 
 T = TypeVar("T")

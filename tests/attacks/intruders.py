@@ -55,6 +55,30 @@ async def traversal(at: Target) -> None:
         await at.once(head(PATHS[turn % len(PATHS)], "Connection: close"))
 
 
+async def garbage(at: Target) -> None:
+    """Bytes that are nothing, on the port of clients."""
+    async for _ in at.paced(TRIES_A_S):
+        await at.once(os.urandom(2_000), within_s=0.1)
+
+
+async def mesh_strangers(at: Target) -> None:
+    """Connections to the port of peers: nothing is said on some, garbage on others, and the third
+    upgrade and stop there."""
+    asked = head("/", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13")
+    said = (b"", os.urandom(2_000), asked)
+    async for turn in at.paced(200.0):
+        try:
+            reader, writer = await at.open(port=at.mesh)
+        except OSError:
+            at.heard["no connection"] += 1
+            continue
+        writer.write(said[turn % 3])
+        if turn % 3 == 1:
+            await at.note(reader, 0.5)
+    for writer in at.sockets:
+        at.heard["cut" if writer.transport.is_closing() else "half-open"] += 1
+
+
 async def foreign_page(at: Target) -> None:
     """A page of another origin opens WebSockets from the browser of somebody who may."""
     token = f"Authorization: Bearer {at.token}"
@@ -67,5 +91,8 @@ ATTACKS: dict[str, Attack] = {
     "many headers": many_headers,
     "wrong tokens": wrong_tokens,
     "path traversal": traversal,
+    "garbage": garbage,
+    "garbage, TLS": garbage,
+    "mesh strangers": mesh_strangers,
     "foreign page": foreign_page,
 }

@@ -72,6 +72,24 @@ async def never_reads(at: Target) -> None:
     at.heard["not read from any more"] += held
 
 
+async def streams_unread(at: Target) -> None:
+    """Streams of Server-Sent Events of everything that happens, of which nothing is read."""
+    asked = head("/v1/events?pattern=*&snapshot=true", f"Authorization: Bearer {at.token}")
+    pairs = []
+    async for turn in at.paced(50.0):
+        if turn == 50:
+            break
+        reader, writer = await at.open()
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(asked)
+        pairs.append((reader, writer))
+    _, writer = await at.socket()
+    large = json.dumps({"id": 1, "op": "set", "key": "attack", "value": "x" * 200_000}).encode()
+    async for _ in at.paced(20.0):
+        writer.write(frame(FINAL | 1, large))
+    at.heard["streams open"] += sum(not writer.is_closing() for _, writer in pairs)
+
+
 def _gets() -> Iterator[dict[str, object]]:
     for number in range(2, 18):
         yield {"id": number, "op": "get", "key": "large"}
@@ -101,5 +119,6 @@ ATTACKS: dict[str, Attack] = {
     "slow handshake": slow_handshake,
     "slow TLS hello": slow_tls,
     "never reads": never_reads,
+    "streams unread": streams_unread,
     "3,000 connections": thousands,
 }

@@ -53,6 +53,7 @@ class Target:
     port: int
     token: str  # of the least important class
     seconds: float
+    mesh: int = 0  # the port where its peers reach it, of a node that has any
     heard: Counter[str] = field(default_factory=Counter)  # what the node answered, and how often
     sockets: list[asyncio.StreamWriter] = field(default_factory=list)
 
@@ -72,9 +73,9 @@ class Target:
             turn, due = turn + 1, max(due + 1 / rate, time.monotonic() - 0.05)
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 
-    async def open(self, tls: ssl.SSLContext | None = None) -> Pair:
+    async def open(self, tls: ssl.SSLContext | None = None, port: int | None = None) -> Pair:
         """One connection, which stays until the attack is over unless it is closed."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=tls)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port or self.port, ssl=tls)
         self.sockets.append(writer)
         return reader, writer
 
@@ -97,10 +98,10 @@ class Target:
         for writer in self.sockets:
             writer.transport.abort()
 
-    async def once(self, data: bytes, within_s: float = 2.0) -> None:
+    async def once(self, data: bytes, within_s: float = 2.0, port: int | None = None) -> None:
         """A connection for these bytes; what comes back is noted."""
         try:
-            reader, writer = await self.open()
+            reader, writer = await self.open(port=port)
         except OSError:
             self.heard["no connection"] += 1
             return

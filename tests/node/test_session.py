@@ -231,6 +231,19 @@ def test_more_requests_than_a_batch_may_have_are_refused_one_by_one() -> None:
     run(scenario())
 
 
+def test_a_message_of_endless_requests_ends_the_connection() -> None:
+    """Each is refused, but not two million of them."""
+
+    async def scenario() -> None:
+        async with a_node(batch=10) as node, talking(node, "tlru.v1.json") as client:
+            await client.socket.send("\n".join("1" * 1_000))
+            refused = [await client.receive() for _ in range(20)]
+            assert all(each["error"]["code"] in ("bad_request", "too_large") for each in refused)
+            assert await client.closed() == 1009
+
+    run(scenario())
+
+
 def test_fragments_make_one_message() -> None:
     async def scenario() -> None:
         async with a_node() as node, talking(node) as client:

@@ -185,7 +185,7 @@ def test_nesting_is_read_up_to_its_bound() -> None:
     assert dumps(parse(data + b" ")) == data
 
 
-@pytest.mark.parametrize("depth", [JSON_DEPTH_MAX + 1, 254, 255, 256, 1000, 1024, 1025, 100_000])
+@pytest.mark.parametrize("depth", [JSON_DEPTH_MAX + 1, 254, 255, 256, 1000, 1024, 1025, 60_000])
 def test_deeper_nesting_is_refused(depth: int) -> None:
     """At every depth where a parser has a limit of its own, and far beyond; broken off or whole."""
     sentence = f"JSON nested deeper than {JSON_DEPTH_MAX} lists and objects is not read"
@@ -196,8 +196,8 @@ def test_deeper_nesting_is_refused(depth: int) -> None:
 def test_nesting_that_never_ends_is_refused() -> None:
     """Whether the parser meets its depth, its memory or the end of the text first."""
     sentence = f"JSON nested deeper than {JSON_DEPTH_MAX} lists and objects is not read"
-    assert refusal(b"[" * 100_000) == sentence
-    assert refusal(b'{"a":' * 100_000) == sentence
+    assert refusal(b"[" * 60_000) == sentence
+    assert refusal(b'{"a":' * 60_000) == sentence
     for depth in (1, 5, 100, 1000, 1024, 1025):
         assert refusal(b"[" * depth).startswith("not JSON: ")
         assert "memory" not in refusal(b"[" * depth)

@@ -39,5 +39,6 @@ class StrainOptions:
         None,
         _SAFETY,
         _LIVE,
-        "How many connections one address may have; behind a proxy all clients have one address.",
+        "How many connections one address may have; where it is not said, half of `connections`, "
+        "or any number from this machine. Behind a proxy all clients have one address.",
     )

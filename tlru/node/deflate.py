@@ -1,9 +1,10 @@
 """permessage-deflate on the WebSocket of clients: when it is spoken, and what is compressed.
 
-This module decides what of an offer is accepted and which messages are worth the work. No context
-is carried from one message to the next, either way: so a push is compressed once for all who get
-it, and a connection holds no window while it is idle. For the same reason all compress alike:
-whoever cannot take our window is declined rather than compressed for by itself.
+This module decides what of an offer is accepted and which messages are worth the work; what comes
+compressed is left as it is here (`unpacking.py`). No context is carried from one message to the
+next, either way: so a push is compressed once for all who get it, and a connection holds no window
+while it is idle. For the same reason all compress alike: whoever cannot take our window is declined
+rather than compressed for by itself.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from websockets.extensions.permessage_deflate import (
     PerMessageDeflate,
     ServerPerMessageDeflateFactory,
 )
+from websockets.frames import Frame, Opcode
 from websockets.typing import ExtensionParameter
 
 from tlru.wire import frames
@@ -30,11 +32,28 @@ MEMORY_LEVEL = 5
 BYTES_MIN = 1 << 10
 BYTES_MAX = 1 << 20
 
-# So much of what came is taken at once: deflate makes at most 1,032 times as much of it.
+# So much of what came is taken apart at once: frames behind one that is being unpacked wait.
 PIECE_BYTES = 4 << 10
 
 COMPRESSED = 0x40  # RSV1 in the first byte of a frame
 _FLUSHED = b"\x00\x00\xff\xff"  # the end of every flush, which is not sent
+
+
+class PackedFrame(Frame):
+    """The first frame of a message that is compressed."""
+
+
+class _AsItCame(PerMessageDeflate):
+    """Marks what is compressed instead of unpacking it then and there: a few bytes can become very
+    many, and all others would wait for them."""
+
+    def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
+        """The frame with its mark. Where no mark may be it is left, to be found wrong."""
+        if frame.rsv1 and frame.opcode in (Opcode.TEXT, Opcode.BINARY):
+            return PackedFrame(
+                frame.opcode, frame.data, frame.fin, rsv2=frame.rsv2, rsv3=frame.rsv3
+            )
+        return frame
 
 
 class WithoutContext(ServerPerMessageDeflateFactory):
@@ -54,7 +73,12 @@ class WithoutContext(ServerPerMessageDeflateFactory):
         answer, extension = super().process_request_params(params, accepted_extensions)
         if extension.local_max_window_bits < WINDOW_BITS:
             raise NegotiationError(f"the client's window is smaller than 2^{WINDOW_BITS} bytes")
-        return answer, extension
+        return answer, _AsItCame(
+            extension.remote_no_context_takeover,
+            extension.local_no_context_takeover,
+            extension.remote_max_window_bits,
+            extension.local_max_window_bits,
+        )
 
 
 def frame(payload: bytes, first: int) -> bytes:

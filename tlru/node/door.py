@@ -46,13 +46,13 @@ class Door(asyncio.Protocol):
         full: Callable[[], bool],
         waiting: set[Door],
         addresses: Addresses,
-        of_one_address: Callable[[], int | None],
+        welcomes: Callable[[asyncio.BaseTransport], bool],
     ) -> None:
         self._websocket, self._http = websocket, http
         self._first_request_s = first_request_s
         self._full = full
         self._waiting = waiting
-        self._addresses, self._of_one_address = addresses, of_one_address
+        self._addresses, self._welcomes = addresses, welcomes
         self._head = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -61,8 +61,9 @@ class Door(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._patience = loop.call_later(self._first_request_s, self._transport.abort)
         self._waiting.add(self)
-        welcome = self._addresses.come(self._transport, self._of_one_address())
-        if not welcome or (len(self._waiting) > WAITING_MAX and self._full()):
+        if not self._welcomes(self._transport) or (
+            len(self._waiting) > WAITING_MAX and self._full()
+        ):
             self._turn_away()
 
     def data_received(self, data: bytes) -> None:

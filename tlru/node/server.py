@@ -40,6 +40,7 @@ from tlru.node.session import NodeOp, Session
 from tlru.node.strain import StrainWatch
 from tlru.node.tls_gate import TlsGate
 from tlru.node.tracing.tracing import Tracing
+from tlru.node.wary import Wary
 from tlru.node.websocket import WebSocketConnection
 
 logger = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ class Node:
         self.connections_total = 0
         self.strain = StrainWatch(self)
         self.addresses = Addresses()
+        self.wary = Wary()
         self.services = {name: self._service(name) for name in self.config.caches}
         self._desks = {name: Desk(self, service) for name, service in self.services.items()}
         self.session_ops: dict[str, NodeOp] = facts.session_ops(self)
@@ -184,8 +186,12 @@ class Node:
             full=lambda: self.full,
             waiting=self.doors,
             addresses=self.addresses,
-            of_one_address=lambda: self.config.connections_per_address,
+            welcomes=self._welcomes,
         )
+
+    def _welcomes(self, transport: asyncio.BaseTransport) -> bool:
+        config = self.config
+        return self.addresses.come(transport, config.connections_per_address, config.connections)
 
     # -- changing in place
 

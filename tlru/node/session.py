@@ -43,6 +43,10 @@ OUT_BYTES_MAX = 1 << 20
 # requests a message this more than doubled what a client and a node on two cores do together.
 REPLIES_AT_ONCE = 16
 
+# So many times more requests than one WebSocket message may carry are refused one by one, and then
+# nothing more of it is looked at: a message could be two million lines.
+ENDLESS = 2
+
 ALIKE_AT_ONCE = 64  # of those that are made at once
 
 # Whoever is refused more than this in a turn waits: saying no costs time as well. The kernel keeps
@@ -299,6 +303,8 @@ class Session:
                 if not self._frames:
                     return None
                 frame = self._frames.popleft()
+                if len(frame) > (most := self.standing.message_bytes(self.limits)):
+                    raise FramingError(1009, f"over {most} bytes, and no token yet")
                 guard = self.service.guard
                 if guard.watches:
                     arrived = guard.arrived(self.client_class, len(frame), self._time())
@@ -310,6 +316,8 @@ class Session:
             message = next(self._messages, None)
             if message is not None:
                 self._taken += 1
+                if self._taken > ENDLESS * self.limits.batch:
+                    raise FramingError(1009, f"over {self._taken - 1} requests in one message")
                 return message
             self._messages = None
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from http import HTTPStatus
+from collections import deque
+from time import perf_counter as clock
 from typing import TYPE_CHECKING, cast
-from urllib.parse import parse_qs, urlsplit
 
-from websockets.datastructures import MultipleValuesError
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
@@ -21,22 +19,14 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from tlru.access.authority import UnknownKeyError
 from tlru.access.grant import NOBODY, Grant
-from tlru.errors import (
-    BadRequest,
-    Forbidden,
-    Overloaded,
-    TlruError,
-    Unauthenticated,
-    Unavailable,
-)
 from tlru.node import deflate
-from tlru.node.access.access import token_of
 from tlru.node.access.standing import Standing
+from tlru.node.addresses import address_of
 from tlru.node.session import NOT_AUTHENTICATED, Session
-from tlru.wire import codec as codecs
-from tlru.wire import frames, strict_json
+from tlru.node.unpacking import Damaged, UnpackedTooLarge, Unpacking
+from tlru.node.upgrading import Welcome, judge, unreadable
+from tlru.wire import frames
 from tlru.wire.pushes import Push
 
 if TYPE_CHECKING:
@@ -47,9 +37,9 @@ logger = logging.getLogger(__name__)
 logging.getLogger("tlru.websockets").setLevel(logging.WARNING)
 
 BYTES_A_TURN = 64 << 10  # of one connection in one turn of the loop; then it rests
+UNPACKED_AT_ONCE = 64 << 10  # of one message that came compressed, for a sixth of a millisecond
 CLOSE_S = 2.0  # how long a client may take to close its side before the connection is cut
 SILENT_PINGS_MAX = 2
-FULL_S = 1.0  # after this, there may be room again
 NO_HELLO = 4408  # of the close codes
 WRITE_BUFFER_BYTES = 32 << 10  # what is unread beyond this stops the session taking requests
 
@@ -71,13 +61,15 @@ class WebSocketConnection(asyncio.Protocol):
         self._shaken = False
         self._class: str | None = None  # that this connection counts for
         self._deflates = False
-        self._rest = bytearray()  # compressed, and not taken yet; nothing more is read meanwhile
+        self._rest = bytearray()  # may be compressed, and is not taken yet
+        self._frames: deque[Frame] = deque()  # taken, and behind one that is being unpacked
+        self._unpacking: Unpacking | None = None
         self.session: Session | None = None
         self._fragments = bytearray()
+        self._packed = False  # the message that these are of is compressed
         self._heard = self._loop.time()
         self._pinged = 0.0
         self._began = self._heard
-        self._granted: Grant | None = None  # by what the upgrade carried
         self._cut: asyncio.TimerHandle | None = None
         self._flushing = False
         self._turn_bytes = 0
@@ -97,6 +89,9 @@ class WebSocketConnection(asyncio.Protocol):
         """Take the connection over from the door."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._address = address_of(transport)
+        if self._node.wary.of(self._address, self._heard):
+            self._protocol.available_extensions = []
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client: frames, most of them messages for the session."""
@@ -104,14 +99,19 @@ class WebSocketConnection(asyncio.Protocol):
         if now != self._heard:  # uvloop's clock stands still within a turn
             self._heard, self._turn_bytes = now, 0
         self._note_turn(len(data))
-        if self._rest:
+        if self._behind:
             self._rest += data  # it had left the socket when reading was paused
             return
         if not self._shaken:
             # The head comes whole. What follows is read as the answer to it says.
             self._shaken = True
             head, end, data = data.partition(b"\r\n\r\n")
-            self._parse(head + end)
+            self._protocol.receive_data(head + end)
+            if (answer := unreadable(self._protocol)) is not None:
+                self._transport.write(answer.serialize())
+                self._transport.close()
+                return
+            self._take_events()
             if not data:
                 return
         if self.session is not None and frames.between_frames(self._protocol):
@@ -131,21 +131,75 @@ class WebSocketConnection(asyncio.Protocol):
         self._turn_bytes += size
         if self._turn_bytes > BYTES_A_TURN and not self._resting:
             # uvloop reads one socket many times in a turn; a flood would hold up all others.
-            self._resting = True
-            self._set_reading()
-            self._loop.call_soon(self._next_turn)
+            self._rest_for_a_turn()
+
+    def _rest_for_a_turn(self) -> None:
+        self._resting = True
+        self._set_reading()
+        self._loop.call_soon(self._next_turn)
+
+    @property
+    def _behind(self) -> bool:
+        """Whether something that came is not taken yet; nothing more is read meanwhile."""
+        return self._unpacking is not None or bool(self._frames or self._rest)
 
     def _inflate(self) -> None:
         """Take what may be compressed piece by piece, and no further than the session wants it: a
         few bytes can become very many, all of which would have to be held."""
-        while self._rest and self._wanted and not self._resting:
-            piece = bytes(self._rest[: deflate.PIECE_BYTES])
-            del self._rest[: deflate.PIECE_BYTES]
-            self._parse(piece)
+        while self._behind and self._wanted and not self._resting:
+            if self._unpacking is not None:
+                self._unpack(self._unpacking)
+            elif self._frames:
+                self._on_frame(self._frames.popleft())
+            else:
+                piece = bytes(self._rest[: deflate.PIECE_BYTES])
+                del self._rest[: deflate.PIECE_BYTES]
+                self._protocol.receive_data(piece)
+                self._frames.extend(cast(list[Frame], self._protocol.events_received()))
+                self._send()
         self._set_reading()
+
+    def _unpack(self, unpacking: Unpacking) -> None:
+        """Make a little more of a message, if those like this client have something left of this
+        turn; all of them together are not to make everybody wait."""
+        session = self.session
+        assert session is not None
+        guard = self._service.guard
+        rank = guard.rank(session.client_class)
+        if not guard.turns.open(rank):
+            self._rest_for_a_turn()
+            return
+        began, made = clock(), unpacking.made
+        try:
+            message = unpacking.step(UNPACKED_AT_ONCE)
+        except (UnpackedTooLarge, Damaged) as exc:
+            self._give_up(exc)
+            return
+        finally:
+            guard.turns.took(rank, clock() - began)
+        self._note_turn(unpacking.made - made)
+        if message is not None:
+            self._unpacking = None
+            session.feed([message])
+
+    def _give_up(self, problem: UnpackedTooLarge | Damaged) -> None:
+        """What came compressed is no message: nothing more is taken."""
+        self._unpacking = None
+        self._frames.clear()
+        if isinstance(problem, Damaged):
+            self._protocol.fail(1002, "decompression failed")
+        else:
+            self._node.wary.note(self._address, self._loop.time())
+            self._protocol.fail(1009, "too large when it is unpacked")
+        self._send()
+        if self.session is not None:
+            self.session.end()
 
     def _parse(self, data: bytes) -> None:
         self._protocol.receive_data(data)
+        self._take_events()
+
+    def _take_events(self) -> None:
         for event in self._protocol.events_received():
             if isinstance(event, Frame):
                 self._on_frame(event)
@@ -171,9 +225,11 @@ class WebSocketConnection(asyncio.Protocol):
             self.session.end()
             self.session = None  # else each would keep the other for the collector to find
         self._rest.clear()
+        self._frames.clear()
+        self._unpacking = None
         self._protocol.parser.close()  # it holds on to the protocol likewise
         # What was wrong holds what it was found in, by its traceback: all of a bomb, unpacked.
-        self._protocol.parser_exc = None
+        self._protocol.parser_exc = self._protocol.handshake_exc = None
 
     def pause_writing(self) -> None:
         """The client does not read: take no more of its requests."""
@@ -189,101 +245,22 @@ class WebSocketConnection(asyncio.Protocol):
     # -- the handshake
 
     def _shake_hands(self, request: Request) -> None:
-        response = self._refusal(request) or self._accept(request)
-        self._protocol.send_response(response)
+        found = judge(self._node, request, self._loop.time())
+        if isinstance(found, Welcome):
+            self._service, self._codec = found.service, found.codec(self._limits)
+            # Offered none: the answer names none either, and JSON is spoken.
+            named = [Subprotocol(found.codec.name)] if found.offered else None
+            self._protocol.available_subprotocols = named
+            found = self._accept(request, found.grant)
+        self._protocol.send_response(found)
 
-    def _refusal(self, request: Request) -> Response | None:
-        # A page of any origin can open a WebSocket to this machine: it may only if it is let.
-        try:
-            host, origin = request.headers.get("Host"), request.headers.get("Origin")
-        except MultipleValuesError as exc:
-            return self._reject(400, BadRequest(f"the request has the header {exc} more than once"))
-        # The dashboard of a node that has died goes on by way of another.
-        servers = self._node.server_urls()
-        problem = self._node.origins.refusal(host, origin, safe=False, servers=servers)
-        if problem is not None:
-            return self._reject(403, Forbidden(problem))
-        url = urlsplit(request.path)
-        if url.path != "/ws":
-            return self._reject(404, BadRequest(f"no WebSocket at {url.path[:80]!r}; it is at /ws"))
-        name = parse_qs(url.query).get("cache", ["default"])[0]
-        service = self._node.services.get(name)
-        if service is None:
-            return self._reject(404, BadRequest(f"there is no cache {name[:80]!r} here"))
-        if self._node.full:
-            return self._reject(503, Overloaded("too many connections; come later", after=FULL_S))
-        if self._node.draining:
-            return self._reject(503, Unavailable("the node is about to stop", code="draining"))
-        if (unwanted := self._let_in(request)) is not None:
-            return unwanted
-        newcomer = self._granted or self._node.access.newcomer
-        refusal = service.guard.connection(newcomer.client_class, self._loop.time())
-        if refusal is not None:
-            return self._reject(refusal.http_status, refusal)
-        offered = [
-            word.strip()
-            for header in request.headers.get_all("Sec-WebSocket-Protocol")
-            for word in header.split(",")
-        ]
-        codec = codecs.choose(offered)
-        if codec is None:
-            known = ", ".join(each.name for each in codecs.CODECS)
-            return self._reject(400, BadRequest(f"none of the subprotocols is known; {known} are"))
-        self._codec = codec(self._limits)
-        self._service = service
-        # Offered none: the answer names none either, and JSON is spoken.
-        self._protocol.available_subprotocols = [Subprotocol(codec.name)] if offered else None
-        return None
-
-    def _let_in(self, request: Request) -> Response | None:
-        """Take up the token that the upgrade carries, if it carries one."""
-        access = self._node.access
-        try:
-            header = request.headers.get("Authorization")
-            if header is not None and access.enabled:
-                self._granted = access.at_once(token_of(header))
-        except MultipleValuesError:
-            return self._reject(400, BadRequest("the request has Authorization more than once"))
-        except UnknownKeyError as error:
-            if not access.may_learn:
-                return self._reject(401, error)
-            # Somebody has to ask for the key; this client may come again once it has come.
-            self._asking = self._loop.create_task(access.look_for_keys())
-            return self._reject(
-                503, Unavailable("the keys of tokens are looked for; come again", after=1.0)
-            )
-        except Unauthenticated as error:
-            return self._reject(401, error)
-        return None
-
-    def _reject(self, status: int, error: TlruError) -> Response:
-        """No WebSocket, in the form that errors of the HTTP side have."""
-        problem = {
-            "type": "about:blank",
-            "title": HTTPStatus(status).phrase,
-            "status": status,
-            "detail": error.message,
-            "code": error.code,
-            "retry": str(error.retry),
-            **error.facts,
-        }
-        response = self._protocol.reject(status, strict_json.dumps(problem).decode())
-        del response.headers["Content-Type"]
-        response.headers["Content-Type"] = "application/problem+json"
-        if "after" in error.facts:
-            response.headers["Retry-After"] = str(max(1, math.ceil(error.facts["after"])))
-        if status == 401:
-            response.headers["WWW-Authenticate"] = "Bearer"
-        return response
-
-    def _accept(self, request: Request) -> Response:
+    def _accept(self, request: Request, grant: Grant) -> Response:
         response = self._protocol.accept(request)
         if response.status_code == 101:
             self._first = frames.BINARY if self._codec.binary else frames.TEXT
             self._deflates = bool(self._protocol.extensions)
             self.session = Session(self._service, self._codec, self, self._node.session_ops)
-            access = self._node.access
-            self.session.standing = Standing(self._granted or access.newcomer, access)
+            self.session.standing = Standing(grant, self._node.access)
             self._node.entered(self)
             self._class = self.session.client_class
             self._service.guard.came(self._class)
@@ -294,8 +271,7 @@ class WebSocketConnection(asyncio.Protocol):
         if self.session is not None:
             self.session.number = number
         if logger.isEnabledFor(logging.DEBUG):
-            peer = self._transport.get_extra_info("peername") or ("",)
-            extra = {"connection": number, "from": peer[0], "cache": self._service.name}
+            extra = {"connection": number, "from": self._address, "cache": self._service.name}
             logger.debug("connection opened", extra=extra)
 
     # -- frames
@@ -313,6 +289,7 @@ class WebSocketConnection(asyncio.Protocol):
                 self.close(1003, f"{self._codec.name} wants {wanted.name.lower()} messages")
                 session.end()
                 return
+            self._packed = isinstance(frame, deflate.PackedFrame)
         if not frame.fin:
             self._fragments += frame.data  # their sum is bounded by the protocol's max_size
             return
@@ -320,6 +297,9 @@ class WebSocketConnection(asyncio.Protocol):
         if self._fragments:
             data = bytes(self._fragments) + data
             self._fragments.clear()
+        if self._packed and not session.over:
+            self._unpacking = Unpacking(data, session.standing.message_bytes(self._limits))
+            return
         if self._deflates:
             self._note_turn(len(data))
         session.feed([data])
@@ -368,7 +348,7 @@ class WebSocketConnection(asyncio.Protocol):
     def read_on(self, on: bool) -> None:
         """Read from the client, or let TCP make it wait."""
         self._wanted = on
-        if on and self._rest and not self._resting:
+        if on and self._behind and not self._resting:
             self._resting = True  # what came before is taken first, and not from in here
             self._loop.call_soon(self._next_turn)
         self._set_reading()
@@ -376,12 +356,12 @@ class WebSocketConnection(asyncio.Protocol):
     def _next_turn(self) -> None:
         self._turn_bytes = 0
         self._resting = False
-        if self._rest:
+        if self._behind:
             self._inflate()
         self._set_reading()
 
     def _set_reading(self) -> None:
-        on = self._wanted and not self._resting and not self._rest
+        on = self._wanted and not self._resting and not self._behind
         if on != self._reads and not self._transport.is_closing():
             self._reads = on
             if on:

@@ -7,6 +7,7 @@ nothing: lengths are bounded before anything is built.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Protocol
 
@@ -24,6 +25,8 @@ FIELDS_MAX = 64
 Message = dict[Any, Any]
 
 _SHORT_MAP, _SHORT_MAP_MAX = 0x80, 15  # the head of a map of so many fields at most is one byte
+
+_LINES = re.compile(rb"[^\n]+")
 
 # The parts of a push of events between which its numbers stand.
 _EVENTS_HEAD = b"\x84" + b"".join(map(msgpack.packb, ("push", "events", "feed")))
@@ -71,22 +74,31 @@ class MsgpackCodec:
         # Up to twice what is allowed is read, so that the error can say by how much; beyond, the
         # framing is given up before anything is allocated for it.
         self._array_max = max(2 * limits.keys, 16)
+        # A list of things and what is around it: no message has a tree, as a value of JSON can.
+        self._containers_max = self._array_max + FIELDS_MAX
         self.reading = Reading(limits, _take_bin)
 
     def decode(self, data: bytes) -> Iterator[Message | errors.BadRequest]:
         """The maps of a frame. FramingError (1007) where the bytes are not msgpack."""
+        count, options = None, {}
+        if len(data) > self._containers_max:  # in less there cannot be more
+            count = _Containers(self._containers_max)
+            options = {"list_hook": count, "object_hook": count}
         unpacker = msgpack.Unpacker(
             None,
             max_buffer_size=self._bytes_max,
             max_array_len=self._array_max,
             max_map_len=FIELDS_MAX,
             strict_map_key=False,
+            **options,
         )
         taken = 0  # at the end of the last whole map; the unpacker's own count runs into a half one
         try:
             unpacker.feed(data)
             for message in unpacker:
                 taken = unpacker.tell()
+                if count is not None:
+                    count.count = 0
                 if type(message) is dict:
                     yield message
                 else:
@@ -113,6 +125,20 @@ class MsgpackCodec:
         return b"".join((_EVENTS_HEAD, pack(feed), _UPTO, pack(upto), _EVENTS, size, *events))
 
 
+class _Containers:
+    """Counts the lists and maps of a message, and gives up where they are too many."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.count = 0
+
+    def __call__(self, found: Any) -> Any:
+        self.count += 1
+        if self.count > self._most:
+            raise ValueError(f"over {self._most} lists and maps in one message")
+        return found
+
+
 def _take_bin(found: Any) -> bytes:
     if type(found) is not bytes:
         raise errors.BadRequest(
@@ -129,6 +155,7 @@ class JsonCodec:
     separator: ClassVar[bytes] = b"\n"
 
     def __init__(self, limits: Limits) -> None:
+        self._containers_max = limits.containers
         self.reading = Reading(limits, values.pack)
 
     def decode(self, data: bytes) -> Iterator[Message | errors.BadRequest]:
@@ -137,11 +164,10 @@ class JsonCodec:
             str(data, "utf-8")
         except UnicodeDecodeError as exc:
             raise FramingError(1007, f"not UTF-8 at byte {exc.start}") from exc
-        for line in data.split(b"\n"):
-            if not line:
-                continue
+        # One after another: a list of them would be twenty times what came, where they are short.
+        for line in _LINES.finditer(data):
             try:
-                message = strict_json.parse(line)
+                message = strict_json.parse(line[0], self._containers_max)
             except errors.BadRequest as exc:
                 yield exc
             else:

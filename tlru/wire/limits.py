@@ -15,6 +15,10 @@ MIME_CHARS_MAX = 255
 REV_CHARS_MAX = 1_024
 PREFIX_BYTES_MAX = 1_024
 
+# Lists and objects in one message: each costs an allocation, and a message could be millions of
+# empty ones. Where more keys may be named in a request, `set_many` may have more.
+CONTAINERS_MAX = 1 << 16
+
 TTL_S_MIN, TTL_S_MAX = 0.001, 315_360_000
 TIMEOUT_S_MAX = 3_600
 NUMBER_MAX = (1 << 53) - 1  # every number of the protocol, its sign aside
@@ -39,6 +43,11 @@ class Limits:
     mark_s: float = 5
     once_s: float = 120
     tombstone_s: float = 120
+
+    @property
+    def containers(self) -> int:
+        """How many lists and objects a message may hold."""
+        return max(CONTAINERS_MAX, 4 * self.keys)
 
     def to_wire(self) -> dict[str, Any]:
         """As `hello` tells them."""

@@ -10,11 +10,13 @@ What `parse` returns holds exactly what the text says, and `dumps` can write it.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import orjson
 
 from tlru.errors import BadRequest
+from tlru.wire.limits import CONTAINERS_MAX
 
 # A value may be 32 deep (`value_tags.DEPTH_MAX`) and each level of it may be a `$map`, which is
 # three deep in JSON; the rest is for the message around it.
@@ -22,6 +24,8 @@ JSON_DEPTH_MAX = 128
 # Of a name or a text that a stranger sent, an error repeats this many characters.
 SHOWN_CHARS_MAX = 40
 INT_MIN, INT_MAX = -(2**63), 2**64 - 1
+
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -31,13 +35,18 @@ def dumps(obj: Any) -> bytes:
     return orjson.dumps(obj)
 
 
-def parse(data: bytes) -> Any:
+def parse(data: bytes, containers_max: int = CONTAINERS_MAX) -> Any:
     """What one JSON text in UTF-8 says; BadRequest tells what in it is not strict, and where."""
+    brackets = data.count(b"[") + data.count(b"{")
+    if brackets > containers_max and _has_more(data, containers_max):
+        raise BadRequest(
+            f"more than {containers_max} lists and objects in one JSON text are not read"
+        )
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as exc:
         raise BadRequest(_why_not_json(data, exc)) from exc
-    if data.count(b"[") + data.count(b"{") > JSON_DEPTH_MAX and _is_deep(value):
+    if brackets > JSON_DEPTH_MAX and _is_deep(value):
         raise BadRequest(_TOO_DEEP)
     # orjson keeps the last of two equal members and rounds long integers. Writing what it read
     # shows both: were anything lost, the text would differ. Most clients send this compact form;
@@ -55,6 +64,15 @@ def shown(text: str) -> str:
 
 
 _TOO_DEEP = f"JSON nested deeper than {JSON_DEPTH_MAX} lists and objects is not read"
+
+
+def _has_more(data: bytes, containers_max: int) -> bool:
+    """Whether there are more lists and objects, brackets within strings aside. A text of very many
+    strings counts as one that has, since to look into them all takes as long as to read it."""
+    if data.count(b'"') > 2 * containers_max:
+        return True
+    bare = _STRING.sub(b"", data)
+    return bare.count(b"[") + bare.count(b"{") > containers_max
 
 
 def _why_not_json(data: bytes, exc: orjson.JSONDecodeError) -> str:

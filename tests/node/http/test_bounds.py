@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import weakref
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -389,3 +391,68 @@ def test_a_connection_that_speaks_after_the_stop_is_told() -> None:
             assert (refused.status, refused.code) == (503, "draining")
 
     run(scenario())
+
+
+def test_a_head_is_bounded_as_a_whole_and_not_line_by_line_alone() -> None:
+    """A hundred lines that are each short enough are most of a megabyte."""
+    lines = [b"X-%d: %b\r\n" % (n, b"x" * 4_000) for n in range(9)]
+
+    async def scenario() -> None:
+        async with a_node() as node:
+            head = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
+            fitting = head + b"".join(lines[:7]) + b"Connection: close\r\n\r\n"
+            assert parse(await exchange(node, fitting), "GET").status == 200
+            for end in (b"\r\n", b""):  # whole, and still going on
+                refused = parse(await exchange(node, head + b"".join(lines) + end), "GET")
+                assert (refused.status, refused.code) == (431, "too_large")
+                async with connected(node) as (reader, writer):  # that has been good for one
+                    writer.write(head + b"\r\n")
+                    assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+                    await reader.readuntil(b"}")
+                    writer.write(head + b"".join(lines) + end)
+                    refused = parse(await reader.read(), "GET")
+                    assert (refused.status, refused.code) == (431, "too_large")
+
+    run(scenario())
+
+
+def test_a_body_counts_for_no_head() -> None:
+    async def scenario() -> None:
+        async with a_node() as node:
+            body = b'"' + b"x" * 100_000 + b'"'
+            put_it = request("PUT", "/v1/keys/a", body=body, headers=JSON | {"Connection": "x"})
+            async with connected(node) as (reader, writer):
+                for _ in range(2):
+                    for at in range(0, len(put_it), 7_000):
+                        writer.write(put_it[at : at + 7_000])
+                        await asyncio.sleep(0)
+                    assert (await reader.readuntil(b"\r\n\r\n")).split()[1] in (b"200", b"201")
+                    await reader.readuntil(b"}")
+
+    run(scenario())
+
+
+def test_a_head_that_was_refused_is_let_go_of_at_once() -> None:
+    """It was held by its own error's traceback until the collector came by."""
+
+    async def scenario() -> None:
+        async with a_node() as node:
+            made: list[weakref.ref[object]] = []
+            plain = node.http.connection
+
+            def noted() -> asyncio.Protocol:
+                made.append(weakref.ref(found := plain()))
+                return found
+
+            node.http.connection = noted  # type: ignore[method-assign]
+            head = b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 1_000_000
+            with contextlib.suppress(ConnectionError):
+                await exchange(node, head)
+            await until(lambda: node.http.connections == 0)
+            await until(lambda: made[0]() is None)
+
+    gc.disable()
+    try:
+        run(scenario())
+    finally:
+        gc.enable()

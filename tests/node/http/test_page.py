@@ -8,6 +8,7 @@ from pathlib import Path
 from tlru.node.http import (
     connection,
     event_stream,
+    heads,
     problems,
     request,
     side,
@@ -15,6 +16,7 @@ from tlru.node.http import (
     tickets,
 )
 from tlru.node.http.routes import ROUTES
+from tlru.wire.limits import CONTAINERS_MAX
 
 PAGE = (Path(__file__).parents[3] / "docs" / "http.md").read_text()
 
@@ -30,6 +32,8 @@ def test_the_page_names_the_bounds_as_they_are() -> None:
     assert f"within {request.BODY_WITHIN_S:g} s" in PAGE
     assert f"{connection.LINE_BYTES_MAX:,} bytes: 431" in PAGE
     assert f"| headers | {side.HEADERS_MAX}: 431 |" in PAGE
+    assert f"in a body | {CONTAINERS_MAX:,} (or" in PAGE
+    assert f"together | {heads.HEAD_BYTES_MAX >> 10} KiB: 431 |" in PAGE
     assert f"| {targets.QUERY_FIELDS_MAX}: 400 |" in PAGE
     assert f"| an idle connection | {connection.IDLE_S:g} s |" in PAGE
     assert f"| {tickets.TICKETS_MAX:,}, for {tickets.LIFE_S} s: 503 |" in PAGE

@@ -13,6 +13,7 @@ from tlru import errors
 from tlru.access.grant import EVERYTHING, NOBODY, Grant
 from tlru.access.rights import may_watch
 from tlru.engine.patterns import Pattern
+from tlru.wire.limits import Limits
 
 if TYPE_CHECKING:
     from tlru.node.access.access import Access
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from tlru.node.service import CacheService
 
 LAPSED_S: Final = 10.0
+
+# Of one WebSocket message of a client who has shown no token yet: `hello`, and all that it may have
+# subscribed to. What is larger takes long to read, and nobody knows whom for.
+STRANGER_BYTES_MAX: Final = 1 << 20
 
 # Whose token was good once. It is refused as nobody is, and stays a while to renew it.
 LAPSED: Final = Grant("nobody", client_class="nobody", expires=0.0)
@@ -35,6 +40,11 @@ class Standing:
         self._judged = -1 if access is None else access.generation
         self._lapsed_at: float | None = None
         self._why: errors.TlruError = errors.Unauthenticated("the token has run out")
+
+    def message_bytes(self, limits: Limits) -> int:
+        """The largest WebSocket message that is taken of it now."""
+        most = limits.message_bytes
+        return min(most, STRANGER_BYTES_MAX) if self.grant is NOBODY else most
 
     def renew(self, grant: Grant, access: Access) -> None:
         """From now on another token counts; what it does not cover ends at the next look."""

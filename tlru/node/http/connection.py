@@ -15,7 +15,9 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from tlru import errors
+from tlru.node.http.heads import HEAD_BYTES_MAX, HeadBound
 from tlru.node.http.problems import PROBLEM_JSON, HeadTooLarge, problem
+from tlru.node.limits import Guard
 
 if TYPE_CHECKING:
     from tlru.node.http.side import HttpSide
@@ -60,7 +62,9 @@ class HttpConnection(web.RequestHandler):
             lingering_time=LINGER_S,
             logger=logger,
         )
+        self._parser = HeadBound(self._parser)  # type: ignore[assignment]
         self._side = side
+        self.counted: tuple[Guard, str] | None = None  # as whose connection, and by whom
         self._stalled: asyncio.TimerHandle | None = None
         self._stall: Callable[[bool], None] | None = None
 
@@ -104,6 +108,23 @@ class HttpConnection(web.RequestHandler):
             self._stalled.cancel()
             self._stalled = None
 
+    def count_for(self, guard: Guard, client_class: str, now: float) -> None:
+        """Be a connection of this class from now on, until it is gone or somebody else asks on it.
+        RateLimited where the class has no place for it."""
+        if self.counted == (guard, client_class):
+            return
+        if (refusal := guard.connection(client_class, now)) is not None:
+            raise refusal
+        self._count_no_more()
+        guard.came(client_class)
+        self.counted = guard, client_class
+
+    def _count_no_more(self) -> None:
+        if self.counted is not None:
+            guard, client_class = self.counted
+            guard.went(client_class)
+            self.counted = None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection over from the door."""
         self._taken = transport  # aiohttp forgets it first
@@ -111,10 +132,20 @@ class HttpConnection(web.RequestHandler):
         self._side.connections_total += 1
         super().connection_made(transport)
 
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the client."""
+        super().data_received(data)
+        for message, _ in self._messages:
+            # What was wrong holds, by its traceback, what it was found in and this connection,
+            # which holds it: of many large heads, a hundred megabytes until the collector comes.
+            if (wrong := getattr(message, "exc", None)) is not None:
+                wrong.__traceback__ = None
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is gone."""
         self._side.connections -= 1
         self._side.node.addresses.gone(self._taken)
+        self._count_no_more()
         self._read_on()
         super().connection_lost(exc)
 
@@ -139,7 +170,10 @@ class HttpConnection(web.RequestHandler):
     @staticmethod
     def _error(status: int, exc: BaseException | None, message: str | None) -> errors.TlruError:
         if isinstance(exc, LineTooLong):
-            return HeadTooLarge(f"the request line or a header has over {LINE_BYTES_MAX} bytes")
+            return HeadTooLarge(
+                f"the request line or a header has over {LINE_BYTES_MAX} bytes, or all together "
+                f"have over {HEAD_BYTES_MAX}"
+            )
         if status < 500:
             # The lines after the first repeat what was sent.
             words = (message or "it breaks HTTP's rules").partition("\n")[0].rstrip(" :")

@@ -47,6 +47,7 @@ async def events(request: Request) -> Answer:
     since = _since(request, own.get("since"))
     args = _checked(request, fields | since)
     grant = _let_in(request, service, args, own.get("ticket"))
+    request.count_connection(service, grant)
     minimum = conditions.minimum(request)
     if request.head_only:
         return Answer(200, b"", EVENT_STREAM, _headers(service) | {"Content-Type": EVENT_STREAM})

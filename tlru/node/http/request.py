@@ -11,14 +11,15 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any, cast
 
 import msgpack
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from tlru import errors
-from tlru.access.grant import EVERYTHING
+from tlru.access.grant import EVERYTHING, Grant
 from tlru.node.http.asking import Asking, Fields
 from tlru.node.http.problems import NotFound, SlowBody, WrongMediaType
 from tlru.node.service import CacheService
@@ -28,6 +29,7 @@ from tlru.wire.limits import Limits
 from tlru.wire.requests import OPS, Op, checked
 
 if TYPE_CHECKING:
+    from tlru.node.http.connection import HttpConnection
     from tlru.node.server import Node
 
 BODY_WITHIN_S = 30.0  # how long a body may take to arrive
@@ -254,7 +256,7 @@ class Request:
                 f"the body is {strict_json.shown(media_type)}; send JSON, and say so: "
                 "Content-Type: application/json"
             )
-        return strict_json.parse(await self.body())
+        return strict_json.parse(await self.body(), self.limits.containers)
 
     async def json_object(self, *, may_lack: bool = False) -> Fields:
         """The object that the body is; with `may_lack` an empty body is an empty object."""
@@ -276,8 +278,14 @@ class Request:
         reading = Reading(self.limits, msgpack.packb if raw_value else values.pack)
         return await self.ask(op, checked(op, fields, reading))
 
+    def count_connection(self, service: CacheService, grant: Grant) -> None:
+        """RateLimited where the class has no place for this connection."""
+        connection = cast("HttpConnection", self._raw.protocol)
+        connection.count_for(service.guard, grant.client_class, monotonic())
+
     def asking(self) -> Asking:
         """Somebody to ask for, as long as the request lasts."""
+        self.count_connection(self.service, self.grant)
         trace = self._trace() if self.node.tracing.on else None
         return Asking(self.service, self.node.http.asking, self.grant, trace)
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 
@@ -30,6 +30,7 @@ from tlru.node.http.problems import HeadTooLarge, NoSuchRoute, problem
 from tlru.node.http.request import Request
 from tlru.node.http.routes import ROUTES
 from tlru.node.http.tickets import Tickets
+from tlru.node.turns import Timed
 
 if TYPE_CHECKING:
     from tlru.node.server import Node
@@ -44,6 +45,7 @@ HEADERS_MAX = 100  # browsers send a score of them, and proxies add a few
 
 UNREAD = "unread"  # the route of a request that could not be read
 UNKNOWN = "unknown"  # the route of a request that leads nowhere
+NO_PLACE = frozenset(("open", "connections"))  # limits of connections, not of what is asked on them
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
@@ -104,6 +106,19 @@ class HttpSide:
     # -- requests
 
     async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:
+        turns, rank = self.node.strain.turns, self._rank(cast(HttpConnection, raw.protocol))
+        await turns.turn(rank)
+        return await Timed(self._respond(raw), turns, rank)
+
+    def _rank(self, connection: HttpConnection) -> int:
+        """Whose part of a turn a request takes: what is known of its client before it is read."""
+        if connection.counted is not None:
+            guard, name = connection.counted
+            return guard.rank(name)
+        anybody = next(iter(self.node.services.values())).guard
+        return anybody.rank(self.node.access.newcomer.client_class)
+
+    async def _respond(self, raw: web.BaseRequest) -> web.StreamResponse:
         began = self._loop.time()
         self._requests += 1
         logs.WHERE.set({"request": f"http-{self._requests}"})
@@ -135,7 +150,8 @@ class HttpSide:
                 return route, await found.handler(request)
         except errors.TlruError as error:
             self.node.rates.errors[error.code] += 1
-            return route, problem(error)
+            # A connection that its class has no place for is not kept.
+            return route, replace(problem(error), close=error.facts.get("limit") in NO_PLACE)
         except ConnectionError:
             raise  # the client has gone; nobody is left to tell
         except Exception:

@@ -403,7 +403,7 @@ class ClusterLog:
             return replica.take(operation, until, ack)
         except Exception as exc:
             break_off(exc, self)
-            raise RefusedError(str(self.node_status), self._broken) from exc
+            raise RefusedError(str(self.node_status), f"node {self.id} has to restart") from exc
 
     def _admit(self) -> Replica:
         """See whether operations may be taken in this turn. RefusedError else."""

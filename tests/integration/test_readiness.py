@@ -97,9 +97,9 @@ def test_a_deployment_gets_ready_loses_its_majority_and_comes_back_little_by_lit
             await asyncio.gather(n2.start(), n3.start())
             for purpose in ("write", "read"):
                 await until_ready(cluster, is_ready, purpose)
-            for id, told in (await until_risen(n1)).items():
-                assert AT_FIRST <= told[0] < 0.6, (id, told)
-                assert told == sorted(told), (id, told)
-                assert len(told) >= STEPS, (id, told)
+            for id, seen in (await until_risen(n1)).items():
+                assert AT_FIRST <= seen[0] < 0.6, (id, seen)
+                assert seen == sorted(seen), (id, seen)
+                assert len(seen) >= STEPS, (id, seen)
 
     run(test())

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import requests
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -29,12 +30,14 @@ async def a_program(collector: Collector) -> AsyncIterator[TracerProvider]:
     """The tracing of a program of its own, as its author would set it up."""
     about = Resource({"service.name": "shop", "service.instance.id": "program"})
     provider = TracerProvider(resource=about, shutdown_on_exit=False)
-    exporter = OTLPSpanExporter(f"{collector.url}/v1/traces")
+    session = requests.Session()  # the exporter closes none, its own neither
+    exporter = OTLPSpanExporter(f"{collector.url}/v1/traces", session=session)
     provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=50))
     try:
         yield provider
     finally:
         await asyncio.to_thread(provider.shutdown)
+        session.close()
 
 
 def test_a_collector_sees_one_write_as_one_trace_of_program_follower_and_leader(

@@ -51,7 +51,7 @@ def row(name: str, found: Found) -> str:
     spread = f"{min(found.ratios):.2f}-{max(found.ratios):.2f}"
     return (
         f"{name:<20}{middle_ms(found.quiet):>9.2f}{middle_ms(found.during):>8.2f}"
-        f"{found.ratio:>7.2f}{spread:>12}{found.grown / MIB:>9.1f}{found.creep / MIB:>7.1f}"
+        f"{found.ratio:>7.2f}{spread:>12}{100 * found.load:>6.0f}%{found.grown / MIB:>9.1f}{found.creep / MIB:>7.1f}"
         f"{found.left:>5}  {answers}{'' if found.good else '  MISSED'}"
     )
 
@@ -60,7 +60,7 @@ async def run(names: list[str], seconds: float, rounds: int) -> bool:
     """Print the table; whether all goals are met."""
     print(
         f"{'attack':<20}{'quiet p99':>9}{'p99 ms':>8}{'ratio':>7}{'from-to':>12}"
-        f"{'MiB more':>9}{'creep':>7}{'fds':>5}  heard"
+        f"{'core':>7}{'MiB more':>9}{'creep':>7}{'fds':>5}  heard"
     )
     good = True
     for name in names:

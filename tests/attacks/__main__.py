@@ -48,11 +48,12 @@ def row(name: str, found: Found) -> str:
     """A line of the table."""
     common = found.answers.most_common(4)
     answers = ", ".join(f"{count:,} x {what}" for what, count in common) or "nothing"
+    verdict = "" if found.good else "  MISSED"
     spread = f"{min(found.ratios):.2f}-{max(found.ratios):.2f}"
     return (
         f"{name:<20}{middle_ms(found.quiet):>9.2f}{middle_ms(found.during):>8.2f}"
         f"{found.ratio:>7.2f}{spread:>12}{100 * found.load:>6.0f}%"
-        f"{found.grown / MIB:>9.1f}{found.creep / MIB:>7.1f}{found.left:>5}  {answers}{'' if found.good else '  MISSED'}"
+        f"{found.grown / MIB:>9.1f}{found.creep / MIB:>7.1f}{found.left:>5}  {answers}{verdict}"
     )
 
 

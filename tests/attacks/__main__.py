@@ -24,6 +24,7 @@ from tests.attacks.measuring import (
     GROWTH_BYTES_MAX,
     RATIO_MAX,
     Found,
+    be_first,
     measure,
 )
 from tests.attacks.target import Attack, Target, carry_out
@@ -86,6 +87,11 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="attack", help=", ".join(ATTACKS))
     parser.add_argument("--seconds", type=float, default=2.0, help="of peace, and of each attack")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--first",
+        action="store_true",
+        help="go before whatever else the machine does, which needs to be root",
+    )
     parser.add_argument("--port", type=int, help="be the attacker of the node there")
     parser.add_argument("--mesh", type=int, default=0, help="where its peers reach it")
     parser.add_argument("--token", default="", help="that the attacker has")
@@ -96,6 +102,8 @@ def main() -> int:
     if args.port is not None:
         attack(args)
         return 0
+    if args.first:
+        be_first()
     names = args.names or list(ATTACKS)
     return 0 if asyncio.run(run(names, args.seconds, args.rounds)) else 1
 

@@ -30,6 +30,7 @@ from tlru.node.cluster.own_seat import OwnSeat
 from tlru.node.cluster.sharing import excess
 from tlru.node.cluster.weights import Weights
 from tlru.node.seats import LEVEL
+from tlru.wire.limits import NUMBER_MAX
 
 if TYPE_CHECKING:
     from tlru.node.server import Node
@@ -178,11 +179,11 @@ class Desk:
                 )
             if name == "limits" and isinstance(value, str):
                 _check_limits(value)
-            if not is_valid(name, value):
+            if not is_valid(name, value) or (type(value) is int and value > NUMBER_MAX):
                 raise errors.BadRequest(
                     "`limits` must be text, or null for none"
                     if name == "limits"
-                    else f"`{name}` must be an integer from 0 on"
+                    else f"`{name}` must be an integer of 0 to {NUMBER_MAX}"
                     + (", or null for no bound" if DEFAULTS[name] is None or "max" in name else "")
                 )
         if not given:

@@ -20,7 +20,8 @@ from tlru.wire.strict_json import shown
 
 WITHIN_S_MAX: Final = 120.0
 MEMBERS_MAX: Final = 64
-_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+ID_PATTERN: Final = "[A-Za-z0-9_.-]{1,64}"
+_ID = re.compile(ID_PATTERN, re.ASCII)
 _NO_MEMBERS = "this node's log has one member, itself, so there is none to add, remove or change"
 
 
@@ -116,7 +117,7 @@ async def rebalance(request: Request) -> Answer:
     fields = await request.json_object(may_lack=True)
     spread = fields.pop("within", SPREAD_S)
     _refuse_others(fields, "within")
-    if not isinstance(spread, int | float) or not 0 <= spread <= SHED_WITHIN_S_MAX:
+    if type(spread) not in (int, float) or not 0 <= spread <= SHED_WITHIN_S_MAX:
         raise errors.BadRequest(f"`within` must be 0 to {SHED_WITHIN_S_MAX:g} seconds")
     return json_answer(await _desk(request).rebalance(spread, within_s))
 

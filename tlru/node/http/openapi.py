@@ -107,12 +107,13 @@ class _Paths:
         }
 
     def _command(self) -> Schema:
-        attributes = record({"key": key(self._limits)}, value=VALUE, ttl=or_null(TTL))
-        asked = record(
-            {"command": {"enum": ["GET", "SET", "DELETE"]}},
-            attributes=closed(attributes),
-            **attributes["properties"],
-        )
+        the_key = {"key": key(self._limits)}
+        asked = {
+            "anyOf": [
+                *_forms_of(["GET", "DELETE"], the_key),
+                *_forms_of(["SET"], {**the_key, "value": VALUE}, ttl=or_null(TTL)),
+            ]
+        }
         told = record(
             {
                 "command": {"enum": ["GET_OUT", "SET_OUT", "DELETE_OUT"]},
@@ -236,6 +237,17 @@ class _Paths:
                 )
             },
         }
+
+
+def _forms_of(commands: list[str], needed: dict[str, Schema], **more: Schema) -> list[Schema]:
+    """The two forms of these commands: with `attributes`, and without."""
+    which: Schema = {"type": "string", "enum": commands}
+    attributes = closed(record(needed, **more))
+    none: Schema = {"type": "null"}
+    return [
+        closed(record({"command": which, "attributes": attributes})),
+        closed(record({"command": which, **needed}, **more, attributes=none)),
+    ]
 
 
 def _of_a_file(what: str, *kinds: str) -> dict[str, Any]:

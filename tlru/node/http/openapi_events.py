@@ -9,7 +9,16 @@ from typing import Any
 
 from tlru.node.http import openapi_parts as parts
 from tlru.node.http.openapi_parts import answer, body, header, operation, query
-from tlru.node.http.schemas import TEXT, Requests, Schema, closed, described, or_null, record
+from tlru.node.http.schemas import (
+    TEXT,
+    Requests,
+    Schema,
+    closed,
+    described,
+    one_of,
+    or_null,
+    record,
+)
 from tlru.node.http.tickets import LIFE_S
 from tlru.wire.requests import OPS, WATCHED
 
@@ -24,11 +33,19 @@ _HOW = (
 def event_paths(requests: Requests) -> dict[str, Any]:
     """Every path."""
     own: list[Schema] = [
-        {"name": name, "in": "query", "description": text, "schema": TEXT}
-        for name, text in (
-            ("since", "The id to go on after, as Last-Event-ID says it, which wins over this."),
-            ("cache", "The cache that is spoken to, for who cannot send Tlru-Cache."),
-            ("ticket", "As /v1/ticket gave it. It is good once, for its pattern and its origin."),
+        {"name": name, "in": "query", "description": text, "schema": schema}
+        for name, text, schema in (
+            (
+                "since",
+                "The id to go on after, as Last-Event-ID says it, which wins over this.",
+                parts.POSITION_OR_NONE,
+            ),
+            ("cache", "The cache that is spoken to, for who cannot send Tlru-Cache.", TEXT),
+            (
+                "ticket",
+                "As /v1/ticket gave it. It is good once, for its pattern and its origin.",
+                TEXT,
+            ),
         )
     ]
     fields = (*WATCHED, "send", "snapshot", "fold")
@@ -78,7 +95,7 @@ def event_paths(requests: Requests) -> dict[str, Any]:
                 takes=body(
                     {
                         **closed(record({}, **watched)),
-                        "oneOf": [{"required": [name]} for name in WATCHED],
+                        "oneOf": one_of(WATCHED),
                     }
                 ),
             )

@@ -10,7 +10,7 @@ from typing import Any
 from tlru.node.http import openapi_parts as parts
 from tlru.node.http.openapi_parts import answer, body, data, header, operation, place, query
 from tlru.node.http.replies import reply
-from tlru.node.http.schemas import VALUE, Requests, Schema, key, or_null, record
+from tlru.node.http.schemas import VALUE, Requests, Schema, closed, key, or_null, record
 from tlru.wire.limits import Limits
 from tlru.wire.requests import OPS
 
@@ -143,5 +143,6 @@ class KeyPaths:
                 *parts.OF_WRITES,
                 parts.CACHE,
             ],
-            takes=body(record({}, **members), required=False),
+            takes=body(closed(record({}, **members)), required=False),
+            more="Each field stands in the query or in the body.",
         )

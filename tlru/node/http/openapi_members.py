@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tlru.engine.settings import DEFAULTS
+from tlru.engine.settings import DEFAULTS, is_valid
 from tlru.node.cluster.doing import PRIORITY_MAX, SHED_WITHIN_S_MAX
 from tlru.node.http import openapi_parts as parts
-from tlru.node.http.members import MEMBERS_MAX, WITHIN_S_MAX
+from tlru.node.http.members import ID_PATTERN, MEMBERS_MAX, WITHIN_S_MAX
 from tlru.node.http.openapi_parts import answer, body, operation, place
 from tlru.node.http.replies import reply
 from tlru.node.http.schemas import (
@@ -18,12 +18,14 @@ from tlru.node.http.schemas import (
     closed,
     described,
     listed,
+    one_of,
     or_null,
     record,
     ref,
 )
 
 _WHO = place("id", "The member's id.", TEXT)
+_ID: Schema = {"type": "string", "pattern": f"^{ID_PATTERN}$"}
 _PATIENCE: Schema = {
     "name": "timeout",
     "in": "query",
@@ -39,7 +41,9 @@ _STANDING = {
     "role": or_null({"type": "string", "enum": ["voter", "observer"]}),
 }
 _DONE: Schema = record({"id": TEXT}, index=_INDEX, priority=NATURAL, role=TEXT)
-_SETTINGS: dict[str, Schema] = {name: or_null(NATURAL) for name in DEFAULTS}
+_SETTINGS: dict[str, Schema] = {
+    name: or_null(NATURAL) if is_valid(name, None) else NATURAL for name in DEFAULTS
+}
 _SETTINGS["limits"] = or_null(described(TEXT, "What each class of clients may take."))
 _SPREAD: Schema = {"type": "number", "minimum": 0, "maximum": SHED_WITHIN_S_MAX}
 _COUNTS: Schema = {"type": "object", "additionalProperties": NATURAL}
@@ -90,7 +94,7 @@ def _members() -> dict[str, Any]:
         role=TEXT,
         start=described(listed(TEXT), "The command line by which a node of that id joins."),
     )
-    asked = closed(record({"id": TEXT}, **_STANDING))
+    asked = closed(record({"id": _ID}, **_STANDING))
     return {
         "/v1/nodes": {
             "get": _look("nodes", "The members of the cluster.", reply("nodes")),
@@ -112,7 +116,7 @@ def _members() -> dict[str, Any]:
                 "Give a member another priority or role.",
                 _DONE,
                 answers=_NO_MEMBERS,
-                takes=body(closed(record({}, **_STANDING))),
+                takes=body({**closed(record({}, **_STANDING)), "anyOf": one_of(_STANDING)}),
             ),
             "delete": _wish(
                 "removeNode",
@@ -127,7 +131,7 @@ def _members() -> dict[str, Any]:
 def _of_one() -> dict[str, Any]:
     reloaded = record({"id": TEXT}, changed=_REPORT, needs_restart=_REPORT, mistakes=_REPORT)
     revived = record({"id": TEXT, "epoch": TEXT, "members": listed(TEXT)})
-    survivors = listed(TEXT, minItems=1, maxItems=MEMBERS_MAX)
+    survivors = listed(_ID, minItems=1, maxItems=MEMBERS_MAX)
     return {
         "/v1/nodes/{id}/lead": {
             "post": _wish(
@@ -200,7 +204,7 @@ def _of_all() -> dict[str, Any]:
                 "Change some of it, on all nodes.",
                 record({"settings": record(_SETTINGS), "pos": NATURAL, "time": NATURAL}),
                 who=False,
-                takes=body(closed(record({}, **_SETTINGS))),
+                takes=body({**closed(record({}, **_SETTINGS)), "minProperties": 1}),
             ),
         },
         "/v1/upgrade": {"get": _look("upgrade", "Which release each member runs.", releases)},

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tlru.node.http.conditions import TAGS_MAX
 from tlru.node.http.replies import reply
 from tlru.node.http.schemas import TEXT, VALUE, Requests, Schema, described, ref
 from tlru.wire.limits import SESSION_CHARS_MAX
@@ -46,21 +47,37 @@ HEADERS: Mapping[str, Any] = {
 }
 
 
+# As `conditions.py` reads them. What a schema cannot say: the most digits of a position.
+_ONE_POSITION = "[0-9A-Za-z-]{1,64}-[0-9]{1,16}"
+_ONE_TAG = '(?:W/)?"[!#-~]*"'
+POSITION_OR_NONE: Schema = {"type": "string", "pattern": f"^(?:{_ONE_POSITION})?$"}
+_POSITION: Schema = {"type": "string", "pattern": f"^{_ONE_POSITION}$"}
+_TAGS: Schema = {
+    "type": "string",
+    "pattern": rf"^(?:\*|(?:{_ONE_TAG} *, *){{0,{TAGS_MAX - 1}}}{_ONE_TAG} *,?)$",
+    "examples": ['"1-0a1b2c3d-42"', "*"],
+}
+
+
 def _header(name: str, text: str, schema: Schema | None = None) -> dict[str, Any]:
     return {"name": name, "in": "header", "description": text, "schema": schema or TEXT}
 
 
 IN_HEADER: Mapping[str, Any] = {
     "Cache": _header("Tlru-Cache", "The cache that is spoken to; `default` when not said."),
-    "Position": _header("Tlru-Position", "Answer no older than this, as a node said it."),
-    "LastEventId": _header("Last-Event-ID", "The id to go on after; a browser sends it by itself."),
-    "IfMatch": _header("If-Match", "Only if this ETag is the item's; * is any item at all."),
-    "IfNoneMatch": _header("If-None-Match", "Only if none of these ETags is the item's."),
+    "Position": _header(
+        "Tlru-Position", "Answer no older than this, as a node said it.", _POSITION
+    ),
+    "LastEventId": _header(
+        "Last-Event-ID", "The id to go on after; a browser sends it by itself.", POSITION_OR_NONE
+    ),
+    "IfMatch": _header("If-Match", "Only if this ETag is the item's; * is any item at all.", _TAGS),
+    "IfNoneMatch": _header("If-None-Match", "Only if none of these ETags is the item's.", _TAGS),
     "IfAbsent": _header("If-None-Match", "Only if nothing is there.", {"const": "*"}),
     "IdempotencyKey": _header(
         "Idempotency-Key",
         "Names this write, so that it is done at most once however often it is sent.",
-        {"type": "string", "minLength": 1, "maxLength": SESSION_CHARS_MAX},
+        {"type": "string", "minLength": 1, "maxLength": SESSION_CHARS_MAX, "pattern": "^[!-~]+$"},
     ),
     "Traceparent": _header(
         HEADER,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 BODY_WITHIN_S = 30.0  # how long a body may take to arrive
 
-_NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?", re.ASCII)
+_NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,3})?", re.ASCII)
 _INTEGER = re.compile(r"0|-?[1-9]\d*", re.ASCII)
 _INTEGER_CHARS = 20  # what is longer is over every bound in its first digits already
 _FLAGS = {"": True, "true": True, "1": True, "false": False, "0": False}
@@ -44,7 +44,7 @@ def number(text: str) -> Any:
     """The number that a text is, or the text itself."""
     if not _NUMBER.fullmatch(text):
         return text
-    return float(text) if "." in text else int(text)
+    return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
 def _integer_or_text(text: str) -> Any:

@@ -8,6 +8,7 @@ schema cannot say (bytes rather than characters, no key twice) stands in its des
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from tlru.errors import Retry
@@ -83,6 +84,11 @@ def closed(schema: Schema) -> Schema:
 def or_null(schema: Schema) -> Schema:
     """A thing, or null, which is as if it were absent."""
     return {"anyOf": [schema, {"type": "null"}]}
+
+
+def one_of(names: Iterable[str]) -> list[Schema]:
+    """That a member says something, for each of these: null is as if it were absent."""
+    return [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names]
 
 
 REV: Schema = {
@@ -207,9 +213,9 @@ class Requests:
                 optional[name] = schema if field.nullable else or_null(schema)
         schema = described(record(required, **optional), op.doc)
         if op.name == "delete":
-            schema["oneOf"] = [{"required": ["key"]}, {"required": ["keys"]}]
+            schema["oneOf"] = one_of(("key", "keys"))
         if op.name == "subscribe":
-            schema["oneOf"] = [{"required": [name]} for name in WATCHED]
+            schema["oneOf"] = one_of(WATCHED)
         return schema
 
 

@@ -1,0 +1,147 @@
+"""A node, and Schemathesis against what it says of itself in `/openapi.json`.
+
+The node runs in this process, on a free port of loopback; Schemathesis in a thread of its own, over
+HTTP like anybody. A request that changes what all the others go by is undone before the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+import schemathesis
+from schemathesis import Case, HookContext, Response, SerializationContext
+from schemathesis.config import SchemathesisConfig
+from schemathesis.core.failures import Failure
+from schemathesis.engine import Status, events, from_schema
+
+from tests.conformance.excuses import excuse
+from tests.conformance.report import Finding, Report
+from tlru.engine.settings import DEFAULTS
+from tlru.node import Node
+from tlru.node.http.snapshots import MEDIA_TYPE
+
+REQUEST_WITHIN_S = 20
+
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How much is to be tried, and as whom."""
+
+    examples: int
+    seed: int
+    phases: tuple[str, ...] = ("examples", "coverage", "fuzzing", "stateful")
+    token: str | None = None
+
+    def config(self) -> SchemathesisConfig:
+        """The same as Schemathesis has it."""
+        known = ("examples", "coverage", "fuzzing", "stateful")
+        told: dict[str, Any] = {
+            "seed": self.seed,
+            "generation": {
+                "max-examples": self.examples,
+                "deterministic": True,
+                "no-shrink": True,
+                "database": "none",
+            },
+            "phases": {name: {"enabled": name in self.phases} for name in known},
+            "request-timeout": REQUEST_WITHIN_S,
+            "output": {"sanitization": {"enabled": False}},
+            "checks": {
+                # To call a thing too large is to refuse it.
+                "negative_data_rejection": {
+                    "expected-statuses": [400, 401, 403, 404, 405, 409, 412, 413, 415, 429, 431]
+                },
+            },
+        }
+        if self.token is not None:
+            told["headers"] = {"Authorization": f"Bearer {self.token}"}
+        return SchemathesisConfig.from_dict(told)
+
+
+async def check(node: Node, wish: Wish, told: Told = lambda line: None) -> Report:
+    """Try all that a node describes; `told` hears how it goes on."""
+    return await asyncio.to_thread(_check, f"http://127.0.0.1:{node.port}", wish, told)
+
+
+def _check(url: str, wish: Wish, told: Told) -> Report:
+    report = Report()
+    schema = schemathesis.openapi.from_url(f"{url}/openapi.json", config=wish.config())
+    _restore_settings(schema, url, wish)
+    _excuse(schema, report)
+    for event in from_schema(schema).execute():
+        match event:
+            case events.PhaseStarted():
+                told(f"{event.phase.name.value} ...")
+            case events.ScenarioFinished():
+                _take(report, event)
+                told(f"  {event.label or 'scenario'}: {report.cases:,} requests so far")
+            case events.NonFatalError():
+                report.find(Finding(event.label, event.info.title, event.info.message, ""))
+            case events.FatalError():
+                raise event.exception
+            case _:
+                pass
+    return report
+
+
+def _take(report: Report, event: events.ScenarioFinished) -> None:
+    recorder = event.recorder
+    for id, interaction in recorder.interactions.items():
+        node = recorder.cases.get(id)
+        row = report.row(node.value.operation.label if node else recorder.label)
+        row.cases += 1
+        answer = interaction.response
+        row.answers["none" if answer is None else str(answer.status_code)[0]] += 1
+    for id, checks in recorder.checks.items():
+        operation = recorder.cases[id].value.operation.label
+        for each in checks:
+            report.checks[each.name] += 1
+            if each.status is Status.FAILURE and each.failure_info is not None:
+                found = each.failure_info
+                answer = recorder.find_response(case_id=found.failure.case_id or id)
+                said = "" if answer is None else f"\n[{answer.status_code}] {answer.text[:400]}"
+                message = f"{found.failure.title}: {found.failure.message}{said}"
+                report.find(Finding(operation, each.name, message, found.code_sample))
+
+
+def _restore_settings(schema: Any, url: str, wish: Wish) -> None:
+    """What all nodes go by is put back as soon as it was changed: under another bound of bytes
+    every later write would be refused, and rightly."""
+    headers = {} if wish.token is None else {"Authorization": f"Bearer {wish.token}"}
+    before = requests.get(f"{url}/v1/settings", headers=headers, timeout=REQUEST_WITHIN_S).json()
+    kept = {name: before["settings"][name] for name in DEFAULTS}
+
+    @schema.hook
+    def after_call(context: HookContext, case: Case, response: Response) -> None:
+        if case.method.upper() == "PATCH" and case.path == "/v1/settings":
+            put_back = requests.patch(
+                f"{url}/v1/settings", json=kept, headers=headers, timeout=REQUEST_WITHIN_S
+            )
+            assert put_back.status_code in (200, 401, 403), put_back.text
+
+
+def _excuse(schema: Any, report: Report) -> None:
+    @schema.hook
+    def filter_failure(
+        context: HookContext, failure: Failure, case: Case, response: Response
+    ) -> bool:
+        reason = excuse(type(failure).__name__, case, response)
+        if reason is not None:
+            report.excused[reason] += 1
+            report.row(case.operation.label).excused += 1
+        return reason is None
+
+
+@schemathesis.serializer(MEDIA_TYPE)
+def _backup(context: SerializationContext, value: Any) -> bytes:
+    """A body that is to be a backup is sent as the bytes that it is."""
+    if isinstance(value, bytes):
+        return value
+    data = getattr(value, "data", None)  # bytes that a schema calls a string of a binary format
+    return data if isinstance(data, bytes) else str(value).encode()

@@ -1,0 +1,22 @@
+"""The JavaScript client on nodes that ask who it is, and how much it wants."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+from tests.js.running_node import run_tests
+from tests.node.access.holders import SECRET, jwks
+from tests.running import a_node, run
+
+
+def test_tokens_run_out_under_it(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    keys.write_bytes(jwks(tests=SECRET))
+
+    async def scenario() -> None:
+        async with a_node(jwt_keys=keys) as node:
+            told = {"url": node.url, "secret": base64.b64encode(SECRET).decode()}
+            await run_tests("tokens.test.js", told)
+
+    run(scenario())

@@ -306,9 +306,8 @@ class ClusterLog:
         """Go on in another epoch."""
         log = before.state.log
         commit = self._effects.applied if entrance.leads else 0
-        # Who had nothing begins there; whoever leaves something behind tells a person.
-        level = logging.WARNING if log.last.index else logging.INFO
-        logger.log(level, "node %s goes on in epoch %s", self.id, entrance.promise.epoch)
+        tell = logger.warning if log.last.index else logger.info  # of what is left behind
+        tell("node %s goes on in epoch %s", self.id, entrance.promise.epoch)
         promise = replace(entrance.promise, incarnation=self.promise.incarnation + 1)
         try:
             await self.disk.enter(replace(entrance, promise=promise))

@@ -116,7 +116,6 @@ class Node:
         self._timing, self._bounds = timing, bounds
         self.member = member  # what it is, or would be
         self.contacts: list[str] = []  # whom it may ask to let it in
-        self.pretenders: set[str] = set()  # who speak under another's name, as a scenario has it
         self.level = FIRST_LEVEL  # the highest feature level that its release can apply
         self.stated_level = 0  # the highest that this birth ever said
         self.fsync_ms: int | None = None  # None: with every write; else so often
@@ -234,8 +233,7 @@ class Node:
         """A message arrives. Nobody here says what a node refuses to take."""
         self.now = now
         why = why_unsound(envelope, self.replica, self.clock.read(now))
-        pretended = envelope.sender.id in self.pretenders
-        assert why is None or pretended, f"{self.id}: {why}: {envelope}"
+        assert why is None, f"{self.id} refuses {envelope.sender.id}: {why}: {envelope.message}"
         self._carry_out(self.replica.receive(envelope, self.clock.read(now)))
 
     def hear(self, local: Local, now: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
+from tests.integration.processes import free_ports
 from tests.js.running_node import run_tests
 from tests.node.access.holders import SECRET, jwks
 from tests.running import a_node, run
@@ -16,7 +17,11 @@ def test_tokens_run_out_under_it(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with a_node(jwt_keys=keys) as node:
-            told = {"url": node.url, "secret": base64.b64encode(SECRET).decode()}
+            told = {
+                "url": node.url,
+                "nowhere": f"ws://127.0.0.1:{free_ports(1)[0]}/ws",
+                "secret": base64.b64encode(SECRET).decode(),
+            }
             await run_tests("tokens.test.js", told)
 
     run(scenario())

@@ -132,7 +132,7 @@ export class Editor {
     const { save, write } = onKey(this.#may, key);
     const isNew = !byId("editor-key").readOnly;
     byId("editor-value").readOnly = !(this.#plain && save) && !isNew;
-    byId("editor-ttl").readOnly = !write && !isNew;
+    byId("editor-life").hidden = !write && !isNew;
     byId("editor-save").hidden = !save && !isNew;
     byId("editor-save").disabled = !(this.#plain && save);
     byId("editor-touch").hidden = byId("editor-delete").hidden = this.#item === null || !write;

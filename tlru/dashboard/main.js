@@ -79,9 +79,11 @@ async function look() {
     const why = cause?.message ?? message;
     const refused = code === "unauthenticated" || code === "forbidden";
     const advice = refused ? "“Token”, above, takes one that may see this." : "It is tried again and again; nothing need be done here.";
-    tell(refused ? "The cluster does not let this page in." : "No node answers.", [why, advice]);
+    const asked = code === "unauthenticated" && !by; // nobody has been told anything wrong yet
+    tell(refused ? "The cluster does not let this page in." : "No node answers.", asked ? [advice] : [why, advice]);
     document.title = "(!!) tlru";
     if (code === "unauthenticated" && by === token.get()) token.refused(why);
+    if (cache.link.state !== "open") showLink(cache.link);
   }
   clearTimeout(next);
   next = setTimeout(look, LOOK_MS);
@@ -101,8 +103,14 @@ function letIn(allowed) {
 /** @param {any} link */
 function showLink({ state, node, url, problem, may: allowed }) {
   if (state === "open") letIn(allowed);
+  if (state !== "open" && token.wanted) {
+    byId("link").className = "down";
+    say(byId("link"), "not let in");
+    return;
+  }
   const down = state !== "open" && state !== "idle";
   byId("link").className = down ? "down" : "";
+  byId("link").title = problem ?? "";
   say(byId("link"), down ? `not connected; looking for another node… ${problem ?? ""}` : `by way of ${node ?? url ?? "…"}`);
 }
 
@@ -128,7 +136,7 @@ const SHORTCUTS = {
   "/": () => byId("prefix").focus(),
   f: () => byId("pattern").focus(),
   p: () => stream.pause(),
-  n: () => makesKeys(may ?? null) && editor.open(null),
+  n: () => may !== undefined && makesKeys(may) && editor.open(null),
   t: () => theme(),
   "?": () => byId("help-dialog").showModal(),
 };

@@ -12,6 +12,8 @@ import { told } from "./rights.js";
 const KEPT = "tlru-token";
 
 export class Token {
+  /** Whether nobody lets this page in as it is. */
+  wanted = false;
   #value = sessionStorage.getItem(KEPT);
   #good = false; // it has been taken once
   #asked = false; // its refusal has been told
@@ -34,13 +36,13 @@ export class Token {
     this.#good = true;
     this.#asked = false;
     if (this.#dialog.open && this.#dialog.dataset.refused) this.#dialog.close("cancel");
-    byId("token").dataset.wanted = "";
+    this.wanted = false;
     say(byId("token-rights"), this.#value ? `The token in use lets you ${told(may)}` : "You were let in without a token.");
   }
 
   /** Nobody lets this page in. @param {string} why as the node has said it */
   refused(why) {
-    byId("token").dataset.wanted = "yes";
+    this.wanted = true;
     if (this.#asked) return;
     this.#asked = true;
     this.#open(this.#words(why), true);
@@ -61,6 +63,7 @@ export class Token {
   /** @param {string} problem @param {boolean} refused */
   #open(problem, refused) {
     byId("token-problem").hidden = !problem;
+    byId("token-problem").className = this.#value ? "said bad" : "said"; // to be asked is no fault
     say(byId("token-problem"), problem);
     byId("token-rights").hidden = refused;
     byId("token-forget").hidden = !this.#value;

@@ -70,3 +70,46 @@ test("a token that is given as it is cannot be renewed: its end is the feed's", 
   await until(() => refused.length, "the refusal");
   assert.ok(refused[0].error instanceof Forbidden, "no right is no matter of asking again");
 });
+
+test("a token that nobody takes is said so, though a server is away", async (t) => {
+  const timing = { backoffFirst: 0.02, backoffMost: 0.1 };
+  const cache = client(t, [told.nowhere, told.url], { token: "wrong", timeout: 10, timing });
+  await assert.rejects(cache.get("a"), (error) => error instanceof Unauthenticated && /not known/.test(error.message));
+  await assert.rejects(cache.get("a"), Unauthenticated);
+});
+
+test("another token counts at once, when the program says that there is one", async (t) => {
+  const writer = client(t, told.url, { token: signed(secret, 600, ALL) });
+  let token = "wrong";
+  const cache = client(t, told.url, { token: () => token, timeout: 10 });
+  const heard = [];
+  const stop = cache.subscribe("e:*", (change) => heard.push(change));
+  await assert.rejects(cache.get("e:n"), Unauthenticated);
+  assert.equal(cache.link.may, null);
+  const began = Date.now();
+  token = signed(secret, 600, { read: ["e:"], subscribe: ["e:"] });
+  cache.renew();
+  assert.equal(await cache.get("e:n"), undefined);
+  await until(() => stop.live, "the feed");
+  assert.ok(Date.now() - began < 5000, "it does not sit out its rest first");
+  assert.deepEqual(cache.link.may, { read: ["e:"], write: [], subscribe: ["e:"], publish: [], admin: false });
+  await assert.rejects(cache.set("e:n", 0), Forbidden);
+
+  // While it is well, too; what happens on the way from one to the other is not missed.
+  token = signed(secret, 600, ALL);
+  cache.renew();
+  await writer.set("e:n", 1);
+  await cache.set("e:n", 2);
+  await until(() => heard.length === 2, "both");
+  assert.deepEqual(heard.map(({ value }) => value), [1, 2]);
+
+  // And what only the one before allowed is over.
+  token = signed(secret, 600, { read: ["e:"] });
+  cache.renew();
+  await until(() => heard.length === 3, "the end");
+  assert.ok(heard[2].error instanceof Forbidden);
+  await assert.rejects(cache.set("e:n", 3), Forbidden);
+  token = "wrong";
+  cache.renew();
+  await assert.rejects(cache.get("e:n"), Unauthenticated);
+});

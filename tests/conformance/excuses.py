@@ -15,6 +15,7 @@ from schemathesis import Case, Response
 from tlru.wire.requests import WATCHED
 
 SHORT_S = 1.0
+_ALL_OF_A_KEY = "DELETE, GET, HEAD, OPTIONS, POST, PUT"
 
 _OF_KEYS = [
     f"{method} {path}"
@@ -34,14 +35,14 @@ class Excuse:
     """The class of Schemathesis's failure."""
     operations: frozenset[str]
     """Empty for all."""
-    fits: Callable[[Case, Response], bool]
+    fits: Callable[[Case[Any], Response], bool]
 
 
-def _query(case: Case) -> Mapping[str, Any]:
+def _query(case: Case[Any]) -> Mapping[str, Any]:
     return case.query if isinstance(case.query, Mapping) else {}
 
 
-def _body(case: Case) -> Mapping[str, Any]:
+def _body(case: Case[Any]) -> Mapping[str, Any]:
     return case.body if isinstance(case.body, Mapping) else {}
 
 
@@ -54,7 +55,7 @@ def problem(response: Response) -> tuple[int, str]:
     return response.status_code, str(told.get("detail", "")) if isinstance(told, dict) else ""
 
 
-def _said_twice(case: Case, response: Response) -> bool:
+def _said_twice(case: Case[Any], response: Response) -> bool:
     """A field stands in the query and in the body."""
     status, detail = problem(response)
     both = {
@@ -63,18 +64,18 @@ def _said_twice(case: Case, response: Response) -> bool:
     return bool(both) and status == 400 and ("twice" in detail or "query and in the body" in detail)
 
 
-def _key_and_page(case: Case, response: Response) -> bool:
+def _key_and_page(case: Case[Any], response: Response) -> bool:
     """`key` asks for one value, the other fields for a page of keys."""
     paging = {"prefix", "after", "limit", "values"} & set(_query(case))
     return "key" in _query(case) and bool(paging) and _says(response, 400, "unknown fields")
 
 
-def _two_conditions(case: Case, response: Response) -> bool:
+def _two_conditions(case: Case[Any], response: Response) -> bool:
     both = {"if-match", "if-none-match"} <= {name.lower() for name in case.headers or {}}
     return both and _says(response, 400, "demand different things")
 
 
-def _no_key(case: Case, response: Response) -> bool:
+def _no_key(case: Case[Any], response: Response) -> bool:
     """It may stand in either place, so neither place demands it."""
     lacking = [
         name for name in ("key", "value") if name not in _query(case) and name not in _body(case)
@@ -82,11 +83,11 @@ def _no_key(case: Case, response: Response) -> bool:
     return any(_says(response, 400, f"`{name}`") for name in lacking)
 
 
-def _more_bytes_than_characters(case: Case, response: Response) -> bool:
+def _more_bytes_than_characters(case: Case[Any], response: Response) -> bool:
     return not _ascii(case) and _says(response, 413, "bytes; at most")
 
 
-def _ascii(case: Case) -> bool:
+def _ascii(case: Case[Any]) -> bool:
     said = (case.path_parameters, case.query, case.body)
     return all(str(each).isascii() for each in said)
 
@@ -96,26 +97,26 @@ def _says(response: Response, status: int, words: str) -> bool:
     return found == status and words in detail
 
 
-def _results_refused(case: Case, response: Response) -> bool:
+def _results_refused(case: Case[Any], response: Response) -> bool:
     """A batch answers 200, and of what is wrong in it each with its own error."""
     results = response.json() if response.status_code == 200 else []
     return any(each["ok"] is False and each["error"]["retry"] == "no" for each in results)
 
 
-def _another_version(case: Case, response: Response) -> bool:
+def _another_version(case: Case[Any], response: Response) -> bool:
     return _conditions(case) and response.status_code == 412
 
 
-def _conditions(case: Case) -> bool:
+def _conditions(case: Case[Any]) -> bool:
     return not {"if-match", "if-none-match"}.isdisjoint(name.lower() for name in case.headers or {})
 
 
-def _nothing_to_watch(case: Case, response: Response) -> bool:
+def _nothing_to_watch(case: Case[Any], response: Response) -> bool:
     said = [name for name in WATCHED if name in _query(case)]
     return len(said) != 1 and _says(response, 400, "says what to watch")
 
 
-def _decimal_point(case: Case, response: Response) -> bool:
+def _decimal_point(case: Case[Any], response: Response) -> bool:
     return _has_whole_float(case.body) and _says(response, 400, "integer")
 
 
@@ -127,12 +128,31 @@ def _has_whole_float(found: object) -> bool:
     return isinstance(found, float) and found.is_integer()
 
 
-def _no_time(case: Case, response: Response) -> bool:
+def _no_time(case: Case[Any], response: Response) -> bool:
     try:
         within_s = float(_query(case).get("timeout", "inf"))
     except (TypeError, ValueError):
         return False
     return within_s < SHORT_S and response.status_code == 504
+
+
+def _two_lives(case: Case[Any], response: Response) -> bool:
+    return {"ttl", "keep_ttl"} <= set(_query(case)) and _says(response, 400, "which life")
+
+
+def _two_caches(case: Case[Any], response: Response) -> bool:
+    headers = {name.lower(): found for name, found in (case.headers or {}).items()}
+    differ = headers.get("tlru-cache") != _query(case).get("cache")
+    return differ and _says(response, 400, "name different caches")
+
+
+def _heeds_no_header(case: Case[Any], response: Response) -> bool:
+    """Nothing else was wrong with a command or a batch than a header that it does not heed."""
+    meta = case.meta
+    wrong = meta is not None and meta.phase.data.parameter
+    ops = case.body if isinstance(case.body, list) else [case.body]
+    writes = [isinstance(each, dict) and each.get("command") in ("SET", "DELETE") for each in ops]
+    return wrong == ("Tlru-Position" if any(writes) else "Idempotency-Key")
 
 
 EXCUSES: tuple[Excuse, ...] = (
@@ -154,6 +174,25 @@ EXCUSES: tuple[Excuse, ...] = (
         REFUSED,
         frozenset(("PUT /v1/keys", "PUT /v1/keys/{key}")),
         _two_conditions,
+    ),
+    Excuse(
+        "of PUT, `ttl` and `keep_ttl` exclude each other; OpenAPI has no word for query fields "
+        "that do",
+        REFUSED,
+        frozenset(("PUT /v1/keys", "PUT /v1/keys/{key}")),
+        _two_lives,
+    ),
+    Excuse(
+        "a field and a header that name the cache must name the same one",
+        REFUSED,
+        frozenset(("GET /v1/events",)),
+        _two_caches,
+    ),
+    Excuse(
+        "a command that reads heeds no Idempotency-Key, one that writes no Tlru-Position",
+        TAKEN,
+        frozenset(("POST /v1/command",)),
+        _heeds_no_header,
     ),
     Excuse(
         "what may stand in the query or in the body is demanded by neither",
@@ -226,9 +265,7 @@ EXCUSES: tuple[Excuse, ...] = (
         "a key may end in /incr for every method but POST, as docs/http.md says",
         "AllowHeaderMismatch",
         frozenset(("POST /v1/keys/{key}/incr", "POST /v1/keys/incr")),
-        lambda _case, response: (
-            response.headers["allow"] == ["DELETE, GET, HEAD, OPTIONS, POST, PUT"]
-        ),
+        lambda _case, response: response.headers["allow"] == [_ALL_OF_A_KEY],
     ),
     Excuse(
         "a key may end in /incr for every method but POST, as docs/http.md says",
@@ -239,7 +276,7 @@ EXCUSES: tuple[Excuse, ...] = (
 )
 
 
-def excuse(kind: str, case: Case, response: Response) -> str | None:
+def excuse(kind: str, case: Case[Any], response: Response) -> str | None:
     """Why a failure is none; None where it is one."""
     for each in EXCUSES:
         concerned = not each.operations or case.operation.label in each.operations

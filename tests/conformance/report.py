@@ -1,4 +1,4 @@
-"""What came of a run: how many requests each operation was sent, how it answered, what was found."""
+"""What came of a run: how often each operation was asked, how it answered, what was found."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-_DETAIL_CHARS = (
-    1_200  # of a finding: a key of a thousand characters says no more than its beginning
-)
+_DETAIL_CHARS = 1_200  # of a finding: of a long key the beginning says enough
 
 
 @dataclass

@@ -284,12 +284,27 @@ def test_reserved_keys_are_the_clusters_own() -> None:
     run(scenario())
 
 
+def test_numbers_in_a_query_are_written_as_in_json() -> None:
+    async def scenario() -> None:
+        async with a_node() as node:
+            for text in ("1e3", "1000", "1.0E3", "100000e-2"):
+                put_ = await visit(node, "PUT", f"/v1/keys/a?ttl={text}", json=1)
+                assert put_.status in (200, 201), text
+                assert (await get(node, "a")).headers["cache-control"] in (
+                    "max-age=999",
+                    "max-age=1000",
+                )
+
+    run(scenario())
+
+
 @pytest.mark.parametrize(
     "target",
     [
         "/v1/keys/a?ttl=0",
         "/v1/keys/a?ttl=abc",
-        "/v1/keys/a?ttl=1e3",
+        "/v1/keys/a?ttl=1e",
+        "/v1/keys/a?ttl=1e999",
         "/v1/keys/a?ttl=",
         "/v1/keys/a?ttl=nan",
         "/v1/keys/a?ttl=1_0",

@@ -77,7 +77,12 @@ IN_HEADER: Mapping[str, Any] = {
     "IdempotencyKey": _header(
         "Idempotency-Key",
         "Names this write, so that it is done at most once however often it is sent.",
-        {"type": "string", "minLength": 1, "maxLength": SESSION_CHARS_MAX, "pattern": "^[!-~]+$"},
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": SESSION_CHARS_MAX,
+            "pattern": "^[!-~](?:[ -~]*[!-~])?$",
+        },
     ),
     "Traceparent": _header(
         HEADER,

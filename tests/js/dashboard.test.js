@@ -34,6 +34,7 @@ test("the cluster, its keys and what happens are seen, and changed", async () =>
   const { page, troubles } = await pageOf(chromium, address(first));
   await until(async () => (await text(page, "#verdict")).startsWith("All is well: 3 of 3"), "the verdict");
   assert.equal(await page.locator("#picture g[data-status=active]").count(), 3);
+  assert.equal(await page.locator("#token-dialog").isVisible(), false, "nobody is asked where all are let in");
 
   await cache.set("price:EUR", 1.5, { ttl: 60 });
   await cache.set("other", { deep: ["<img src=x onerror=alert(1)>"] });

@@ -126,6 +126,20 @@ test("who may only read is offered nothing else, and begins with what may be rea
   for (const each of ["save", "touch", "delete"]) assert.equal(await page.locator(`#editor-${each}`).isVisible(), false, each);
   assert.equal(await page.locator("#editor-value").isEditable(), false);
   await photographed(page, "reader");
+  await page.keyboard.press("Escape");
+
+  // Another token, and the page follows: both ways, and where it is.
+  await page.locator("#token").click();
+  await give(page, token(600, ALL));
+  await page.locator("#new-key").waitFor();
+  await row(page, "a:2").click();
+  await until(() => page.locator("#editor-save").isEnabled(), "what may be changed now");
+  await page.keyboard.press("Escape");
+  await page.locator("#token").click();
+  await give(page, token(600, READER));
+  await until(async () => !(await page.locator("#new-key").isVisible()), "what may not any more");
+  assert.equal(await page.locator("#prefix").inputValue(), "a:");
+  await row(page, "a:2").waitFor();
   assert.deepEqual(troubles, []);
   await page.close();
 });

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.processes import processes
@@ -228,7 +228,9 @@ def test_values_come_back_from_javascript_as_python_wrote_them() -> None:
     """Generated ones, all of them through one process: decoded there, encoded again, the same."""
     packed: list[bytes] = []
 
-    @settings(max_examples=400, database=None)
+    @settings(
+        max_examples=400, database=None, suppress_health_check=[HealthCheck.too_slow]
+    )  # a machine that stands still for two seconds is no fault of the strategy's
     @given(_VALUES)
     def gather(value: Any) -> None:
         packed.append(msgpack.packb(value, datetime=True))

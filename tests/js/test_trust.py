@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.authority import Authority, shown
 from tests.integration.processes import free_ports
 from tests.js.running_node import run_tests
 from tests.js.signing import key_hash, keys_file, secret
+from tests.node.access.holders import SECRET, bearer, signed
+from tests.node.test_limits import set_limits
 from tests.running import a_node, run
+
+LIMITS = (
+    "bulk: operations=50 operations_burst=5; scarce: operations=1 operations_burst=1; "
+    "few: connections=1 connections_burst=1"
+)
 
 
 def test_tokens_run_out_under_it(tmp_path: Path) -> None:
@@ -19,6 +27,17 @@ def test_tokens_run_out_under_it(tmp_path: Path) -> None:
             nowhere = f"ws://127.0.0.1:{free_ports(1)[0]}/ws"
             told = {"url": node.url, "nowhere": nowhere, "secret": secret()}
             await run_tests("tokens.test.js", told)
+
+    run(scenario())
+
+
+def test_limits_are_obeyed(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with a_node(jwt_keys=keys_file(tmp_path)) as node:
+            headers = bearer(signed(SECRET, "HS256", tlru={"admin": True}))
+            async with aiohttp.ClientSession(node.http_url, headers=headers) as http:
+                await set_limits(node, http, LIMITS)
+            await run_tests("limits.test.js", {"url": node.url, "secret": secret()})
 
     run(scenario())
 

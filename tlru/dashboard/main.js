@@ -73,6 +73,8 @@ async function look() {
     const [cluster, trip] = await Promise.all([cache.nodes(), cache.ping()]);
     charts.trip.add(trip * 1000);
     show(cluster);
+    // Not before: a connection may be open still whose token has just run out.
+    if (cache.link.may && by === token.get()) token.taken(cache.link.may);
   } catch (error) {
     byId("health").className = "bad";
     const { code, message, cause } = /** @type {any} */ (error);
@@ -93,7 +95,6 @@ async function look() {
 function letIn(allowed) {
   const changed = JSON.stringify(allowed) !== JSON.stringify(may);
   may = allowed;
-  if (allowed) token.taken(allowed);
   byId("new-key").hidden = !makesKeys(allowed);
   if (changed) editor.rights(allowed);
   keys.goOn(allowed, changed);

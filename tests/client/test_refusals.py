@@ -20,6 +20,8 @@ from tlru.errors import (
     Unauthenticated,
 )
 
+AWAY = "ws://127.0.0.1:1/ws"  # nobody listens there
+
 
 @pytest.mark.parametrize(
     ("code", "retry", "facts"),
@@ -493,6 +495,25 @@ def test_who_is_not_wanted_stops_and_tells(code: int, error: type[TlruError]) ->
                 with pytest.raises(error):
                     await cache.get("d")
             assert len(server.links) == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_refusal_is_told_though_another_server_is_away(first: int) -> None:
+    """Nobody waits for a server that may never come back, to hear what the others have said."""
+
+    async def script(link: Link, number: int) -> None:
+        await link.accept()
+        await link.next()
+        link.close(4401, "no")
+
+    async def main() -> None:
+        async with scripted(script) as server:
+            urls = [server.url, AWAY]
+            async with client(urls[first], urls[1 - first], token="wrong", timeout=20) as cache:
+                with pytest.raises(Unauthenticated):
+                    await cache.get("a")
 
     run(main)
 

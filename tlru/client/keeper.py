@@ -266,7 +266,7 @@ class Keeper:
     # Opening.
 
     async def _open(self) -> Opened:
-        refusals = 0
+        tries = Tries()
         while True:
             url = self.servers.next(monotonic())
             if rest := self.servers.rest(url, monotonic()):
@@ -274,8 +274,8 @@ class Keeper:
             try:
                 return await self._try(url)
             except TlruError as exc:
-                refusals = refusals + 1 if exc.retry is Retry.NO else 0
-                await self._after_failure(url, exc, refusals)
+                tries.failed(exc, len(self.servers))
+                await self._after_failure(url, exc, tries)
 
     async def _try(self, url: str) -> Opened:
         """A connection to this server, if it serves."""
@@ -312,14 +312,15 @@ class Keeper:
         if self._service.has_left(opened.connection.epoch) and not last_resort:
             raise Unavailable(f"it is still in epoch {opened.connection.epoch}, which is over")
 
-    async def _after_failure(self, url: str, error: TlruError, refusals: int) -> None:
+    async def _after_failure(self, url: str, error: TlruError, tries: Tries) -> None:
         logger.info("cannot use %s: %s", url, error)
         wait = self._backoff.wait()
         self._failed(url, str(error), after_of(error), wait)
         if self.down_since is None and (self._current is None or not self._current.alive):
             self.down_since = monotonic()
-        if refusals >= len(self.servers):
-            await self._stop_until_asked(error)
+        refusal = tries.verdict(len(self.servers))
+        if refusal is not None:
+            await self._stop_until_asked(refusal)
         else:
             await asyncio.sleep(wait)
 
@@ -329,7 +330,7 @@ class Keeper:
         self.servers.failed(url, problem, monotonic(), rest_s=rest_s)
 
     async def _stop_until_asked(self, error: TlruError) -> None:
-        """Every server refuses us: to knock on and on helps nobody. Callers are told at once."""
+        """No server takes us: to knock on and on helps nobody. Callers are told at once."""
         self.refusal = error
         self._service.give_up(error)
         await asyncio.sleep(self._settings.timing.backoff_most)
@@ -356,3 +357,29 @@ class Keeper:
                 self.servers.name(found.own)
                 self.servers.recall(found.told)
             return
+
+
+class Tries:
+    """How the servers answered since there was a connection: whether one has refused us for good.
+
+    Once each has had its turn that is the answer, also where others are away: callers would wait
+    for them in vain. It is forgotten when all have failed otherwise since."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._refusal: TlruError | None = None
+        self._since = 0  # attempts after it that were no refusals
+
+    def failed(self, error: TlruError, servers: int) -> None:
+        """An attempt at one of so many servers."""
+        self._failures += 1
+        if error.retry is Retry.NO:
+            self._refusal, self._since = error, 0
+            return
+        self._since += 1
+        if self._since >= servers:
+            self._refusal = None
+
+    def verdict(self, servers: int) -> TlruError | None:
+        """What callers are to be told, if anything."""
+        return self._refusal if self._failures >= servers else None

@@ -129,7 +129,7 @@ SAID = st.lists(st.tuples(envelopes(), st.sampled_from([0, 1, 200, 3_000])), max
 
 
 @pytest.mark.parametrize("part", PARTS)
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(said=SAID)
 def test_no_step_fails_whatever_is_said(part: str, said: list[tuple[Envelope, int]]) -> None:
     replica, watched, now = PARTS[part](), Watched(), NOW + 60_000

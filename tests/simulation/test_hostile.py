@@ -8,7 +8,7 @@ import pytest
 
 from tests.simulation.hostile import Attack
 
-SEEDS = range(12)
+SEEDS = range(8)
 # That failed once, and why. What is met again later may be another thing.
 MET = {3: "a commit inside a batch came behind entries that were here already"}
 
@@ -17,8 +17,8 @@ def test_no_step_fails_and_no_commit_changes_whatever_a_member_says() -> None:
     counts: Counter[str] = Counter()
     for seed in SEEDS:
         counts.update(go(seed).counts)
-    assert counts["struck"] > 500, "it did say something"
-    assert counts["refused of evil"] > 50, "and some of it nobody could mean"
+    assert counts["struck"] > 400, "it did say something"
+    assert counts["refused of evil"] > 40, "and some of it nobody could mean"
 
 
 @pytest.mark.parametrize("seed", MET)

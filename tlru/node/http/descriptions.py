@@ -23,7 +23,7 @@ class Descriptions:
     @cached_property
     def openapi(self) -> bytes:
         """What it serves over HTTP."""
-        return encode(openapi.describe(self._node.limits))
+        return encode(openapi.describe(self._node.limits, guarded=self._node.access.enabled))
 
     @cached_property
     def asyncapi(self) -> bytes:

@@ -146,15 +146,6 @@ def _two_caches(case: Case[Any], response: Response) -> bool:
     return differ and _says(response, 400, "name different caches")
 
 
-def _heeds_no_header(case: Case[Any], response: Response) -> bool:
-    """Nothing else was wrong with a command or a batch than a header that it does not heed."""
-    meta = case.meta
-    wrong = meta is not None and meta.phase.data.parameter
-    ops = case.body if isinstance(case.body, list) else [case.body]
-    writes = [isinstance(each, dict) and each.get("command") in ("SET", "DELETE") for each in ops]
-    return wrong == ("Tlru-Position" if any(writes) else "Idempotency-Key")
-
-
 EXCUSES: tuple[Excuse, ...] = (
     Excuse(
         "a field in the query and in the body is one too many; no schema spans the two",
@@ -187,12 +178,6 @@ EXCUSES: tuple[Excuse, ...] = (
         REFUSED,
         frozenset(("GET /v1/events",)),
         _two_caches,
-    ),
-    Excuse(
-        "a command that reads heeds no Idempotency-Key, one that writes no Tlru-Position",
-        TAKEN,
-        frozenset(("POST /v1/command",)),
-        _heeds_no_header,
     ),
     Excuse(
         "what may stand in the query or in the body is demanded by neither",

@@ -16,13 +16,13 @@ from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
-from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from tlru.access.grant import NOBODY, Grant
 from tlru.node import deflate
 from tlru.node.access.standing import Standing
 from tlru.node.addresses import address_of
+from tlru.node.rules import ServerProtocol
 from tlru.node.session import NOT_AUTHENTICATED, Session
 from tlru.node.unpacking import Damaged, UnpackedTooLarge, Unpacking
 from tlru.node.upgrading import Welcome, judge, unreadable

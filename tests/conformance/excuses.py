@@ -6,7 +6,7 @@ have been like, and what the answer must then say. A node that answers otherwise
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,11 +121,21 @@ def _decimal_point(case: Case[Any], response: Response) -> bool:
 
 
 def _has_whole_float(found: object) -> bool:
-    if isinstance(found, dict):
-        return any(map(_has_whole_float, found.values()))
-    if isinstance(found, list):
-        return any(map(_has_whole_float, found))
-    return isinstance(found, float) and found.is_integer()
+    return any(isinstance(each, float) and each.is_integer() for each in _leaves(found))
+
+
+def _too_long_an_integer(case: Case[Any], response: Response) -> bool:
+    long = any(isinstance(each, int) and abs(each) >= 1 << 63 for each in _leaves(case.body))
+    return long and _says(response, 400, "does not fit 64 bits")
+
+
+def _leaves(found: object) -> Iterator[object]:
+    """All that a value of JSON consists of, its lists and objects aside."""
+    if isinstance(found, dict | list):
+        for each in found.values() if isinstance(found, dict) else found:
+            yield from _leaves(each)
+    else:
+        yield found
 
 
 def _no_time(case: Case[Any], response: Response) -> bool:
@@ -233,6 +243,12 @@ EXCUSES: tuple[Excuse, ...] = (
         REFUSED,
         frozenset(),
         _decimal_point,
+    ),
+    Excuse(
+        "an integer of a value fits 64 bits, a float may be 1e30; to a schema both are integers",
+        REFUSED,
+        frozenset(),
+        _too_long_an_integer,
     ),
     Excuse(
         "limits of classes are a text with a grammar of its own",

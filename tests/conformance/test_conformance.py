@@ -119,6 +119,7 @@ EXCUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("/v1/events GET", REFUSED, {"query": {}}, 400, "one of five says what to watch"),
     ("/v1/settings PATCH", REFUSED, {"body": {"limits": "x"}}, 400, "`limits`: it is wrong"),
     ("/v1/nodes/{id} PATCH", REFUSED, {"body": {"priority": 1.0}}, 400, "an integer is wanted"),
+    ("/cache POST", REFUSED, {"body": {"value": [{"a": 1 << 70}]}}, 400, "does not fit 64 bits"),
     ("/v1/settings PATCH", "ServerError", {"query": {"timeout": 0.01}}, 504, "it took longer"),
 ]
 

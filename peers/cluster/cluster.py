@@ -16,6 +16,7 @@ import random
 import shutil
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +25,7 @@ from peers.clocks import boot_ms, wall_ms
 from peers.cluster.asking import Asking
 from peers.cluster.barriers import Barriers
 from peers.cluster.effects import Effects
-from peers.cluster.guard import break_off, guarded
+from peers.cluster.guard import break_off, guarded, watch
 from peers.cluster.links import Links
 from peers.cluster.met import Met
 from peers.cluster.opening import next_life, open_disk, restore
@@ -287,12 +288,8 @@ class ClusterLog:
     def _later(self, act: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(act)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and isinstance(exc := task.exception(), Exception):
-            break_off(exc, self)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(watch, self))
 
     def leave(self) -> Replica:
         """This life of the replica is over: what was in flight is unknown."""
@@ -309,9 +306,8 @@ class ClusterLog:
         """Go on in another epoch."""
         log = before.state.log
         commit = self._effects.applied if entrance.leads else 0
-        # Who had nothing begins there; whoever leaves something behind tells a person.
-        level = logging.WARNING if log.last.index else logging.INFO
-        logger.log(level, "node %s goes on in epoch %s", self.id, entrance.promise.epoch)
+        tell = logger.warning if log.last.index else logger.info  # of what is left behind
+        tell("node %s goes on in epoch %s", self.id, entrance.promise.epoch)
         promise = replace(entrance.promise, incarnation=self.promise.incarnation + 1)
         try:
             await self.disk.enter(replace(entrance, promise=promise))
@@ -404,7 +400,11 @@ class ClusterLog:
         replica = self.replica
         if replica is None or not self._admitted or replica.forwarding.is_full:
             replica = self._admit()
-        return replica.take(operation, until, ack)
+        try:
+            return replica.take(operation, until, ack)
+        except Exception as exc:
+            break_off(exc, self)
+            raise RefusedError(str(self.node_status), f"node {self.id} has to restart") from exc
 
     def _admit(self) -> Replica:
         """See whether operations may be taken in this turn. RefusedError else."""

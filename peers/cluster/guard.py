@@ -8,6 +8,7 @@ goes on from it as after a crash.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Protocol
@@ -35,6 +36,12 @@ def guarded(step: Callable[[], Output], node: Breakable) -> Output:
     except Exception as exc:
         break_off(exc, node)
         return NOTHING
+
+
+def watch(node: Breakable, task: asyncio.Task[None]) -> None:
+    """Whatever ends a task of the node's that is to go on ends its part."""
+    if not task.cancelled() and isinstance(exc := task.exception(), Exception):
+        break_off(exc, node)
 
 
 def break_off(exc: Exception, node: Breakable) -> None:

@@ -62,8 +62,7 @@ def why_not_after_ours(batches: Sequence[Batch], state: State, given: int) -> st
         term, at, places = log.last.term, log.last_at, log.vector.by_origin()
     else:
         base = log.base_at(before)
-        if base is None:
-            return f"entry {batch.first} stands where no batch of ours ends"
+        assert base is not None, "logs agree, and are committed, at the ends of batches"
         term, at = base.position.term, base.at
         places = {origin: (incarnation, sequence) for origin, incarnation, sequence in base.vector}
     first = batch.entries[0]

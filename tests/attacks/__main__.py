@@ -24,6 +24,7 @@ from tests.attacks.measuring import (
     GROWTH_BYTES_MAX,
     RATIO_MAX,
     Found,
+    be_first,
     measure,
 )
 from tests.attacks.target import Attack, Target, carry_out
@@ -48,11 +49,12 @@ def row(name: str, found: Found) -> str:
     """A line of the table."""
     common = found.answers.most_common(4)
     answers = ", ".join(f"{count:,} x {what}" for what, count in common) or "nothing"
+    verdict = "" if found.good else "  MISSED"
     spread = f"{min(found.ratios):.2f}-{max(found.ratios):.2f}"
     return (
         f"{name:<20}{middle_ms(found.quiet):>9.2f}{middle_ms(found.during):>8.2f}"
-        f"{found.ratio:>7.2f}{spread:>12}{found.grown / MIB:>9.1f}{found.creep / MIB:>7.1f}"
-        f"{found.left:>5}  {answers}{'' if found.good else '  MISSED'}"
+        f"{found.ratio:>7.2f}{spread:>12}{100 * found.load:>6.0f}%"
+        f"{found.grown / MIB:>9.1f}{found.creep / MIB:>7.1f}{found.left:>5}  {answers}{verdict}"
     )
 
 
@@ -60,7 +62,7 @@ async def run(names: list[str], seconds: float, rounds: int) -> bool:
     """Print the table; whether all goals are met."""
     print(
         f"{'attack':<20}{'quiet p99':>9}{'p99 ms':>8}{'ratio':>7}{'from-to':>12}"
-        f"{'MiB more':>9}{'creep':>7}{'fds':>5}  heard"
+        f"{'core':>7}{'MiB more':>9}{'creep':>7}{'fds':>5}  heard"
     )
     good = True
     for name in names:
@@ -85,6 +87,11 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="attack", help=", ".join(ATTACKS))
     parser.add_argument("--seconds", type=float, default=2.0, help="of peace, and of each attack")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--first",
+        action="store_true",
+        help="go before whatever else the machine does, which needs to be root",
+    )
     parser.add_argument("--port", type=int, help="be the attacker of the node there")
     parser.add_argument("--mesh", type=int, default=0, help="where its peers reach it")
     parser.add_argument("--token", default="", help="that the attacker has")
@@ -95,6 +102,8 @@ def main() -> int:
     if args.port is not None:
         attack(args)
         return 0
+    if args.first:
+        be_first()
     names = args.names or list(ATTACKS)
     return 0 if asyncio.run(run(names, args.seconds, args.rounds)) else 1
 

@@ -15,9 +15,9 @@ const QUIET = [
   "--disable-sync",
 ];
 
-export async function browser() {
+export async function browser(...more) {
   if (!existsSync(PATH)) throw new Error(`${PATH} is missing: apt-get install chromium`);
-  return chromium.launch({ executablePath: PATH, args: QUIET });
+  return chromium.launch({ executablePath: PATH, args: [...QUIET, ...more] });
 }
 
 /** A page, and what went wrong in it; `expected` says of what that is no fault of the page's. */

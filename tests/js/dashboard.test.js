@@ -34,6 +34,7 @@ test("the cluster, its keys and what happens are seen, and changed", async () =>
   const { page, troubles } = await pageOf(chromium, address(first));
   await until(async () => (await text(page, "#verdict")).startsWith("All is well: 3 of 3"), "the verdict");
   assert.equal(await page.locator("#picture g[data-status=active]").count(), 3);
+  assert.equal(await page.locator("#token-dialog").isVisible(), false, "nobody is asked where all are let in");
 
   await cache.set("price:EUR", 1.5, { ttl: 60 });
   await cache.set("other", { deep: ["<img src=x onerror=alert(1)>"] });
@@ -107,6 +108,17 @@ test("nothing is lost by looking: what JSON has no word for is not edited, what 
   await page.locator("#editor-save").click();
   await until(async () => (await row(page, "kept:text").textContent()).includes("later"), "the change");
   assert.equal((await cache.item("kept:text")).expires, expires);
+
+  // What kind of value it is stays with it; its source's revision cannot, and that is said before.
+  await cache.set("kept:page", "<p>", { mime: "text/html", rev: 7 });
+  await open("kept:page");
+  assert.match(await note(), /Kind: text\/html\. Revision 7 of its source, which a save drops/);
+  await page.locator("#editor-value").fill('"<p>more"');
+  await page.locator("#editor-save").click();
+  await until(async () => (await cache.get("kept:page")) === "<p>more", "the save");
+  const { mime, rev } = await cache.item("kept:page");
+  assert.deepEqual([mime, rev], ["text/html", null]);
+  assert.equal((await cache.set("kept:page", "<p>8", { rev: 8 })).applied, true, "its source goes on");
 
   // A key that has gone meanwhile can be made anew, as it says.
   await row(page, "kept:date").evaluate((found) => found.setAttribute("data-key", "kept:gone"));

@@ -156,3 +156,10 @@ test("where nobody is, callers are told in time and then at once", async (t) => 
     return Date.now() - since < 100;
   });
 });
+
+test("writes belong to the trace that the program says", async (t) => {
+  const cache = client(t, told.url, { traceparent: () => told.traceparent });
+  assert.equal((await cache.set("traced", 1)).applied, true);
+  assert.equal(await cache.incr("traced"), 2);
+  assert.equal(await cache.get("traced"), 2);
+});

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.processes import processes
 from tests.js.running_node import HERE, equip, node, run_tests
 from tests.running import a_node, run
+from tests.spans import a_parent, spans_of_this_process
 from tlru import errors
 from tlru._version import __version__ as release
 from tlru.client.filling import lock_name
@@ -60,11 +61,18 @@ def test_what_it_says_to_a_server_that_misbehaves() -> None:
 
 
 def test_operations_on_a_node() -> None:
+    caught, parent = spans_of_this_process(), a_parent()
+
     async def test() -> None:
-        async with a_node() as one:
-            await run_tests("operations.test.js", {"url": one.url})
+        async with a_node(tracing=True) as one:
+            await run_tests("operations.test.js", {"url": one.url, "traceparent": str(parent)})
 
     run(test())
+    assert {(name, above) for name, _, above in caught.tree(parent)} >= {
+        ("set", "client"),
+        ("incr", "client"),
+        ("apply", "set at n1"),
+    }
 
 
 def test_filling_from_elsewhere_on_a_node() -> None:
@@ -220,7 +228,9 @@ def test_values_come_back_from_javascript_as_python_wrote_them() -> None:
     """Generated ones, all of them through one process: decoded there, encoded again, the same."""
     packed: list[bytes] = []
 
-    @settings(max_examples=400, database=None)
+    @settings(
+        max_examples=400, database=None, suppress_health_check=[HealthCheck.too_slow]
+    )  # a machine that stands still for two seconds is no fault of the strategy's
     @given(_VALUES)
     def gather(value: Any) -> None:
         packed.append(msgpack.packb(value, datetime=True))

@@ -362,3 +362,34 @@ def test_a_client_with_a_smaller_window_is_served_without_compression() -> None:
             assert (await client.ask("set", key="a", value=TEXT))["applied"]
 
     run(scenario())
+
+
+@pytest.mark.parametrize("first", [0xC0, 0xC9])
+def test_the_mark_of_compression_stands_on_the_first_frame_of_a_message_alone(first: int) -> None:
+    """Not on one that goes on with it, nor on a ping."""
+
+    async def scenario() -> None:
+        async with a_node() as node, raw(node) as client:
+            message = packed(b'{"id":1,"op":"ping"}')
+            client.send(message[:5], first=0x41)
+            client.send(message[5:], first=first)
+            told, payload = await client.receive()
+            assert (told, int.from_bytes(payload[:2], "big")) == (0x88, 1002)
+
+    run(scenario())
+
+
+def test_pings_between_the_fragments_of_a_compressed_message_are_answered() -> None:
+    async def scenario() -> None:
+        async with a_node() as node, raw(node) as client:
+            message = packed(b'{"id":1,"op":"ping"}' + b" " * 300_000)
+            client.send(message[:5], first=0x41)
+            client.send(b"between", first=0x89)
+            client.send(message[5:], first=0x80)
+            client.send(b"behind", first=0x89)
+            heard = [await client.receive() for _ in range(3)]
+            assert (0x8A, b"between") in heard
+            assert (0x8A, b"behind") in heard
+            assert sum(b'"ok":true' in payload for _, payload in heard) == 1
+
+    run(scenario())

@@ -5,13 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import tracemalloc
 import weakref
+from importlib import resources
+from pathlib import Path
 
 import pytest
 
-from tests.node.http.visiting import exchange, get
+from tests.node.http.visiting import exchange, get, request
 from tests.node.test_hostile import frame, shaken
 from tests.running import a_node, run, talking, until
+from tlru.node.http import connection, scripts
+from tlru.node.http import request as requests
+from tlru.node.websocket import EMPTY_FRAGMENTS_MAX
 
 CONT, TEXT, CLOSE, PING = 0x0, 0x1, 0x8, 0x9
 
@@ -21,6 +28,9 @@ def unfinished(opcode: int, payload: bytes) -> bytes:
     made = bytearray(frame(opcode, payload))
     made[0] &= 0x7F
     return bytes(made)
+
+
+PUT = b"PUT /v1/keys/a HTTP/1.1\r\nHost: localhost\r\n"
 
 
 def first_byte(byte: int) -> bytes:
@@ -49,6 +59,10 @@ MUST_CLOSE = {
     },
     "continuation of nothing": (frame(CONT, b"x"), 1002),
     "message within a message": (unfinished(TEXT, b"[") + frame(TEXT, b"[]"), 1002),
+    "fragments of nothing without end": (
+        unfinished(TEXT, b"[") + unfinished(CONT, b"") * (EMPTY_FRAGMENTS_MAX + 1),
+        1008,
+    ),
     "fragments over the limit": (
         unfinished(TEXT, b"[" * 4000) + unfinished(CONT, b"[" * 4000),
         1009,
@@ -99,8 +113,52 @@ def test_a_connection_that_broke_the_rules_is_let_go_of_at_once() -> None:
         gc.enable()
 
 
+def test_as_many_empty_fragments_as_may_be_make_a_message() -> None:
+    async def scenario() -> None:
+        async with a_node() as node:
+            for _ in range(2):
+                reader, writer = await shaken(node.port)
+                for _ in range(2):  # they are counted for each message
+                    writer.write(unfinished(TEXT, b'{"id":1,'))
+                    writer.write(unfinished(CONT, b"") * EMPTY_FRAGMENTS_MAX)
+                    writer.write(frame(CONT, b'"op":"ping"}'))
+                    assert b'"ok":true' in await reader.readuntil(b"}")
+                writer.transport.abort()
+
+    run(scenario())
+
+
+def test_extensions_of_chunks_are_passed_over_and_end_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They count for no body's size: what bounds them is how long a body may take, and nothing of
+    them is kept."""
+    monkeypatch.setattr(requests, "BODY_WITHIN_S", 0.3)
+    monkeypatch.setattr(connection, "LINGER_S", 0.01)
+    chunked = PUT + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+
+    async def scenario() -> None:
+        async with a_node() as node:
+            answer = await exchange(node, chunked + b'1;a=b;c="d e"\r\n1\r\n0;x\r\n\r\n')
+            assert b" 201 " in answer.partition(b"\r\n")[0]
+            reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+            writer.write(chunked + b"1;a=")
+            tracemalloc.start()
+            try:
+                for _ in range(100):  # five megabytes
+                    writer.write(b"x" * 50_000)
+                    await writer.drain()
+                answer = await reader.read()
+                assert tracemalloc.get_traced_memory()[1] < 4 << 20
+            finally:
+                tracemalloc.stop()
+            assert answer.split(b" ")[1] == b"408"
+            writer.transport.abort()
+
+    run(scenario())
+
+
 BODY = b"PUT /v1/keys/smuggled HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx"
-PUT = b"PUT /v1/keys/a HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.mark.parametrize(
@@ -186,3 +244,24 @@ def test_no_path_leads_out_of_the_table_of_files(root: str, path: str) -> None:
             assert b"root:" not in answer
 
     run(scenario())
+
+
+def test_a_link_beside_the_files_is_not_followed(tmp_path: Path) -> None:
+    """Nor is a file that is put there served: what is, is a table that was read at the start."""
+    folder = Path(str(resources.files("tlru") / "js"))
+    outside = tmp_path / "outside.js"
+    outside.write_text("secret")
+    link = folder / f"link-of-a-test-{os.getpid()}.js"
+
+    async def scenario() -> None:
+        async with a_node() as node:
+            link.symlink_to(outside)
+            answer = await exchange(node, request("GET", f"/js/{link.name}"))
+            assert answer.split(b" ")[1] == b"404"
+            assert b"secret" not in answer
+            assert link.name not in scripts.SCRIPTS
+
+    try:
+        run(scenario())
+    finally:
+        link.unlink(missing_ok=True)

@@ -87,7 +87,7 @@ def test_a_flood_of_one_connection_leaves_the_others_their_turn() -> None:
                 assert (await other.ask("get", key="k"))["ok"] is True
                 answered += 1
             await flooding
-            assert answered > 10, "the others had to wait until the flood was over"
+            assert answered > 5, "the others had to wait until the flood was over"
             writer.transport.abort()
 
     run(scenario())

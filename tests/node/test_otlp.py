@@ -6,11 +6,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import os
+import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import requests
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -29,12 +34,14 @@ async def a_program(collector: Collector) -> AsyncIterator[TracerProvider]:
     """The tracing of a program of its own, as its author would set it up."""
     about = Resource({"service.name": "shop", "service.instance.id": "program"})
     provider = TracerProvider(resource=about, shutdown_on_exit=False)
-    exporter = OTLPSpanExporter(f"{collector.url}/v1/traces")
+    session = requests.Session()  # the exporter closes none, its own neither
+    exporter = OTLPSpanExporter(f"{collector.url}/v1/traces", session=session)
     provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=50))
     try:
         yield provider
     finally:
         await asyncio.to_thread(provider.shutdown)
+        session.close()
 
 
 def test_a_collector_sees_one_write_as_one_trace_of_program_follower_and_leader(
@@ -81,5 +88,66 @@ def test_a_collector_sees_one_write_as_one_trace_of_program_follower_and_leader(
             assert {span.service for span in collector.spans} == {"shop", "tlru"}
             everything = b"".join(collector.bodies)
             assert [secret for secret in SECRETS if secret.encode() in everything] == []
+
+    run(scenario())
+
+
+HASTY = """
+import sys
+from tlru.cli import main
+from tlru.node.tracing import tracing
+
+tracing.SEND_WITHIN_S = 0.3
+sys.exit(main())
+"""
+
+
+def test_a_collector_that_never_answers_holds_up_no_write_and_no_stop() -> None:
+    """The exporter tries for ten seconds each time; the process does not wait for that."""
+
+    async def scenario() -> None:
+        taken: set[asyncio.StreamWriter] = set()
+        server = await asyncio.start_server(lambda _, w: taken.add(w), "127.0.0.1", 0)
+        env = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}",
+            "OTEL_BSP_SCHEDULE_DELAY": "10",
+            "NO_PROXY": "127.0.0.1",
+        }
+        node = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", HASTY, "serve", "--json", "--tracing"),
+            *("--listen", "127.0.0.1:0"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, **env},
+        )
+        try:
+            assert node.stdout is not None
+            url = json.loads(await node.stdout.readline())["url"]
+            async with tlru.connect(url, timeout=5) as cache:
+                with (
+                    TracerProvider(shutdown_on_exit=False)
+                    .get_tracer("t")
+                    .start_as_current_span("s")
+                ):
+                    async with tlru.connect(url, tracing=True, timeout=5) as traced:
+                        await traced.set("a", 1)
+                await until(lambda: taken)
+                began = time.monotonic()
+                await cache.incr("n")
+                assert time.monotonic() - began < 1
+            began = time.monotonic()
+            node.terminate()
+            _, said = await node.communicate()
+            assert time.monotonic() - began < 5, said.decode()
+            assert b"the last spans could not be sent within 0.3 s" in said
+            assert node.returncode == 0
+        finally:
+            if node.returncode is None:
+                node.kill()
+                await node.wait()
+            for writer in taken:
+                writer.close()
+            server.close()
+            await server.wait_closed()
 
     run(scenario())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -64,18 +64,23 @@ def hints_of(kind: Any) -> list[Any]:
     return [hints[name] for name in names]
 
 
-def values(hint: Any) -> st.SearchStrategy[Any]:
-    """All values of an annotation."""
+def values(
+    hint: Any, known: Mapping[Any, st.SearchStrategy[Any]] | None = None
+) -> st.SearchStrategy[Any]:
+    """All values of an annotation; or those that are made of what is `known`."""
     args = typing.get_args(hint)
-    if hint in STRATEGIES:
-        return STRATEGIES[hint]
+    known = STRATEGIES if known is None else known
+    if hint in known:
+        return known[hint]
     if typing.get_origin(hint) is tuple and args[1:] == (...,):
-        return st.lists(values(args[0]), max_size=3).map(tuple)
+        return st.lists(values(args[0], known), max_size=3).map(tuple)
     if typing.get_origin(hint) is tuple:
-        return st.tuples(*map(values, args))
+        return st.tuples(*(values(arg, known) for arg in args))
     if args:
-        return st.one_of([st.none() if arg is types.NoneType else values(arg) for arg in args])
-    return st.builds(hint, *map(values, hints_of(hint)))
+        return st.one_of(
+            [st.none() if arg is types.NoneType else values(arg, known) for arg in args]
+        )
+    return st.builds(hint, *(values(each, known) for each in hints_of(hint)))
 
 
 def conforms(value: Any, hint: Any) -> bool:

@@ -8,12 +8,15 @@ from dataclasses import replace
 
 import pytest
 
+from peers.core.entry import NO_EPOCH
 from peers.core.membership import Role
 from peers.core.messages import (
     Append,
     BarrierAnswer,
     Envelope,
     Hello,
+    JoinAnswer,
+    JoinAsk,
     Removed,
     SnapshotPiece,
     VoteAnswer,
@@ -192,15 +195,17 @@ def two_under_one_name() -> World:
     """A node is started with the name of one that is there and answers: it is refused, and told
     why."""
     world = stage(3)
-    c = world.nodes["c"]
-    world.join("d")
-    d = world.nodes["d"]
-    d.replica.joining._member = c.member
+    told: list[Envelope] = []
+    world.after_sending = told.append
+    other = replace(world.nodes["c"].member, birth="another birth")
+    ask = Envelope(other.origin, 1, NO_EPOCH, "a", "", 0, JoinAsk(other, 1))
+    world.nodes["a"].receive(ask, world.now)
+    (answer,) = [each for each in told if isinstance(each.message, JoinAnswer)]
+    assert isinstance(answer.message, JoinAnswer)
+    assert "answers" in answer.message.refused
+    assert (answer.to, answer.birth) == ("c", "another birth"), "and not to the one who is there"
     world.run(2_000)
-    assert "answers" in d.replica.joining.refused
     assert world.membership.voters == ("a", "b", "c")
-    d.crash()
-    del world.nodes["d"]
     return settle(world, "a", "b", "c")
 
 

@@ -242,7 +242,7 @@ def half_of_them_hold_entries_of_a_wrong_time() -> World:
     and not for ever.
 
     Found by a random run: four nodes that were refused, and elected, a hundred and sixty times."""
-    world = stage(4)
+    world = stage(4, seed=2)  # in which `c` stands before `a`, which has taken its entry back
     world.crash("c")
     apart(world, "ac", "bd")
     world.leap("a", 60_000)

@@ -2,6 +2,7 @@
 /** One key: seen whole, changed, given another life, deleted. What has changed meanwhile is not overwritten. */
 
 import { byId, say } from "./dom.js";
+import { onKey } from "./rights.js";
 import { asJson, life } from "./words.js";
 
 export class Editor {
@@ -9,6 +10,9 @@ export class Editor {
   #item = null;
   #opened = 0;
   #life = ""; // as the field was filled
+  #plain = true; // what it holds can be written as JSON
+  /** @type {import("./rights.js").Rights | null} */
+  #may = null;
   #cache;
   #dialog = byId("editor");
 
@@ -20,6 +24,7 @@ export class Editor {
       event.preventDefault();
       this.#try(() => this.#save());
     });
+    byId("editor-key").addEventListener("input", () => this.#allow());
     byId("editor-touch").addEventListener("click", () => this.#try(() => this.#touch()));
     byId("editor-delete").addEventListener("click", () => this.#try(() => this.#delete()));
   }
@@ -35,7 +40,8 @@ export class Editor {
     byId("editor-ttl").value = "";
     say(byId("editor-title"), key === null ? "New key" : "Key");
     this.#tell("");
-    this.#allow(key === null, key === null);
+    this.#plain = key === null;
+    this.#allow();
     this.#dialog.showModal();
     if (key !== null) await this.#try(() => this.#read(key, opened));
   }
@@ -45,7 +51,8 @@ export class Editor {
     const item = await this.#cache.item(key);
     if (opened !== this.#opened) return;
     if (!item) {
-      this.#allow(true, true);
+      this.#plain = true;
+      this.#allow();
       this.#tell("It is not there any more; saving makes it anew.");
       return;
     }
@@ -54,9 +61,29 @@ export class Editor {
     byId("editor-value").value = text;
     this.#life = item.ttl === null || item.ttl === undefined ? "" : String(Math.max(1, Math.round(item.ttl)));
     byId("editor-ttl").value = this.#life;
-    this.#allow(plain, false);
-    const facts = `Version ${item.version}, set ${life(Math.max(0.1, ((this.#cache.time || item.at) - item.at) / 1000))} ago, life left: ${life(item.ttl)}.`;
-    this.#tell(plain ? facts : `${facts} It holds what JSON has no word for, so it is only shown.`);
+    this.#plain = plain;
+    this.#allow();
+    this.#tell(this.#facts(item, plain));
+  }
+
+  /** @param {any} item @param {boolean} plain */
+  #facts(item, plain) {
+    const ago = life(Math.max(0.1, ((this.#cache.time || item.at) - item.at) / 1000));
+    const facts = [`Version ${item.version}, set ${ago} ago, life left: ${life(item.ttl)}.`];
+    if (item.mime !== null) facts.push(`Kind: ${item.mime}.`);
+    const { save, write } = onKey(this.#may, byId("editor-key").value);
+    if (item.rev !== null) facts.push(`Revision ${item.rev} of its source${plain && save ? ", which a save drops: it is no longer what that source has written" : ""}.`);
+    if (!plain) facts.push("It holds what JSON has no word for, so it is only shown.");
+    else if (!save) facts.push(write ? "Your token does not read it." : "Your token only reads it.");
+    return facts.join(" ");
+  }
+
+  /** What can be done follows what the token allows. @param {import("./rights.js").Rights | null} may */
+  rights(may) {
+    this.#may = may;
+    if (!this.#dialog.open) return;
+    this.#allow();
+    if (this.#item) this.#tell(this.#facts(this.#item, this.#plain));
   }
 
   async #save() {
@@ -71,7 +98,10 @@ export class Editor {
     // A life that nobody has changed goes on, instead of beginning again with what it was when this was opened.
     const kept = this.#item !== null && byId("editor-ttl").value.trim() === this.#life;
     const life = kept ? { keepTtl: true } : { ttl: this.#ttl() };
-    const done = await this.#cache.set(key, value, { ...life, if: condition });
+    // Its kind says how the value is to be read, and stays; its source's revision cannot, since a
+    // write with the one that is there already is refused.
+    const mime = this.#item?.mime ?? undefined;
+    const done = await this.#cache.set(key, value, { ...life, mime, if: condition });
     if (!done.applied) {
       throw new Error("Somebody else was quicker: the key has another value now. Open it again to see it.");
     }
@@ -96,11 +126,17 @@ export class Editor {
     return ttl;
   }
 
-  /** @param {boolean} editing @param {boolean} isNew */
-  #allow(editing, isNew) {
-    byId("editor-value").readOnly = !editing;
-    byId("editor-save").disabled = !editing;
-    byId("editor-touch").hidden = byId("editor-delete").hidden = isNew;
+  /** What stands in the way is not offered, or said. */
+  #allow() {
+    const key = byId("editor-key").value;
+    const { save, write } = onKey(this.#may, key);
+    const isNew = !byId("editor-key").readOnly;
+    byId("editor-value").readOnly = !(this.#plain && save) && !isNew;
+    byId("editor-life").hidden = !write && !isNew;
+    byId("editor-save").hidden = !save && !isNew;
+    byId("editor-save").disabled = !(this.#plain && save);
+    byId("editor-touch").hidden = byId("editor-delete").hidden = this.#item === null || !write;
+    if (isNew) this.#tell(key && !save ? "Your token does not write such a key." : "", true);
   }
 
   /** @param {string} text @param {boolean} [bad] */

@@ -5,6 +5,7 @@
  */
 
 import { byId, make, say } from "./dom.js";
+import { begin } from "./rights.js";
 import { life, number, short } from "./words.js";
 
 const PAGE = 50;
@@ -26,6 +27,8 @@ export class Keys {
   #gone = null;
   /** @type {(() => void) | null} */
   #stop = null;
+  #over = true; // nothing tells of changes, or not any more
+  #problem = ""; // why not
   /** @type {Set<string>} keys that have changed since they were drawn */
   #fresh = new Set();
   #cache;
@@ -49,9 +52,22 @@ export class Keys {
     setInterval(() => this.#countDown(), 250);
   }
 
+  /**
+   * A node has let us in: begin, or begin again where what could be seen has changed.
+   * @param {import("./rights.js").Rights | null} may @param {boolean} changed
+   */
+  goOn(may, changed) {
+    if (!changed && !this.#over) return;
+    const field = byId("prefix");
+    field.value ||= begin(may, "read");
+    this.search(field.value);
+  }
+
   /** @param {string} prefix */
   search(prefix) {
     this.#stop?.();
+    this.#over = false;
+    this.#problem = "";
     this.#asked += 1;
     this.#prefix = prefix;
     this.#gone = null;
@@ -105,8 +121,9 @@ export class Keys {
       this.search(this.#prefix);
       return;
     } else if (type === "end") {
-      byId("keys-note").className = "note bad";
-      say(byId("keys-note"), `These keys are not kept current any more: ${change.error?.message ?? change.reason}`);
+      this.#over = true;
+      this.#problem = `These keys are not kept current: ${change.error?.message ?? change.reason}.`;
+      this.#showLater();
       return;
     }
     const row = this.#rows.get(key);
@@ -155,9 +172,15 @@ export class Keys {
     for (const key of this.#fresh) this.#rows.get(key)?.classList.add("fresh");
     this.#fresh.clear();
     byId("keys-more").hidden = !this.#more || this.#items.size >= SHOWN_MAX;
-    const empty = this.#prefix ? `No key begins with “${this.#prefix}”.` : "The cache is empty. “New” keeps a first value, or: tlru set greeting hello";
-    say(byId("keys-note"), this.#items.size ? (this.#more && this.#items.size >= SHOWN_MAX ? "There are more; search for a longer prefix." : "") : empty);
+    byId("keys-note").className = this.#problem ? "note bad" : "note";
+    say(byId("keys-note"), `${this.#problem} ${this.#remark()}`.trim());
     this.#countDown();
+  }
+
+  #remark() {
+    if (this.#items.size) return this.#more && this.#items.size >= SHOWN_MAX ? "There are more; search for a longer prefix." : "";
+    if (this.#prefix) return `No key begins with “${this.#prefix}”.`;
+    return byId("new-key").hidden ? "The cache is empty." : "The cache is empty. “New” keeps a first value, or: tlru set greeting hello";
   }
 
   /** @param {Element} row @param {string} key */

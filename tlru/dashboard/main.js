@@ -8,22 +8,27 @@ import { Editor } from "./editor.js";
 import { Keys } from "./keys.js";
 import { drawNodes, percent } from "./nodes.js";
 import { drawCluster } from "./picture.js";
+import { makesKeys } from "./rights.js";
 import { Stream } from "./stream.js";
+import { Token } from "./token.js";
 import { digestsAgree, health, milliseconds, number, standing } from "./words.js";
 
 const LOOK_MS = 2000;
-const TOKEN = "tlru-token";
 const THEME = "tlru-theme";
 
 const query = new URLSearchParams(location.search);
 const name = query.get("cache") ?? "default";
 const socket = new URL("../ws", location.href);
 socket.protocol = socket.protocol === "https:" ? "wss:" : "ws:";
-const cache = connect(socket.href, {
-  cache: name,
-  token: sessionStorage.getItem(TOKEN) ?? undefined,
-  timeout: 5,
+const token = new Token(() => {
+  cache.renew();
+  look();
 });
+const cache = connect(socket.href, { cache: name, token: token.get, timeout: 5 });
+/** @type {import("./rights.js").Rights | null | undefined} what the token allows, as last heard */
+let may;
+/** @type {any} */
+let next;
 const editor = new Editor(cache);
 const keys = new Keys(cache, (key) => editor.open(key));
 const stream = new Stream(cache);
@@ -63,25 +68,50 @@ function show(cluster) {
 }
 
 async function look() {
+  const by = token.get();
   try {
     const [cluster, trip] = await Promise.all([cache.nodes(), cache.ping()]);
     charts.trip.add(trip * 1000);
     show(cluster);
+    // Not before: a connection may be open still whose token has just run out.
+    if (cache.link.may && by === token.get()) token.taken(cache.link.may);
   } catch (error) {
     byId("health").className = "bad";
-    const { code, message } = /** @type {any} */ (error);
+    const { code, message, cause } = /** @type {any} */ (error);
+    const why = cause?.message ?? message;
     const refused = code === "unauthenticated" || code === "forbidden";
     const advice = refused ? "“Token”, above, takes one that may see this." : "It is tried again and again; nothing need be done here.";
-    tell(refused ? "The cluster does not let this page in." : "No node answers.", [message, advice]);
+    const asked = code === "unauthenticated" && !by; // nobody has been told anything wrong yet
+    tell(refused ? "The cluster does not let this page in." : "No node answers.", asked ? [advice] : [why, advice]);
     document.title = "(!!) tlru";
+    if (code === "unauthenticated" && by === token.get()) token.refused(why);
+    if (cache.link.state !== "open") showLink(cache.link);
   }
-  setTimeout(look, LOOK_MS);
+  clearTimeout(next);
+  next = setTimeout(look, LOOK_MS);
+}
+
+/** A node has let this page in: what it offers follows what may be done. @param {import("./rights.js").Rights | null} allowed */
+function letIn(allowed) {
+  const changed = JSON.stringify(allowed) !== JSON.stringify(may);
+  may = allowed;
+  byId("new-key").hidden = !makesKeys(allowed);
+  if (changed) editor.rights(allowed);
+  keys.goOn(allowed, changed);
+  stream.goOn(allowed, changed);
 }
 
 /** @param {any} link */
-function showLink({ state, node, url, problem }) {
+function showLink({ state, node, url, problem, may: allowed }) {
+  if (state === "open") letIn(allowed);
+  if (state !== "open" && token.wanted) {
+    byId("link").className = "down";
+    say(byId("link"), "not let in");
+    return;
+  }
   const down = state !== "open" && state !== "idle";
   byId("link").className = down ? "down" : "";
+  byId("link").title = problem ?? "";
   say(byId("link"), down ? `not connected; looking for another node… ${problem ?? ""}` : `by way of ${node ?? url ?? "…"}`);
 }
 
@@ -98,16 +128,7 @@ function furnish() {
   if (kept === "dark" || kept === "light") theme(kept);
   byId("theme").addEventListener("click", () => theme());
   byId("help").addEventListener("click", () => byId("help-dialog").showModal());
-  byId("token").addEventListener("click", () => byId("token-dialog").showModal());
-  byId("token-dialog").addEventListener("close", () => {
-    const { returnValue } = byId("token-dialog");
-    const token = byId("token-value").value;
-    byId("token-value").value = "";
-    if (returnValue === "use" && token) sessionStorage.setItem(TOKEN, token);
-    else if (returnValue === "forget") sessionStorage.removeItem(TOKEN);
-    else return;
-    location.reload();
-  });
+  byId("token").addEventListener("click", () => token.open());
   document.addEventListener("keydown", onKey);
 }
 
@@ -116,7 +137,7 @@ const SHORTCUTS = {
   "/": () => byId("prefix").focus(),
   f: () => byId("pattern").focus(),
   p: () => stream.pause(),
-  n: () => editor.open(null),
+  n: () => may !== undefined && makesKeys(may) && editor.open(null),
   t: () => theme(),
   "?": () => byId("help-dialog").showModal(),
 };
@@ -131,6 +152,4 @@ function onKey(event) {
 
 furnish();
 cache.addEventListener("link", (/** @type {any} */ event) => showLink(event.detail));
-keys.search("");
-stream.watch("*");
 look();

@@ -2,6 +2,7 @@
 /** Events as they come: the newest first, so many of them, drawn once a frame. */
 
 import { byId, make, say } from "./dom.js";
+import { begin } from "./rights.js";
 import { life, number, short } from "./words.js";
 
 const SHOWN_MAX = 300;
@@ -17,6 +18,7 @@ export class Stream {
   #drawing = false;
   /** @type {(() => void) | null} */
   #stop = null;
+  #over = true; // nothing is told, or not any more
   #cache;
 
   /** @param {any} cache */
@@ -33,9 +35,21 @@ export class Stream {
     byId("wipe").addEventListener("click", () => byId("stream-rows").replaceChildren());
   }
 
+  /**
+   * A node has let us in: begin, or begin again where what may be heard has changed.
+   * @param {import("./rights.js").Rights | null} may @param {boolean} changed
+   */
+  goOn(may, changed) {
+    if (!changed && !this.#over) return;
+    const field = byId("pattern");
+    if (field.value === "" || field.value === "*") field.value = `${begin(may, "subscribe")}*`;
+    this.watch(field.value);
+  }
+
   /** @param {string} pattern */
   watch(pattern) {
     this.#stop?.();
+    this.#over = false;
     this.#waiting = [];
     this.#seen = this.#left = 0;
     say(byId("stream-note"), `${pattern}: nothing has happened yet`);
@@ -57,6 +71,7 @@ export class Stream {
   /** @param {any} change */
   #on(change) {
     if (change.type === "snapshot") return;
+    if (change.type === "end") this.#over = true;
     this.#seen += 1;
     this.#waiting.push({ ...change, heard: Date.now() });
     if (this.#waiting.length > (this.#paused ? SHOWN_MAX : DRAWN_MAX)) {

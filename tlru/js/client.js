@@ -18,6 +18,8 @@ import { settingsOf } from "./settings.js";
  * @property {string | null} epoch
  * @property {number | null} roundTrip seconds, as last measured
  * @property {string | null} problem what is wrong with each server, where none can be used
+ * @property {import("./connection.js").Rights | null} may what the token allows, as the node in use
+ *   said when it took it
  */
 
 /** A cache, reached through whichever server is nearest and serves. */
@@ -49,6 +51,7 @@ export class Cache extends Face {
       epoch: session.epoch,
       roundTrip: connection ? this.#exchange.roundTrip : null,
       problem: ended ?? (failing ? keeper.servers.told() : null),
+      may: connection?.may ?? null,
     };
   }
 
@@ -71,6 +74,14 @@ export class Cache extends Face {
   /** Seconds that the server in use takes to answer. @param {{ timeout?: number }} [how] */
   ping({ timeout = this.#exchange.settings.timeout } = {}) {
     return this.#exchange.ping(timeout);
+  }
+
+  /**
+   * There is another token: the function that was given as `token` is asked for it now, and what it
+   * allows counts from then on. Subscriptions go on where they were, if it covers them.
+   */
+  renew() {
+    this.#lines.renew();
   }
 
   /**

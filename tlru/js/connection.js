@@ -47,6 +47,17 @@ export const USUAL_LIMITS = Object.freeze({
 /** @typedef {typeof USUAL_LIMITS} Limits */
 
 /**
+ * What the bearer of a token may do: the prefixes of the keys and channels that each right is for;
+ * an empty one is for all.
+ * @typedef {object} Rights
+ * @property {string[]} read
+ * @property {string[]} write
+ * @property {string[]} subscribe
+ * @property {string[]} publish
+ * @property {boolean} admin
+ */
+
+/**
  * Who is told what a connection meets.
  * @typedef {object} Owner
  * @property {(connection: Connection) => void} answered replies have come
@@ -61,6 +72,8 @@ export class Connection {
   limits = USUAL_LIMITS;
   epoch = "";
   takesTraces = false;
+  /** @type {Rights | null} */
+  may = null;
   node = "";
   // This node has itself answered with these, so it is there.
   pos = 0;
@@ -273,6 +286,7 @@ export class Connection {
     this.greetedIn = now() - this.#greetedAt;
     this.node = String(message.node ?? "");
     this.limits = limitsOf(message.limits);
+    this.may = rightsOf(message.may);
     this.takesTraces = Array.isArray(message.features) && message.features.includes(FEATURE);
     this.#note(message);
     hello?.resolve(message);
@@ -340,6 +354,21 @@ function limitsOf(told) {
     if (Number.isSafeInteger(limit) && limit > 0) found[name] = limit;
   }
   return /** @type {any} */ (found);
+}
+
+/** @param {any} told @returns {Rights | null} */
+function rightsOf(told) {
+  if (typeof told !== "object" || told === null) return null;
+  const prefixes = (/** @type {any} */ given) =>
+    Array.isArray(given) ? given.filter((each) => typeof each === "string") : [];
+  const { read, write, subscribe, publish } = told;
+  return {
+    read: prefixes(read),
+    write: prefixes(write),
+    subscribe: prefixes(subscribe),
+    publish: prefixes(publish),
+    admin: told.admin === true,
+  };
 }
 
 /** @param {number} code @param {string} problem @param {number} after */

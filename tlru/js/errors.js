@@ -237,7 +237,9 @@ export function fromWire(told) {
  */
 export function retold(told, message) {
   const kind = /** @type {typeof TlruError} */ (told.constructor);
-  return new kind(message, told.facts, { code: told.code, retry: told.retry });
+  const error = new kind(message, told.facts, { code: told.code, retry: told.retry });
+  error.cause = told.cause ?? told; // as whoever refused has said it
+  return error;
 }
 
 /** @param {unknown} thing */

@@ -287,6 +287,14 @@ export class Exchange {
     return this.roundTrip;
   }
 
+  /** There is another token. What the one before had allowed is asked no more of anybody. */
+  renew() {
+    if (!this.#started || this.ended !== null) return;
+    if (this.connection) this.#retire(this.connection);
+    this.keeper.renew();
+    this.changed();
+  }
+
   // -- time
 
   /** Its time is up. @param {Request} request */

@@ -355,9 +355,12 @@ export class Feeds {
 
   /** It is asked for again, or its listener is told. @param {Feed} feed @param {TlruError} error */
   #refused(feed, error) {
-    const renewable = typeof this.#exchange.settings.token === "function";
-    const again = error.retry === "same" || error.retry === "other";
-    if (again || (error.code === "unauthenticated" && renewable && feed.attempts === 0)) {
+    // A token that has run out ends its feeds; asked for again, they are refused, and by that the
+    // keeper hears of it and goes on with another one. However often: whoever gives out tokens
+    // also has a bad hour.
+    const renews =
+      error.code === "unauthenticated" && typeof this.#exchange.settings.token === "function";
+    if (renews || error.retry === "same" || error.retry === "other") {
       const { backoffFirst, backoffMost } = this.#exchange.settings.timing;
       const jitter = fullJitter(feed.attempts++, Math.random(), backoffFirst, backoffMost);
       this.#again(feed, jitter + afterOf(error));

@@ -75,6 +75,8 @@ export class Keeper {
   #sleepers = new Set();
   #news = () => {};
   #askedFor = () => {};
+  #renewed = () => {};
+  #outdated = false; // the token that was fetched last is not the one to go by
 
   /** @param {import("./settings.js").Settings} settings @param {Service} service */
   constructor(settings, service) {
@@ -111,6 +113,16 @@ export class Keeper {
     for (const wake of [...this.#sleepers]) wake();
     this.#news();
     this.#askedFor();
+    this.#renewed();
+  }
+
+  /** There is another token: it is fetched now, and whoever was refused knocks again. */
+  renew() {
+    this.#outdated = true;
+    this.#unwanted = true;
+    this.refusal = null;
+    this.#renewed();
+    this.#news();
   }
 
   /**
@@ -120,7 +132,7 @@ export class Keeper {
    */
   async #serve(connection) {
     // Only now: until its successor is open, the one before is still being left.
-    this.#unwanted = false;
+    this.#unwanted = this.#outdated;
     this.#better = null;
     this.current = connection;
     this.downSince = null;
@@ -250,7 +262,7 @@ export class Keeper {
 
   /** @returns {Promise<Connection | null>} null where it was closed meanwhile */
   async #open() {
-    let refusals = 0;
+    const tries = new Tries();
     while (!this.#closed) {
       const url = this.servers.next(now());
       const rest = this.servers.rest(url, now());
@@ -259,8 +271,8 @@ export class Keeper {
         return await this.#try(url);
       } catch (thrown) {
         const error = ours(thrown);
-        refusals = error.retry === "no" ? refusals + 1 : 0;
-        await this.#afterFailure(url, error, refusals);
+        tries.failed(error, this.servers.size);
+        await this.#afterFailure(url, error, tries.verdict(this.servers.size));
       }
     }
     return null;
@@ -295,6 +307,7 @@ export class Keeper {
   /** @param {Connection} connection @param {Reply} greeting */
   #check(connection, greeting) {
     if (this.#closed) throw new Unavailable("this client has been closed");
+    if (this.#outdated) throw new Unavailable("there is another token by now");
     const { status, servers } = greeting;
     const lastResort = this.servers.allFailed();
     if (REFUSING_STATUSES.includes(status) && !(HALF_OF_USE.includes(status) && lastResort)) {
@@ -310,6 +323,7 @@ export class Keeper {
 
   async #token() {
     const { token } = this.#settings;
+    this.#outdated = false;
     if (typeof token !== "function") return token;
     try {
       return await token();
@@ -318,14 +332,14 @@ export class Keeper {
     }
   }
 
-  /** @param {string} url @param {TlruError} error @param {number} refusals */
-  async #afterFailure(url, error, refusals) {
+  /** @param {string} url @param {TlruError} error @param {TlruError | null} refusal */
+  async #afterFailure(url, error, refusal) {
     if (this.#closed) return;
     const wait = this.#backoff.wait();
     this.#failed(url, error.message, afterOf(error), wait);
     if (this.downSince === null && !this.current?.alive) this.downSince = now();
     this.#service.changed();
-    if (refusals >= this.servers.size) await this.#stopUntilAsked(error);
+    if (refusal) await this.#stopUntilAsked(refusal);
     else await this.#sleep(wait);
   }
 
@@ -337,15 +351,21 @@ export class Keeper {
     this.servers.failed(url, problem, now(), after ? after + wait : 0);
   }
 
-  /** Every server refuses us: to knock on and on helps nobody. Callers are told at once.
+  /** We are refused: to knock on and on helps nobody. Callers are told at once.
    * @param {TlruError} error */
   async #stopUntilAsked(error) {
+    if (this.#outdated) return; // it was the token before that was refused
     this.refusal = error;
     this.#service.giveUp(error);
     this.#service.changed();
-    await this.#sleep(this.#settings.timing.backoffMost);
-    if (!this.#closed && !this.#service.isWanted()) {
-      await new Promise((resolve) => (this.#askedFor = () => resolve(null)));
+    /** @type {Promise<void>} */
+    const renewed = new Promise((resolve) => (this.#renewed = resolve));
+    await Promise.race([renewed, this.#sleep(this.#settings.timing.backoffMost)]);
+    if (!this.#closed && !this.#outdated && !this.#service.isWanted()) {
+      await Promise.race([
+        renewed,
+        new Promise((resolve) => (this.#askedFor = () => resolve(null))),
+      ]);
     }
     this.refusal = null;
   }
@@ -361,6 +381,31 @@ export class Keeper {
       const timer = setTimeout(wake, seconds * 1000);
       this.#sleepers.add(wake);
     });
+  }
+}
+
+/**
+ * Attempts in vain since a connection was last in service. Once each server had its turn, a refusal
+ * for good among their answers is the answer: those that are away would hardly say otherwise.
+ */
+class Tries {
+  #failures = 0;
+  /** @type {TlruError | null} */
+  #refusal = null;
+  #since = 0; // attempts after it that were no refusals
+
+  /** @param {TlruError} error @param {number} servers */
+  failed(error, servers) {
+    this.#failures += 1;
+    if (error.retry === "no") {
+      this.#refusal = error;
+      this.#since = 0;
+    } else if (++this.#since >= servers) this.#refusal = null;
+  }
+
+  /** @param {number} servers */
+  verdict(servers) {
+    return this.#failures >= servers ? this.#refusal : null;
   }
 }
 

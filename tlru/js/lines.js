@@ -76,6 +76,11 @@ export class Lines {
     this.#further = this.#further.filter((exchange) => exchange.ended === null);
   }
 
+  /** There is another token. */
+  renew() {
+    for (const exchange of [this.main, ...this.#further]) exchange.renew();
+  }
+
   /** End all of it. */
   close() {
     this.main.close();

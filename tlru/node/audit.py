@@ -3,6 +3,9 @@
 Decides how that is told: to the logger `tlru.audit`, and as one JSON object a line to a file, where
 one is named. A file that cannot be written stops nobody's work; the log complains, once a minute.
 
+Who is refused is told, too, but not as often as he likes: what strangers do must not fill a disk,
+nor hide what somebody with a token tried. The next line says how many were left out.
+
 Invariant: nothing is told of what was sent but what the table of routes names (`AUDITED`), so no
 token or value can get in, and a line is bounded.
 """
@@ -17,11 +20,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from tlru.errors import TlruError
+from peers.resilience import TokenBucket
+from tlru.access.grant import NOBODY
+from tlru.errors import Forbidden, TlruError, Unauthenticated
 
 logger = logging.getLogger("tlru.audit")
 
 COMPLAINT_EVERY_S: Final = 60.0
+REFUSALS: Final = frozenset((Unauthenticated.code, Forbidden.code))
+REFUSALS_A_S: Final = 0.5  # lines about strangers, and as many about those with a token
+REFUSALS_AT_ONCE: Final = 30
 WORD_CHARS_MAX: Final = 200  # of anything that was sent; the rest is cut
 
 
@@ -33,6 +41,9 @@ class Audit:
         self._node, self._path = node, path
         self._file: TextIO | None = None
         self._complained: float | None = None
+        self._left_out = 0  # refusals since the last line
+        buckets = (TokenBucket(REFUSALS_A_S, REFUSALS_AT_ONCE) for _ in range(2))
+        self._refusals = dict(zip((False, True), buckets, strict=True))  # by whether of strangers
         try:
             self._open()
         except OSError as exc:
@@ -61,12 +72,20 @@ class Audit:
         self, who: str, address: str, action: str, outcome: str, given: Mapping[str, Any]
     ) -> None:
         """Somebody did something, or was refused: `outcome` is `ok`, or the code of the error."""
+        if outcome in REFUSALS and not self._room(stranger=who == NOBODY.name):
+            self._left_out += 1
+            return
         what = {name: _short(value) for name, value in given.items()}
+        if self._left_out:
+            what["left_out"], self._left_out = self._left_out, 0
         fields = {"who": who, "from": address, "action": action, "outcome": outcome, **what}
         logger.info("admin", extra=fields)
         if self._path is not None:
             now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
             self._append(json.dumps({"time": now, "node": self._node, **fields}))
+
+    def _room(self, *, stranger: bool) -> bool:
+        return self._refusals[stranger].take(1, time.monotonic()) <= 0
 
     def _append(self, line: str) -> None:
         try:

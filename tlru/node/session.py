@@ -27,7 +27,7 @@ from tlru.node import commands
 from tlru.node.access.standing import Standing
 from tlru.node.limits import FREE
 from tlru.node.service import CacheService
-from tlru.node.turns import REQUESTS
+from tlru.node.turns import PART_S, REQUESTS
 from tlru.wire.codec import Codec, FramingError, Message
 from tlru.wire.pushes import Push
 from tlru.wire.requests import OPS, checked, request_id
@@ -37,7 +37,8 @@ logger = logging.getLogger(__name__)
 NOT_AUTHENTICATED = 4401  # of the close codes
 
 # Replies that wait to be written: more are not made before these are on their way.
-OUT_BYTES_MAX = 1 << 20
+# It is also when it is looked whether the turn is over: large answers take long to make.
+OUT_BYTES_MAX = 256 << 10
 
 # Of a long message, so many answers leave together: the client works on them while we go on. At 64
 # requests a message this more than doubled what a client and a node on two cores do together.
@@ -147,7 +148,7 @@ class Session:
         self._room, self._refused = REQUESTS[rank], 0
         began = self.service.measure.begin()
         try:
-            while self._take_some():
+            while self._take_some() and clock() - began < PART_S[rank]:
                 self.service.flush()
                 self._write_out()
             self.service.flush()

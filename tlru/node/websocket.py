@@ -38,6 +38,7 @@ logging.getLogger("tlru.websockets").setLevel(logging.WARNING)
 
 BYTES_A_TURN = 64 << 10  # of one connection in one turn of the loop; then it rests
 UNPACKED_AT_ONCE = 64 << 10  # of one message that came compressed, for a sixth of a millisecond
+EMPTY_FRAGMENTS_MAX = 1_024  # of one message: no size bounds them
 CLOSE_S = 2.0  # how long a client may take to close its side before the connection is cut
 SILENT_PINGS_MAX = 2
 NO_HELLO = 4408  # of the close codes
@@ -66,6 +67,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._unpacking: Unpacking | None = None
         self.session: Session | None = None
         self._fragments = bytearray()
+        self._empty = 0  # of these, how many had nothing in them
         self._packed = False  # the message that these are of is compressed
         self._heard = self._loop.time()
         self._pinged = 0.0
@@ -294,6 +296,10 @@ class WebSocketConnection(asyncio.Protocol):
             self._packed = isinstance(frame, deflate.PackedFrame)
         if not frame.fin:
             self._fragments += frame.data  # their sum is bounded by the protocol's max_size
+            self._empty = 0 if frame.opcode is not Opcode.CONT else self._empty + (not frame.data)
+            if self._empty > EMPTY_FRAGMENTS_MAX:
+                self.close(1008, f"over {EMPTY_FRAGMENTS_MAX} empty fragments in a message")
+                session.end()
             return
         data = bytes(frame.data)
         if self._fragments:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.node.http.visiting import visit
 from tests.running import a_node, run
 from tlru.errors import TlruError
 from tlru.node import Node
-from tlru.node.audit import WORD_CHARS_MAX
+from tlru.node.audit import REFUSALS_AT_ONCE, WORD_CHARS_MAX, Audit
 from tlru.node.http.audited import AUDITED
 from tlru.node.http.routes import ROUTES
 
@@ -52,7 +53,7 @@ ASKED: dict[tuple[str, str], tuple[Any, dict[str, Any], str]] = {
         {"target": "n9", "to_members": '["n1", "n9"]'},
         "not_found",
     ),
-    ("GET", "/v1/snapshot"): (..., {}, "ok"),
+    ("GET", "/v1/snapshot"): (..., {}, "begun"),
     ("POST", "/v1/snapshot"): (..., {}, "bad_request"),
     ("POST", "/v1/rebalance"): ({"within": 0}, {"to_within": 0}, "ok"),
     ("PATCH", "/v1/settings"): ({"max_entries": 9}, {"to_max_entries": 9}, "ok"),
@@ -90,7 +91,10 @@ def test_what_an_admin_asks_for_is_told_with_what_became_of_it(
 
     run(scenario())
     told = [line for line in lines(file) if line.pop("time").endswith("Z")]
-    assert told == [
+    (ended,) = [line for line in told if "bytes" in line]
+    assert (ended["action"], ended["outcome"]) == ("snapshot", "ok")
+    assert ended["bytes"] > 0
+    assert [line for line in told if line is not ended] == [
         {
             "node": "n1",
             "who": "anybody",
@@ -148,3 +152,28 @@ def test_the_file_goes_on_and_can_be_rotated(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(TlruError, match=r"audit_file: .* cannot be written"):
         Node(audit_file=tmp_path / "nowhere" / "audit.jsonl")
+
+
+def test_refusals_are_told_but_fill_no_disk(tmp_path: Path) -> None:
+    """Strangers are told of until there are many, and hide nothing that somebody with a token
+    tried."""
+    file = tmp_path / "audit.jsonl"
+    audit = Audit("n1", file)
+    for _ in range(1_000):
+        audit.note("nobody", "192.0.2.1", "settings", "unauthenticated", {})
+    audit.note("ann", "192.0.2.2", "settings", "forbidden", {})
+    audit.note("ops", "192.0.2.3", "settings", "ok", {})
+    for _ in range(1_000):
+        audit.note("ann", "192.0.2.2", "settings", "forbidden", {})
+    for _ in range(1_000):
+        audit.note("ops", "192.0.2.3", "settings", "bad_request", {})
+    audit.close()
+    told = Counter((line["who"], line["outcome"]) for line in lines(file))
+    assert told == {
+        ("nobody", "unauthenticated"): REFUSALS_AT_ONCE,
+        ("ann", "forbidden"): REFUSALS_AT_ONCE,
+        ("ops", "ok"): 1,
+        ("ops", "bad_request"): 1_000,
+    }
+    left_out = [line["left_out"] for line in lines(file) if "left_out" in line]
+    assert left_out == [1_000 - REFUSALS_AT_ONCE, 1_001 - REFUSALS_AT_ONCE]

@@ -189,12 +189,11 @@ def test_a_node_gives_every_metric_of_the_page_and_no_other(tmp_path: Path) -> N
             made = await stack.enter_async_context(
                 three(tmp_path / "data", max_entries=5, backup_dir=tmp_path)
             )
-            # Before, a connection is told of servers that come, between two answers.
             await until(lambda: len(made.seats("n1")) == 3)
             node = made["n1"]
-            client = await stack.enter_async_context(talking(node))
-            await client.ask("set", key="a", value=1)
-            await client.ask("get", key="a")
+            await stack.enter_async_context(talking(node))
+            await put(node, "a", 1)
+            assert (await visit(node, "GET", "/v1/keys/a")).status == 200
             await visit(node, "GET", "/nonsense")
             await until(lambda: "loop_lag" in node.health.ready()[1]["checks"])
             service = node.services["default"]

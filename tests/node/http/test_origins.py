@@ -244,7 +244,7 @@ def test_a_preflight_of_a_listed_page_is_told_what_it_may_send() -> None:
         "access-control-allow-methods": "DELETE, GET, HEAD, OPTIONS, PUT",
         "access-control-allow-headers": (
             "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, "
-            "Last-Event-ID, Tlru-Cache, Tlru-Position"
+            "Last-Event-ID, Tlru-Cache, Tlru-Position, traceparent, tracestate"
         ),
         "access-control-max-age": "600",
     }

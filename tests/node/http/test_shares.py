@@ -83,14 +83,17 @@ def test_a_connection_counts_for_whoever_asks_on_it_now(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with a_node(tokens_file=file) as node:
             guard = node.services["default"].guard
+            node.strain.stop()
+            guard.follow("one: connections=1 connections_burst=1; two: open=1", 1)
+            guard.came("two")
             reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
-            for name in ("one", "two", "one"):
+            for name in ("one", "two", "one", "two", "one"):
                 told = {"Connection": "keep-alive", **bearer(tokens[name])}
                 writer.write(request("GET", "/v1/keys/k", headers=told))
-                await reader.readuntil(b"}")
-                assert guard.open == {name: 1}
+                assert b'"not_found"' in await reader.readuntil(b"}")
+                assert guard.open["one"] + guard.open["two"] == 2
             writer.close()
-            await until(lambda: not guard.open)
+            await until(lambda: guard.open == {"two": 1})
 
     run(scenario())
 

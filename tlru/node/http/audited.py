@@ -7,7 +7,7 @@ none. What of a body is told, the row names: nothing else of it is, since it may
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
@@ -41,6 +41,10 @@ AUDITED: Final[Mapping[tuple[str, str], Row]] = {
 }
 
 
+BEGUN: Final = "begun"  # of what goes on after it was answered
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
 @contextmanager
 def audited(request: Request, method: str, route: str) -> Iterator[None]:
     """What is done meanwhile is told, where it is an admin's, with what became of it."""
@@ -51,6 +55,8 @@ def audited(request: Request, method: str, route: str) -> Iterator[None]:
     outcome = "ok"
     try:
         yield
+        if request.goes_on:
+            outcome = BEGUN
     except TlruError as error:
         outcome = error.code
         raise
@@ -62,7 +68,18 @@ def audited(request: Request, method: str, route: str) -> Iterator[None]:
         _tell(request, row, outcome)
 
 
-def _tell(request: Request, row: Row, outcome: str) -> None:
+def at_end(request: Request, method: str, route: str) -> Callable[[str, int], None]:
+    """What the request asks for goes on when it has been answered: how that ended, and after how
+    many bytes, is told by calling this, in a line of its own."""
+    request.goes_on = True
+
+    def tell(outcome: str, size: int) -> None:
+        _tell(request, AUDITED[method, route], outcome, {"bytes": size})
+
+    return tell
+
+
+def _tell(request: Request, row: Row, outcome: str, more: Mapping[str, Any] = _NOTHING) -> None:
     grant: Grant = getattr(request, "grant", EVERYTHING)
     what: dict[str, Any] = {} if request.place is None else {"target": request.place}
     # What was refused as it stood may be anything, a token in the wrong place for one.
@@ -71,4 +88,4 @@ def _tell(request: Request, row: Row, outcome: str) -> None:
         for name in row.fields
         if name in request.given and outcome != BadRequest.code
     }
-    request.node.audit.note(grant.name, request.remote, row.action, outcome, what)
+    request.node.audit.note(grant.name, request.remote, row.action, outcome, {**what, **more})

@@ -110,10 +110,11 @@ class HttpConnection(web.RequestHandler):
 
     def count_for(self, guard: Guard, client_class: str, now: float) -> None:
         """Be a connection of this class from now on, until it is gone or somebody else asks on it.
-        RateLimited where the class has no place for it."""
+        RateLimited where the class has no place for it. That is judged once: a proxy sends requests
+        of many on one connection, and opens none for each."""
         if self.counted == (guard, client_class):
             return
-        if (refusal := guard.connection(client_class, now)) is not None:
+        if self.counted is None and (refusal := guard.connection(client_class, now)) is not None:
             raise refusal
         self._count_no_more()
         guard.came(client_class)

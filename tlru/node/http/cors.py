@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tlru.node.origins import Origins
+from tlru.wire import traceparent
 
 PREFLIGHT_S = 600  # how long a browser may remember what it was allowed
 
@@ -22,6 +23,10 @@ TAKEN = (
     "Last-Event-ID",
     "Tlru-Cache",
     "Tlru-Position",
+    # What a page sends by itself that traces; the second is not looked at, but a browser asks for
+    # leave to send both, and without it the page's request fails.
+    traceparent.HEADER,
+    "tracestate",
 )
 
 

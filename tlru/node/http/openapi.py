@@ -193,6 +193,8 @@ class _Paths:
         purpose = {
             "name": "for",
             "in": "query",
+            "description": "What clients are to be sent for. A node that is cut off is ready to be "
+            "read from where its operator lets it give old answers.",
             "schema": {"enum": ["read", "write"], "default": "write"},
         }
         an_object = {"type": "object"}

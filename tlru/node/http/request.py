@@ -93,6 +93,7 @@ class Request:
         self.given: Mapping[str, Any] = {}  # the object that the body was, as it came
         self.grant = EVERYTHING  # unless the node asks who it is
         self._raw = raw
+        self.goes_on = False  # what it asks for, when it has been answered
         self.runs_the_cluster = False  # then it is let in, whatever the limits are
 
     # -- what it says

@@ -29,6 +29,7 @@ from tlru.node.http.metrics import Metrics
 from tlru.node.http.problems import HeadTooLarge, NoSuchRoute, problem
 from tlru.node.http.request import Request
 from tlru.node.http.routes import ROUTES
+from tlru.node.http.snapshots import BackupStream
 from tlru.node.http.tickets import Tickets
 from tlru.node.turns import Timed
 
@@ -59,6 +60,7 @@ class HttpSide:
         self._requests = 0  # so far; each has its number in the log
         self.asking: set[Asking] = set()  # requests that wait for a cache
         self.streams: set[EventStream] = set()
+        self.backups: set[BackupStream] = set()  # that are being read
         self.tickets = Tickets()
         self.metrics = Metrics(node)
         self.go_by_config()
@@ -173,10 +175,12 @@ class HttpSide:
         check_route(request.grant, method, route, time.time(), ticket=ticket)
 
     def look_who_watches(self, now: float) -> None:
-        """End the streams of those who may not watch any more."""
+        """End the streams and backups of those who may not have them any more."""
         for stream in list(self.streams):
             if stream.standing.look(self.node.access, stream.service, stream, now):
                 stream.leave()
+        for backup in list(self.backups):
+            backup.look()
 
     def _guard(self, raw: web.BaseRequest) -> None:
         """Refuse what no request may be, or what somebody else's page makes a browser send."""

@@ -10,8 +10,10 @@ Where tracing is off, nothing of OpenTelemetry is imported, and a cache has no `
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import logging
+import threading
 from typing import TYPE_CHECKING, Final
 
 from tlru import errors
@@ -60,8 +62,22 @@ class Tracing:
         own, self._own = self._own, None
         if own is None:
             return
+        loop = asyncio.get_running_loop()
+        sent = asyncio.Event()
+
+        def send() -> None:
+            try:
+                own.shutdown()
+            except Exception:
+                logger.exception("the last spans could not be sent")
+            with contextlib.suppress(RuntimeError):  # nobody waits any more: the loop is closed
+                loop.call_soon_threadsafe(sent.set)
+
+        # A thread of its own that no end of the process waits for: those of the loop's executor are
+        # waited for, which takes as long as the exporter goes on trying.
+        threading.Thread(target=send, name="tlru last spans", daemon=True).start()
         try:
             async with asyncio.timeout(SEND_WITHIN_S):
-                await asyncio.to_thread(own.shutdown)
+                await sent.wait()
         except TimeoutError:
             logger.warning("the last spans could not be sent within %g s", SEND_WITHIN_S)

@@ -6,7 +6,7 @@ have been like, and what the answer must then say. A node that answers otherwise
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,11 +121,21 @@ def _decimal_point(case: Case[Any], response: Response) -> bool:
 
 
 def _has_whole_float(found: object) -> bool:
-    if isinstance(found, dict):
-        return any(map(_has_whole_float, found.values()))
-    if isinstance(found, list):
-        return any(map(_has_whole_float, found))
-    return isinstance(found, float) and found.is_integer()
+    return any(isinstance(each, float) and each.is_integer() for each in _leaves(found))
+
+
+def _too_long_an_integer(case: Case[Any], response: Response) -> bool:
+    long = any(isinstance(each, int) and abs(each) >= 1 << 63 for each in _leaves(case.body))
+    return long and _says(response, 400, "does not fit 64 bits")
+
+
+def _leaves(found: object) -> Iterator[object]:
+    """All that a value of JSON consists of, its lists and objects aside."""
+    if isinstance(found, dict | list):
+        for each in found.values() if isinstance(found, dict) else found:
+            yield from _leaves(each)
+    else:
+        yield found
 
 
 def _no_time(case: Case[Any], response: Response) -> bool:
@@ -144,15 +154,6 @@ def _two_caches(case: Case[Any], response: Response) -> bool:
     headers = {name.lower(): found for name, found in (case.headers or {}).items()}
     differ = headers.get("tlru-cache") != _query(case).get("cache")
     return differ and _says(response, 400, "name different caches")
-
-
-def _heeds_no_header(case: Case[Any], response: Response) -> bool:
-    """Nothing else was wrong with a command or a batch than a header that it does not heed."""
-    meta = case.meta
-    wrong = meta is not None and meta.phase.data.parameter
-    ops = case.body if isinstance(case.body, list) else [case.body]
-    writes = [isinstance(each, dict) and each.get("command") in ("SET", "DELETE") for each in ops]
-    return wrong == ("Tlru-Position" if any(writes) else "Idempotency-Key")
 
 
 EXCUSES: tuple[Excuse, ...] = (
@@ -187,12 +188,6 @@ EXCUSES: tuple[Excuse, ...] = (
         REFUSED,
         frozenset(("GET /v1/events",)),
         _two_caches,
-    ),
-    Excuse(
-        "a command that reads heeds no Idempotency-Key, one that writes no Tlru-Position",
-        TAKEN,
-        frozenset(("POST /v1/command",)),
-        _heeds_no_header,
     ),
     Excuse(
         "what may stand in the query or in the body is demanded by neither",
@@ -248,6 +243,12 @@ EXCUSES: tuple[Excuse, ...] = (
         REFUSED,
         frozenset(),
         _decimal_point,
+    ),
+    Excuse(
+        "an integer of a value fits 64 bits, a float may be 1e30; to a schema both are integers",
+        REFUSED,
+        frozenset(),
+        _too_long_an_integer,
     ),
     Excuse(
         "limits of classes are a text with a grammar of its own",

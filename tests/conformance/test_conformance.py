@@ -7,6 +7,7 @@ tests of its own here: an excuse that fits too much would hide what it should no
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import schemathesis
 
 from tests.conformance.excuses import REFUSED, excuse
 from tests.conformance.running import Wish, check
+from tests.node.access.holders import token_file
 from tests.running import a_node, run
 from tlru.node.http.openapi import describe
 from tlru.node.http.routes import ROUTES
@@ -35,8 +37,8 @@ def test_nothing_is_found_against_a_node_of_everybodys() -> None:
 def test_a_wrong_description_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The checks can fail: a node that says of itself what is not so is caught."""
 
-    def wrong(limits: Limits) -> dict[str, object]:
-        document = describe(limits)
+    def wrong(limits: Limits, *, guarded: bool) -> dict[str, Any]:
+        document = describe(limits, guarded=guarded)
         status = document["components"]["schemas"]["Health"]
         status["properties"]["status"] = {"type": "integer"}
         return document
@@ -49,6 +51,39 @@ def test_a_wrong_description_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
             report = await check(node, wish)
             found = {(each.operation, each.check) for each in report.findings}
             assert ("GET /health/live", "response_schema_conformance") in found
+
+    run(scenario())
+
+
+def test_a_route_that_is_described_as_closed_and_is_open_is_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The check of who is let in can fail, too."""
+
+    def wrong(limits: Limits, *, guarded: bool) -> dict[str, Any]:
+        document = describe(limits, guarded=guarded)
+        document["paths"]["/health/live"]["get"]["security"] = [{"token": []}]
+        return document
+
+    monkeypatch.setattr("tlru.node.http.descriptions.openapi.describe", wrong)
+
+    async def scenario() -> None:
+        file, tokens = token_file(tmp_path, reader={"read": [""]})
+        async with a_node(tokens_file=file) as node:
+            wish = Wish(examples=1, seed=1, only="/health/live", token=tokens["reader"])
+            found = {each.check for each in (await check(node, wish)).findings}
+            assert "ignored_auth" in found
+
+    run(scenario())
+
+
+def test_nothing_is_found_against_a_node_that_asks_for_tokens(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        file, tokens = token_file(tmp_path, reader={"read": [""]})
+        async with a_node(tokens_file=file) as node:
+            wish = Wish(examples=1, seed=1, phases=("fuzzing",), token=tokens["reader"])
+            report = await check(node, wish)
+            assert not report.findings, "\n".join(report.lines())
 
     run(scenario())
 
@@ -84,6 +119,7 @@ EXCUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("/v1/events GET", REFUSED, {"query": {}}, 400, "one of five says what to watch"),
     ("/v1/settings PATCH", REFUSED, {"body": {"limits": "x"}}, 400, "`limits`: it is wrong"),
     ("/v1/nodes/{id} PATCH", REFUSED, {"body": {"priority": 1.0}}, 400, "an integer is wanted"),
+    ("/cache POST", REFUSED, {"body": {"value": [{"a": 1 << 70}]}}, 400, "does not fit 64 bits"),
     ("/v1/settings PATCH", "ServerError", {"query": {"timeout": 0.01}}, 504, "it took longer"),
 ]
 

@@ -39,6 +39,8 @@ def read(message: dict[Any, Any], reading: Reading) -> tuple[str, Op, dict[str, 
         raise errors.BadRequest(f"`attributes` is {shown(found)}; it must be an object")
     if unknown := [name for name in found if name not in _FIELDS[command]]:
         raise errors.BadRequest(f"{command} has unknown attributes: {listed(unknown)}")
+    if found.get("key") is None:  # `delete` can do without, having `keys`; a command has none
+        raise errors.BadRequest(f"{command} lacks `key`")
     op = OPS[_OPS[command]]
     return command, op, checked(op, found, reading)
 

@@ -30,6 +30,7 @@ from tlru.errors import (
     Unauthenticated,
     Unavailable,
 )
+from tlru.node import rules
 from tlru.node.access.access import token_of
 from tlru.node.service import CacheService
 from tlru.wire import codec as codecs
@@ -60,6 +61,8 @@ def judge(node: Node, request: Request, now: float) -> Welcome | Response:
         host, origin = request.headers.get("Host"), request.headers.get("Origin")
     except MultipleValuesError as exc:
         return refused(400, BadRequest(f"the request has the header {exc} more than once"))
+    if host is None:
+        return refused(400, BadRequest("a request has exactly one Host header"))
     # The dashboard of a node that has died goes on by way of another.
     problem = node.origins.refusal(host, origin, safe=False, servers=node.server_urls())
     if problem is not None:
@@ -139,6 +142,15 @@ def refused(status: int, error: TlruError) -> Response:
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return Response(status, HTTPStatus(status).phrase, headers, body)
+
+
+def no_opening(request: Request, response: Response) -> Response:
+    """The answer to an opening that `websockets` finds to be none, in the form of all others."""
+    words = (response.body or b"").decode().strip()
+    answer = refused(rules.status(request, response.status_code), BadRequest(words))
+    if answer.status_code == 426:
+        answer.headers.update(rules.WANTED)
+    return answer
 
 
 def unreadable(protocol: ServerProtocol) -> Response | None:

@@ -16,16 +16,16 @@ from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
-from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from tlru.access.grant import NOBODY, Grant
 from tlru.node import deflate
 from tlru.node.access.standing import Standing
 from tlru.node.addresses import address_of
+from tlru.node.rules import ServerProtocol
 from tlru.node.session import NOT_AUTHENTICATED, Session
 from tlru.node.unpacking import Damaged, UnpackedTooLarge, Unpacking
-from tlru.node.upgrading import Welcome, judge, unreadable
+from tlru.node.upgrading import Welcome, judge, no_opening, unreadable
 from tlru.wire import frames
 from tlru.wire.pushes import Push
 
@@ -258,7 +258,9 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _accept(self, request: Request, grant: Grant) -> Response:
         response = self._protocol.accept(request)
-        if response.status_code == 101:
+        if response.status_code != 101:
+            response = no_opening(request, response)
+        else:
             self._first = frames.BINARY if self._codec.binary else frames.TEXT
             self._deflates = bool(self._protocol.extensions)
             self.session = Session(self._service, self._codec, self, self._node.session_ops)

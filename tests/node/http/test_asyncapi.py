@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from openapi_schema_validator import OAS31Validator
 
+from tests.authority import Authority, shown
+from tests.node.access.holders import token_file
 from tests.node.http.visiting import assert_described, visit
 from tests.running import CODECS, Talker, a_node, run, talking
 from tlru.node.http import asyncapi
@@ -15,7 +19,7 @@ from tlru.wire.codec import CODECS as SPOKEN
 from tlru.wire.limits import Limits
 from tlru.wire.requests import OPS
 
-DOCUMENT = asyncapi.describe(Limits(), "localhost:8400")
+DOCUMENT = asyncapi.describe(Limits(), "ws://localhost:8400/ws")
 
 
 def _found(reference: str) -> Any:
@@ -50,7 +54,27 @@ def test_the_document_is_what_a_node_gives_with_its_own_address() -> None:
         async with a_node() as node:
             told = await visit(node, "GET", "/asyncapi.json")
             assert told.status == 200
-            assert told.json == asyncapi.describe(node.limits, f"127.0.0.1:{node.port}")
+            assert told.json == asyncapi.describe(node.limits, node.url)
+
+    run(scenario())
+
+
+def test_a_node_says_whether_its_socket_is_ws_or_wss_and_where_a_token_goes(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        file, _ = token_file(tmp_path, reader={"read": [""]})
+        certificate = shown(Authority(tmp_path).node("n1"))
+        async with a_node(tokens_file=file, **certificate) as node:
+            told = json.loads(node.http.descriptions.asyncapi)
+            server = told["servers"]["node"]
+            assert (server["protocol"], server["pathname"]) == ("wss", "/ws")
+            assert server["host"] == f"127.0.0.1:{node.port}"
+            assert server["security"] == [{"$ref": "#/components/securitySchemes/token"}]
+            assert "`hello`" in told["components"]["securitySchemes"]["token"]["description"]
+        assert DOCUMENT["servers"]["node"] == {
+            "host": "localhost:8400",
+            "pathname": "/ws",
+            "protocol": "ws",
+        }
 
     run(scenario())
 

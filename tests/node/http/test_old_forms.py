@@ -167,6 +167,26 @@ def test_a_command_says_the_same_over_http_and_over_the_websocket() -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("name", ["GET", "SET", "DELETE"])
+@pytest.mark.parametrize("absent", [{}, {"key": None}])
+def test_a_command_without_a_key_says_so_in_both_ways(name: str, absent: dict[str, Any]) -> None:
+    """`DELETE` once found out too late: the node failed, or closed the connection."""
+
+    async def scenario() -> None:
+        async with a_node() as node, talking(node) as client:
+            asked = {"command": name, "attributes": {"value": 1, **absent}}
+            if name != "SET":
+                asked = {"command": name, **absent}
+            told = await command(node, asked, Idempotency_Key="x")
+            assert (told.status, told.json["detail"]) == (400, f"{name} lacks `key`")
+            await client.send({**asked, "id": 1})
+            said = await client.receive()
+            assert said["error"]["message"] == f"{name} lacks `key`"
+            assert (await client.ask("ping"))["ok"] is True
+
+    run(scenario())
+
+
 def test_a_command_with_an_idempotency_key_is_done_once() -> None:
     async def scenario() -> None:
         async with a_node() as node:

@@ -8,6 +8,7 @@ and replies come from the tables that they are checked against.
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 from tlru._version import __version__
 from tlru.node.http.push_schemas import PUSHES
@@ -144,8 +145,27 @@ def _operations(name: str) -> dict[str, Any]:
     return found
 
 
-def describe(limits: Limits, host: str) -> dict[str, Any]:
-    """The document, for the node at `host` with these limits."""
+_TOKEN: Schema = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": (
+        "A token goes into an `Authorization: Bearer` header of the upgrade; or, from a page, "
+        "which can set none, into the field `token` of `hello`, as the first message. A later "
+        "`hello` brings another before that one runs out. It never goes into a URL."
+    ),
+}
+
+
+def _server(url: SplitResult, *, guarded: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {"host": url.netloc, "pathname": url.path, "protocol": url.scheme}
+    if guarded:
+        found["security"] = [{"$ref": "#/components/securitySchemes/token"}]
+    return found
+
+
+def describe(limits: Limits, url: str, *, guarded: bool = False) -> dict[str, Any]:
+    """The document, for the node whose WebSocket is at `url`, with these limits; `guarded` where it
+    asks for tokens."""
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     messages: dict[str, Any] = {}
@@ -165,8 +185,12 @@ def describe(limits: Limits, host: str) -> dict[str, Any]:
             "license": {"name": "MIT"},
         },
         "defaultContentType": "application/json",
-        "servers": {"node": {"host": host, "pathname": "/ws", "protocol": "ws"}},
+        "servers": {"node": _server(urlsplit(url), guarded=guarded)},
         "channels": channels,
         "operations": operations,
-        "components": {"messages": messages, "schemas": schemas},
+        "components": {
+            "messages": messages,
+            "schemas": schemas,
+            **({"securitySchemes": {"token": _TOKEN}} if guarded else {}),
+        },
     }

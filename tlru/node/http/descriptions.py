@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cached_property
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from tlru.node.http import asyncapi, openapi
 from tlru.node.http.answers import Answer, encode
@@ -23,12 +22,13 @@ class Descriptions:
     @cached_property
     def openapi(self) -> bytes:
         """What it serves over HTTP."""
-        return encode(openapi.describe(self._node.limits))
+        return encode(openapi.describe(self._node.limits, guarded=self._node.access.enabled))
 
     @cached_property
     def asyncapi(self) -> bytes:
         """What it says over the WebSocket."""
-        return encode(asyncapi.describe(self._node.limits, urlsplit(self._node.url).netloc))
+        node = self._node
+        return encode(asyncapi.describe(node.limits, node.url, guarded=node.access.enabled))
 
 
 async def openapi_json(request: Request) -> Answer:

@@ -96,6 +96,8 @@ async def get_or_list(request: Request) -> Answer:
     if "key" in request.query:
         return await get(request)
     fields = request.taken("prefix", "after", "limit", "values", "read", "timeout")
+    for name in ("If-Match", "If-None-Match"):
+        conditions.tags(request, name)  # a page has no tag, but what is wrong is refused
     found = await request.carry_out("scan", fields | conditions.minimum(request))
     return json_answer(found, headers=position(request.service, found))
 

@@ -89,10 +89,9 @@ async def command(request: Request) -> Answer:
     message = await request.json_object()
     reading = Reading(request.limits, values.pack)
     name, op, args = commands.read(message, reading)
-    if op.writes:
-        more = conditions.once(request, op.name, args["key"])
-    else:
-        more = conditions.minimum(request)
+    # Both are judged, whichever the command has: what is wrong is never passed over.
+    since, named = conditions.minimum(request), conditions.once(request, op.name, args["key"])
+    more = named if op.writes else since
     args |= {one: op.fields[one].check(said, one, reading) for one, said in more.items()}
     done = await request.ask(op, args)
     told = commands.answer(name, args["key"], done, args.get("value"))

@@ -12,6 +12,7 @@ from tlru._version import __version__
 from tlru.node.http import openapi_parts as parts
 from tlru.node.http.batch import OF_A_CONNECTION
 from tlru.node.http.old_forms import MINUTES_MAX, MINUTES_MIN
+from tlru.node.http.openapi_access import RESPONSES, SCHEMES, closed_by_right
 from tlru.node.http.openapi_events import event_paths
 from tlru.node.http.openapi_keys import KeyPaths
 from tlru.node.http.openapi_members import member_paths
@@ -366,13 +367,14 @@ def _components(limits: Limits) -> dict[str, Any]:
             "Problem": parts.problem(
                 "An error; `code` says which.",
                 {"Retry-After": {"$ref": "#/components/headers/Retry-After"}},
-            )
+            ),
+            **RESPONSES,
         },
     }
 
 
-def describe(limits: Limits) -> dict[str, Any]:
-    """The document, for a node with these limits."""
+def describe(limits: Limits, *, guarded: bool = False) -> dict[str, Any]:
+    """The document, for a node with these limits; `guarded` where it asks for tokens."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -396,6 +398,9 @@ def describe(limits: Limits) -> dict[str, Any]:
                 "about",
             )
         ],
-        "paths": _Paths(limits).all(),
-        "components": _components(limits),
+        "paths": closed_by_right(_Paths(limits).all(), guarded=guarded),
+        "components": {
+            **_components(limits),
+            **({"securitySchemes": SCHEMES} if guarded else {}),
+        },
     }

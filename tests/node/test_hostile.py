@@ -81,14 +81,16 @@ def test_a_flood_of_one_connection_leaves_the_others_their_turn() -> None:
                     tail = data[1 - len(mark) :]  # too short to be counted twice
                 return taken
 
-            flooding = asyncio.gather(flood(), read())
             answered = 0
-            while not flooding.done():
-                assert (await other.ask("get", key="k"))["ok"] is True
-                answered += 1
-            await flooding
+            try:
+                flooding = asyncio.gather(flood(), read())
+                while not flooding.done():
+                    assert (await other.ask("get", key="k"))["ok"] is True
+                    answered += 1
+                await flooding
+            finally:
+                writer.transport.abort()
             assert answered > 5, "the others had to wait until the flood was over"
-            writer.transport.abort()
 
     run(scenario())
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from peers.core.entry import NO_EPOCH, Epoch, Origin, Position
-from peers.core.membership import Member, Membership, NodeId
+from peers.core.membership import Member, Membership, NodeId, Role
 from peers.core.messages import (
     Blank,
     EpochAccept,
@@ -160,7 +160,13 @@ class Epochs:
             there, membership = {state.id, *said}, self._members()
             for node in [node for node in membership.voters if node not in there]:
                 membership = membership.without(node)
-            self._open(membership, now)
+            self._open(self._with_our_vote(membership), now)
+
+    def _with_our_vote(self, membership: Membership) -> Membership:
+        """An observer has the newest log where all voters have lost theirs: it has to lead."""
+        mine = membership.get(self.state.id)
+        assert mine is not None, "who is stuck belongs"
+        return membership.with_member(replace(mine, role=Role.VOTER))
 
     def _members(self) -> Membership:
         """Who belongs, by our newest list; and this node, where that takes it out and may never
@@ -174,24 +180,26 @@ class Epochs:
         return newest.with_member(mine)
 
     def _said_where_stuck(self, now: int) -> dict[NodeId, Hello] | None:
-        """What the other voters have said of late, where this node is one, nobody leads, and those
+        """What the other voters have said of late, where this node belongs, nobody leads, and those
         who hold what they promised are too few."""
         state, membership = self.state, self._members()
-        if state.removed or not membership.is_voter(state.id):
+        if state.removed or membership.get(state.id) is None:
             return None
+        votes = membership.is_voter(state.id)
         fresh = self._fresh(now).items()
         said = {n: s for n, s in fresh if isinstance(s, Hello) and membership.is_voter(n)}
-        whole = sum(hello.counts for hello in said.values()) + state.counts
-        lost = len(said) + 1 - whole
+        whole = sum(hello.counts for hello in said.values()) + (votes and state.counts)
+        lost = len(said) + votes - whole
         led = any(hello.leads for hello in said.values())
         return said if lost and not led and whole < membership.majority else None
 
     def _are_enough(self, said: dict[NodeId, Hello]) -> bool:
         """Whether all voters are present, or, where that is allowed, a majority of them."""
         membership = self._members()
+        there = len(said) + membership.is_voter(self.state.id)
         if self.state.timing.cold_start_majority:
-            return len(said) + 1 >= membership.majority
-        return len(said) + 1 == len(membership.voters)
+            return there >= membership.majority
+        return there == len(membership.voters)
 
     def waits_for(self, now: int) -> tuple[NodeId, ...]:
         """The voters without whom the cluster cannot go on, since too many have lost their logs."""
@@ -204,10 +212,11 @@ class Epochs:
     def _has_the_newest(self, said: dict[NodeId, Hello]) -> bool:
         state, membership = self.state, self._members()
 
-        def order(node: NodeId, last: Position) -> tuple[Position, int, tuple[int, ...]]:
+        def order(node: NodeId, last: Position) -> tuple[Position, bool, int, tuple[int, ...]]:
             member = membership.get(node)
             assert member is not None
-            return last, member.priority, tuple(-ord(char) for char in node)
+            votes = member.role is Role.VOTER
+            return last, votes, member.priority, tuple(-ord(char) for char in node)
 
         mine = order(state.id, state.log.last)
         return all(order(node, hello.last) < mine for node, hello in said.items())

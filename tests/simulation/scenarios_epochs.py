@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from peers.core.membership import Role
 from peers.core.messages import Append, EpochPropose, HandOver, Hello, Probe
 from peers.core.outcomes import NodeStatus
 from tests.simulation.staging import (
@@ -170,6 +172,32 @@ def a_leader_that_was_taking_itself_out() -> World:
     return recover(world)
 
 
+def a_newest_log_that_is_an_observers() -> World:
+    """`c` is an observer, and votes no more by its own log; the voters have lost theirs from before
+    that on. They wait for `c`, whose log is newer than theirs, so it is `c` that has to begin.
+
+    Found by a random run: two nodes that waited for each other, each for another reason."""
+    world = stage(3)
+    a, c = world.nodes["a"], world.nodes["c"]
+    before = a.replica.state.log.last.index
+    now, observer = a.clock.read(world.now), replace(c.member, role=Role.OBSERVER)
+    a.change(lambda changing: changing.alter(observer, now), world.now)
+    assert world.run(1_000, lambda: world.membership.voters == ("a", "b"))
+    told = write(world, "a", "x")
+    assert world.run(1_000, lambda: told.answered() and at_rest(world))
+    for node in world.nodes.values():
+        node.crash()
+        node.disk.damaged = True
+    for id in "ab":
+        world.nodes[id].disk.cut(before)
+    for id in "abc":
+        world.restart(id)
+    assert world.run(WAIT_MS + 8_000, lambda: leads(world, "c"))
+    assert world.run(5_000, lambda: all_active(world) and at_rest(world))
+    assert world.nodes["a"].machine.read("x", world.nodes["a"].cluster_ms(world.now)) is not None
+    return recover(world)
+
+
 def an_epoch_whose_opener_fails_at_once() -> World:
     """`c` has accepted it, and hears of its opening from nobody; those who are in it fail, and lack
     again what they promised. They need `c`, to begin the next one; it hears that they are in.
@@ -243,6 +271,7 @@ EPOCHS: tuple[Callable[[], World], ...] = (
     a_full_power_cut,
     a_cold_start_that_one_does_not_accept,
     a_leader_that_was_taking_itself_out,
+    a_newest_log_that_is_an_observers,
     an_epoch_whose_opener_fails_at_once,
     an_epoch_that_is_entered_by_a_greeting,
     a_majority_that_is_only_away,

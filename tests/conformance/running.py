@@ -7,6 +7,7 @@ HTTP like anybody. A request that changes what all the others go by is undone be
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -73,10 +74,14 @@ class Wish:
 
 async def check(node: Node, wish: Wish, told: Told = lambda line: None) -> Report:
     """Try all that a node describes; `told` hears how it goes on."""
-    return await asyncio.to_thread(_check, f"http://127.0.0.1:{node.port}", wish, told)
+    over = threading.Event()
+    try:
+        return await asyncio.to_thread(_check, f"http://127.0.0.1:{node.port}", wish, told, over)
+    finally:
+        over.set()  # a thread cannot be cancelled: it ends by itself, after its present scenario
 
 
-def _check(url: str, wish: Wish, told: Told) -> Report:
+def _check(url: str, wish: Wish, told: Told, over: threading.Event) -> Report:
     report = Report()
     document = requests.get(f"{url}/openapi.json", timeout=REQUEST_WITHIN_S).json()
     _teach_headers(document)
@@ -85,7 +90,10 @@ def _check(url: str, wish: Wish, told: Told) -> Report:
     schema = schemathesis.openapi.from_dict(document, config=wish.config(url))
     _restore_settings(schema, url, wish)
     _excuse(schema, report)
-    for event in from_schema(schema).execute():
+    stream = from_schema(schema).execute()
+    for event in stream:
+        if over.is_set():
+            stream.stop()
         match event:
             case events.PhaseStarted():
                 told(f"{event.phase.name.value} ...")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from peers.core.messages import Envelope
+from peers.core.messages import Append, Envelope
 from peers.core.output import UNKNOWN, Life
 from peers.core.state import State
 
@@ -23,8 +23,14 @@ class Lives:
         self.state = state
 
     def note(self, envelope: Envelope) -> None:
-        """This is the life of its sender that we talk to."""
-        sender, lives = envelope.sender, self.state.lives
+        """This is the life of its sender that we talk to, unless our list has another one in its
+        place. Who leads is in that place by now, though our list may be too old to say so: if what
+        we answer went to the former one, the leader would never hear how far behind we are."""
+        sender, message = envelope.sender, envelope.message
+        lives, membership = self.state.lives, self.state.membership
+        leads = isinstance(message, Append) and message.term >= self.state.term
+        if not (leads or membership.has(sender) or membership.get(sender.id) is None):
+            return
         if lives.get(sender.id) != (sender.birth, envelope.incarnation):
             if len(lives) >= KNOWN_MAX and sender.id not in lives:
                 self._forget_strangers()

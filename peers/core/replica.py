@@ -192,8 +192,7 @@ class Replica:
         if isinstance(message, JoinAnswer | Removed) and envelope.birth != state.birth:
             return state.take_output()  # it was said to another one of our name
         is_member = state.membership.has(sender)
-        if is_member or state.membership.get(sender.id) is None:
-            self.lives.note(envelope)
+        self.lives.note(envelope)
         if not isinstance(message, BEFORE_BELONGING) and self.lives.is_for_another(envelope):
             self.greeting.greet((sender.id,), now)  # so that it knows of this life
             return state.take_output()

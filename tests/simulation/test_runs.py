@@ -65,6 +65,7 @@ MET = {
     104509: "a suspended leader was answered in an earlier term, and took that for no answer",
     601652: "more was harmed than may be: a corrupt snapshot cost a log, beside two that were gone",
     30340: "who was removed, and took the others for earlier lives, was never told",
+    95615: "who was far behind answered a leader's former birth, and the leader heard nothing",
     82477: "the newest log was an observer's, for whom the voters waited, after a power cut",
     82228: "a candidate without a disk took a newer log, and did not count what it had taken",
 }

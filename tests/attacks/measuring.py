@@ -30,11 +30,11 @@ from tests.benchmarks.flood import Raw, Tally
 from tests.benchmarks.processes import (
     cpu_s,
     descriptors,
-    free_ports,
     resident_bytes,
     running,
     until_reachable,
 )
+from tests.ports import free_ports
 
 BY_TLS = {"slow TLS hello", "garbage, TLS"}
 IN_CLUSTER = {"mesh strangers"}

@@ -18,7 +18,8 @@ from typing import Any
 from urllib.request import urlopen
 
 import tlru
-from tests.benchmarks.processes import free_ports, installed, running, until_reachable
+from tests.benchmarks.processes import installed, running, until_reachable
+from tests.ports import free_ports
 
 NODES = 3
 KEYS = 1_000

@@ -27,11 +27,11 @@ from dataclasses import dataclass, field
 from tests.benchmarks.crowd import Crowd, System, systems
 from tests.benchmarks.processes import (
     cpu_s,
-    free_ports,
     resident_bytes,
     running,
     until_reachable,
 )
+from tests.ports import free_ports
 
 SERVER_CORE, CLIENT_CORE = 0, 1
 GOALS = {1: 1.5, 10: 2.0, 100: 3.0}  # times the better of the others, by burst

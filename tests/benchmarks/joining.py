@@ -23,7 +23,8 @@ from rich.progress import Progress
 
 import tlru
 from tests.benchmarks.clusters import NODES, VALUE, tlru_commands, until_active
-from tests.benchmarks.processes import free_ports, resident_bytes, running
+from tests.benchmarks.processes import resident_bytes, running
+from tests.ports import free_ports
 
 AT_ONCE = 1_000
 JOIN_S_MAX, P99_MS_MAX = 20.0, 20.0

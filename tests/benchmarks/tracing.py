@@ -33,8 +33,9 @@ import msgpack
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from tests.benchmarks.processes import free_ports, running, until_reachable
+from tests.benchmarks.processes import running, until_reachable
 from tests.collecting import Collector, a_collector
+from tests.ports import free_ports
 from tests.running import until
 from tlru.wire.traceparent import Parent
 

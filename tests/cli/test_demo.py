@@ -20,7 +20,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests.cli.commands import PATIENCE_S, TLRU, environment, tlru
-from tests.integration.processes import free_ports
+from tests.ports import free_ports
 from tlru.cli.demo_nodes import DemoNode
 from tlru.cli.exits import CannotStartError, Exit
 

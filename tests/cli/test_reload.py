@@ -26,7 +26,7 @@ from websockets.sync.client import connect
 
 import tlru as client
 from tests.cli.commands import PATIENCE_S, TLRU, environment
-from tests.integration.processes import free_ports
+from tests.ports import free_ports
 from tlru.cli import anew
 from tlru.cli.exits import Exit
 

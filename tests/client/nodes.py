@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 from tests.client.scripted import run
-from tests.integration.processes import free_ports
+from tests.ports import free_ports
 from tests.running import a_node, until
 from tlru.client.cache import Cache, connect
 from tlru.node import Node

@@ -16,7 +16,8 @@ import pytest
 import tlru
 from tests.client.nodes import cluster_of, in_use
 from tests.client.scripted import QUICK, Link, client, scripted
-from tests.integration.processes import free_ports, processes
+from tests.integration.processes import processes
+from tests.ports import free_ports
 from tests.proxy import Proxy, proxy
 from tests.running import a_node, run, until
 from tlru.client.probing import round_trip

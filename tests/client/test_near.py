@@ -13,7 +13,7 @@ import pytest
 import tlru
 from tests.client.nodes import at_a_node, cluster_of
 from tests.client.scripted import Link, client, in_service, run, scripted, until
-from tests.integration.processes import free_ports
+from tests.ports import free_ports
 from tests.proxy import proxy
 from tests.running import a_node
 from tests.running import run as run_slowly

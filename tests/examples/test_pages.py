@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.integration.processes import free_ports, processes
+from tests.integration.processes import processes
 from tests.js.running_node import run_tests
+from tests.ports import free_ports
 from tests.running import run
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

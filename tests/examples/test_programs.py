@@ -14,7 +14,7 @@ import aiohttp
 
 import tlru
 from tests.examples.programs import output_of, program, until
-from tests.integration.processes import free_ports
+from tests.ports import free_ports
 from tests.running import a_node, run
 from tlru.node import Node
 

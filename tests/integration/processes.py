@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
-import random
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -19,30 +17,13 @@ from typing import Any
 import aiohttp
 
 from tests.integration.web import Web
+from tests.ports import free_ports
 
 PATIENCE_S = 30
-PORT_MIN = 10_000
 LOOK_S = 0.05
 GROWN_S = 1.2
 LOG_CHARS = 3_000  # of a log, shown where a test fails
 TOKEN = "a token for the tests of whole clusters"
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on at the moment. They lie below those that the kernel gives to
-    whoever dials out, since one of these may be gone before it is used."""
-    dialled_from = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    found: list[int] = []
-    for port in random.sample(range(PORT_MIN, dialled_from), dialled_from - PORT_MIN):
-        if len(found) == count:
-            return found
-        with socket.socket() as trial:
-            try:
-                trial.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-    raise OSError(f"{count} ports below {dialled_from} are not free")
 
 
 @dataclass

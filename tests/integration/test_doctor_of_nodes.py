@@ -12,9 +12,9 @@ import pytest
 
 from tests.authority import Authority, shown
 from tests.cli.commands import Ran, tlru
-from tests.integration.processes import free_ports
 from tests.node.access.holders import token_file
 from tests.node.clusters import Nodes
+from tests.ports import free_ports
 from tests.running import a_node, run, talking, until
 from tlru.cli.exits import Exit
 from tlru.node import Node

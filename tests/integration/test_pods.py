@@ -25,7 +25,7 @@ import tlru
 from tests.authority import LOOPBACK, Authority
 from tests.cli.commands import tlru as command
 from tests.integration.manifests import ROOT, Document, PodFacts, documents, one, pod
-from tests.integration.processes import free_ports
+from tests.ports import free_ports
 from tests.running import run
 from tlru.access import static
 from tlru.cli.exits import Exit

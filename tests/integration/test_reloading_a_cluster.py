@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.cli.commands import Ran, tlru
-from tests.integration.processes import Process, Processes, free_ports, processes
+from tests.integration.processes import Process, Processes, processes
 from tests.integration.recorder import recording
+from tests.ports import free_ports
 from tests.running import run, talking, until
 from tlru.cli.exits import Exit
 

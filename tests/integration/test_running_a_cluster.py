@@ -11,7 +11,8 @@ from typing import Any
 
 import tlru as client
 from tests.cli.commands import Ran, tlru
-from tests.integration.processes import Process, Processes, free_ports, processes
+from tests.integration.processes import Process, Processes, processes
+from tests.ports import free_ports
 from tests.running import run, until
 from tlru.cli.exits import Exit
 

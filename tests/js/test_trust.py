@@ -8,11 +8,11 @@ import aiohttp
 import pytest
 
 from tests.authority import Authority, shown
-from tests.integration.processes import free_ports
 from tests.js.running_node import run_tests
 from tests.js.signing import key_hash, keys_file, secret
 from tests.node.access.holders import SECRET, bearer, signed
 from tests.node.test_limits import set_limits
+from tests.ports import free_ports
 from tests.running import a_node, run
 
 LIMITS = (

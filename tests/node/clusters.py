@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.integration.processes import free_ports
 from tests.node.http.visiting import Heard, visit
+from tests.ports import free_ports
 from tests.running import until
 from tlru.config import Config
 from tlru.node import Node

@@ -12,9 +12,9 @@ import pytest
 
 import tlru
 from peers.disk.disk import Disk
-from tests.integration.processes import free_ports
 from tests.node.clusters import QUICK, Nodes, three
 from tests.node.http.visiting import Heard, visit
+from tests.ports import free_ports
 from tests.running import a_node, run, until
 from tlru.backups import files
 from tlru.backups.form import FRAME, BackupError, Head, Reading

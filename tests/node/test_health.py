@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import free_ports
 from tests.node.clusters import three
 from tests.node.http.visiting import visit
 from tests.node.test_stale_reads import two_nodes
+from tests.ports import free_ports
 from tests.running import a_node, run, until
 from tlru.node import health
 from tlru.node.steadiness import SUCCESSES_MIN

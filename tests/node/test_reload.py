@@ -14,8 +14,8 @@ import pytest
 from peers.cluster.cluster import ClusterLog
 from peers.mesh.status import PeerState
 from tests.config.test_sources import SAMPLES
-from tests.integration.processes import free_ports
 from tests.peers.test_mesh_tls import OPENSSL, certificate
+from tests.ports import free_ports
 from tests.running import run, talking, until
 from tlru.config import OPTIONS, Config
 from tlru.errors import TlruError

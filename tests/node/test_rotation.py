@@ -13,9 +13,9 @@ import pytest
 
 from peers.mesh.status import PeerState
 from tests.authority import Authority, between
-from tests.integration.processes import free_ports
 from tests.node.clusters import QUICK
 from tests.node.test_reload import Told, log_of
+from tests.ports import free_ports
 from tests.running import run, until
 from tlru.config import Config
 from tlru.errors import TlruError

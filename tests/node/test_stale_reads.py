@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.integration.processes import free_ports
+from tests.ports import free_ports
 from tests.running import run, talking, until
 from tlru.config import Config
 from tlru.node import Node

@@ -19,8 +19,8 @@ from websockets.typing import Subprotocol
 
 from tests.authority import Authority, shown
 from tests.client.scripted import complaint
-from tests.integration.processes import free_ports
 from tests.node.test_reload import told
+from tests.ports import free_ports
 from tests.running import Talker, a_node, until
 from tlru.client import connect
 from tlru.config import Config

@@ -315,7 +315,8 @@ def test_a_process_of_its_own_exports_by_the_standard_variables(tmp_path: Path) 
     latest when the node stops."""
 
     async def scenario() -> None:
-        from tests.integration.processes import Process, free_ports
+        from tests.integration.processes import Process
+        from tests.ports import free_ports
 
         (port,) = free_ports(1)
         flags = ["--listen", f"127.0.0.1:{port}", "--tracing"]

@@ -304,14 +304,12 @@ class Session:
                 if not self._frames:
                     return None
                 frame = self._frames.popleft()
-                if len(frame) > (most := self.standing.message_bytes(self.limits)):
+                guard, size = self.service.guard, len(frame)
+                if size > (most := self.standing.message_bytes(self.limits)):
                     raise FramingError(1009, f"over {most} bytes, and no token yet")
-                guard = self.service.guard
-                if guard.watches:
-                    arrived = guard.arrived(self.client_class, len(frame), self._time())
-                    self._frame_refusal = arrived
-                else:
-                    self._frame_refusal = None
+                self._frame_refusal = (
+                    guard.arrived(self.client_class, size, self._time()) if guard.watches else None
+                )
                 self._messages = self.codec.decode(frame)
                 self._taken = 0
             message = next(self._messages, None)

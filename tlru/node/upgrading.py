@@ -8,7 +8,6 @@ that, since two readers could disagree about where it ends.
 from __future__ import annotations
 
 import asyncio
-import math
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -32,6 +31,7 @@ from tlru.errors import (
 )
 from tlru.node import rules
 from tlru.node.access.access import token_of
+from tlru.node.http.problems import PROBLEM_JSON, advice, document
 from tlru.node.service import CacheService
 from tlru.wire import codec as codecs
 from tlru.wire import strict_json
@@ -120,27 +120,15 @@ def _grant_of(node: Node, request: Request) -> Grant | Response:
 
 def refused(status: int, error: TlruError) -> Response:
     """No WebSocket, and why."""
-    problem = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": error.message,
-        "code": error.code,
-        "retry": str(error.retry),
-        **error.facts,
-    }
-    body = strict_json.dumps(problem)
+    body = strict_json.dumps(document(error, status))
     headers = Headers(
         [
             ("Connection", "close"),
             ("Content-Length", str(len(body))),
-            ("Content-Type", "application/problem+json"),
+            ("Content-Type", PROBLEM_JSON),
         ]
     )
-    if "after" in error.facts:
-        headers["Retry-After"] = str(max(1, math.ceil(error.facts["after"])))
-    if status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
+    headers.update(advice(error))
     return Response(status, HTTPStatus(status).phrase, headers, body)
 
 

@@ -90,10 +90,9 @@ class HeadTooLarge(HttpError, errors.TooLarge):
     http_status = 431
 
 
-def problem(error: errors.TlruError, headers: Mapping[str, str] | None = None) -> Answer:
-    """The answer that tells an error."""
-    status = error.http_status
-    body: dict[str, Any] = {
+def document(error: errors.TlruError, status: int) -> dict[str, Any]:
+    """What tells an error, as RFC 9457 has it; also where a WebSocket is refused."""
+    return {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
@@ -102,17 +101,29 @@ def problem(error: errors.TlruError, headers: Mapping[str, str] | None = None) -
         "retry": str(error.retry),
         **error.facts,
     }
-    told = dict(headers or {})
-    if isinstance(error, HttpError):
-        told |= error.headers
+
+
+def advice(error: errors.TlruError) -> dict[str, str]:
+    """The headers that say when to come back, and with what."""
+    told: dict[str, str] = {}
     if "after" in error.facts:
         told["Retry-After"] = str(max(1, math.ceil(error.facts["after"])))
     if isinstance(error, errors.Unauthenticated):
         told["WWW-Authenticate"] = "Bearer"
+    return told
+
+
+def problem(error: errors.TlruError, headers: Mapping[str, str] | None = None) -> Answer:
+    """The answer that tells an error."""
+    status = error.http_status
+    told = dict(headers or {})
+    if isinstance(error, HttpError):
+        told |= error.headers
+    told |= advice(error)
     # Whoever was too slow or too large may still be sending what nobody will read, and whoever
     # missed the WebSocket has nothing more to say here.
     close = isinstance(error, SlowBody | errors.TooLarge | NeedsUpgrade)
-    return Answer(status, encode(body), PROBLEM_JSON, told, close)
+    return Answer(status, encode(document(error, status)), PROBLEM_JSON, told, close)
 
 
 def _sayable(text: str) -> str:

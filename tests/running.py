@@ -111,12 +111,21 @@ class Talker:
         if "value" in fields:
             fields["value"] = self.value(fields["value"])
         await self.send({"id": number, "op": op, **fields})
-        reply = await self.receive()
+        reply = await self._reply()
         assert reply["id"] == number, reply
         for name in ("value", "old"):
             if name in reply:
                 reply[name] = self.plain(reply[name])
         return reply
+
+    async def _reply(self) -> Any:
+        """The next message that is no list of servers: one comes whenever the cluster changes, and
+        is kept for who wants to see it."""
+        lists = []
+        while (message := await self.receive()).get("push") == "servers":
+            lists.append(message)
+        self._messages[:0] = lists
+        return message
 
     async def closed(self) -> int:
         """Wait until the node has closed the connection; its code."""

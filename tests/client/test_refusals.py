@@ -111,7 +111,7 @@ def test_a_refusal_that_lasts_is_told_as_it_is() -> None:
         async with scripted(script) as server, client(server.url) as cache:
             await in_service(cache)
             with pytest.raises(NoQuorum):
-                await cache.set("k", 1, timeout=0.3)
+                await cache.set("k", 1, timeout=1.5)
 
     run(main)
 

@@ -16,7 +16,7 @@ from tests.benchmarks.flood import Tally, critical, flooding, tally_of
 from tests.node.access.holders import bearer
 from tests.running import run
 
-BEGUN = 20_000  # writes; those of the critical class are some hundred
+BEGUN = 5_000  # writes; those of the critical class are some hundred
 RATE, SECONDS = 100.0, 1.0
 FLOOD_RATE, FLOOD_S = 300_000.0, 3.0  # requests a second: several times what a node does
 
@@ -45,10 +45,7 @@ def test_the_critical_class_keeps_its_goodput_while_a_lesser_one_floods() -> Non
 
 async def _until_flooded(port: int, token: str) -> None:
     """Wait until the node has met the flood."""
-    async with (
-        aiohttp.ClientSession(headers=bearer(token)) as http,
-        asyncio.timeout(FLOOD_S),
-    ):
+    async with aiohttp.ClientSession(headers=bearer(token)) as http:
         while True:
             async with http.get(f"http://127.0.0.1:{port}/metrics") as answer:
                 found = re.search(r'operations_total{op="set"} (\S+)', await answer.text())

@@ -27,7 +27,8 @@ from tlru.node import commands
 from tlru.node.access.standing import Standing
 from tlru.node.limits import FREE
 from tlru.node.service import CacheService
-from tlru.node.turns import PART_S, REQUESTS
+from tlru.node.turns import REQUESTS
+from tlru.wire.batches import together
 from tlru.wire.codec import Codec, FramingError, Message
 from tlru.wire.pushes import Push
 from tlru.wire.requests import OPS, checked, request_id
@@ -121,6 +122,7 @@ class Session:
         self._too_fast = 0  # refusals in a row
         self._frame_refusal: errors.TlruError | None = None
         self._rest: asyncio.TimerHandle | None = None
+        self._large_rest = 0.0  # how long the next message has to wait, since it is large
         self._later: set[asyncio.Task[None]] = set()  # answers that wait for other nodes
         self._when_idle: asyncio.Future[None] | None = None  # only while the node stops
 
@@ -146,12 +148,10 @@ class Session:
             self._waits_since = 0.0
         self._pumping = True
         self._room, self._refused = REQUESTS[rank], 0
-        began = self.service.measure.begin()
+        self.service.measure.begin()
         try:
-            while self._take_some() and clock() - began < PART_S[rank]:
-                self.service.flush()
+            while self._take_slice(rank):
                 self._write_out()
-            self.service.flush()
         except FramingError as exc:
             self._write_out()
             self._wire.close(exc.close_code, exc.reason)
@@ -159,14 +159,14 @@ class Session:
         finally:
             self._pumping = False
             self.service.measure.end(self)
-            guard.turns.took(rank, clock() - began)
         self._write_out()
         if self.over:
             self._set_reading(True)  # else its answer to our goodbye would never be read
             return
         # Answers that came while the bound was met have made room for what is left.
-        if self._refused >= REFUSED_A_TURN and not self._ended:
-            self._be_at_rest()
+        rest_s = REST_S if self._refused >= REFUSED_A_TURN else self._large_rest
+        if rest_s and not self._ended:
+            self._be_at_rest(rest_s)
             return
         left = self._room <= 0 or self._has_more
         if left and not self._full():
@@ -184,16 +184,28 @@ class Session:
         self._set_reading(False)
         self._wire.flush_later()
 
-    def _be_at_rest(self) -> None:
-        self._refused = 0
+    def _be_at_rest(self, seconds: float) -> None:
+        self._refused, self._large_rest = 0, 0.0
         self._set_reading(False)
-        self._rest = asyncio.get_running_loop().call_later(REST_S, self._go_on)
+        self._rest = asyncio.get_running_loop().call_later(seconds, self._go_on)
 
     def _go_on(self) -> None:
         self._rest = None
         self.pump()
 
-    def _take_some(self) -> bool:
+    def _take_slice(self, rank: int) -> bool:
+        """Take messages for a while, carry them out, and count it; False where none is left to take
+        in this turn."""
+        turns, began = self.service.guard.turns, clock()
+        until = None if (slice_s := turns.slice_s(rank)) is None else began + slice_s
+        try:
+            more = self._take_some(until)
+            self.service.flush()
+        finally:
+            turns.took(rank, clock() - began)
+        return more and turns.open(rank)
+
+    def _take_some(self, until: float | None) -> bool:
         """Take messages until a bound is met; False where there is none left to take now."""
         while self._room > 0 and not self._full():
             message = self._next()
@@ -201,6 +213,8 @@ class Session:
                 return False
             self._room -= 1
             self._take(message)
+            if until is not None and clock() >= until:
+                return True
         return self._out_bytes >= OUT_BYTES_MAX and not self.stalled
 
     @property
@@ -303,8 +317,11 @@ class Session:
             if self._messages is None:
                 if not self._frames:
                     return None
+                guard, size = self.service.guard, len(self._frames[0])
+                self._large_rest = guard.rest_s(self.client_class, size)
+                if self._large_rest:
+                    return None
                 frame = self._frames.popleft()
-                guard, size = self.service.guard, len(frame)
                 if size > (most := self.standing.message_bytes(self.limits)):
                     raise FramingError(1009, f"over {most} bytes, and no token yet")
                 self._frame_refusal = (
@@ -336,13 +353,8 @@ class Session:
             self._unanswered.add(request)
         try:
             self._carry_out(message, request)
-        except errors.TlruError as error:
-            self.refuse(request, error)
-            if self.standing.grant is NOBODY and isinstance(error, errors.Unauthenticated):
-                self.turn_away(error)
-        except Exception:
-            logger.exception(UNFORESEEN, extra={"connection": self.number, "request": request})
-            self.refuse(request, errors.Internal("the node failed; its log says how"))
+        except Exception as exc:
+            self._failed(request, exc)
 
     def _carry_out(self, message: Message, request: int | None) -> None:
         if self._taken > self.limits.batch:
@@ -392,16 +404,19 @@ class Session:
             self.leave_for_later(error)
         return False
 
+    def _failed(self, request: int | None, exc: Exception) -> None:
+        if not isinstance(exc, errors.TlruError):
+            logger.exception(UNFORESEEN, extra={"connection": self.number, "request": request})
+            exc = errors.Internal("the node failed; its log says how")
+        self.refuse(request, exc)
+        if self.standing.grant is NOBODY and isinstance(exc, errors.Unauthenticated):
+            self.turn_away(exc)
+
     async def _answer_later(self, request: int | None, answer: Coroutine[Any, Any, Fields]) -> None:
         try:
             self.reply(request, await answer)
-        except errors.TlruError as error:
-            self.refuse(request, error)
-            if self.standing.grant is NOBODY and isinstance(error, errors.Unauthenticated):
-                self.turn_away(error)
-        except Exception:
-            logger.exception(UNFORESEEN, extra={"connection": self.number, "request": request})
-            self.refuse(request, errors.Internal("the node failed; its log says how"))
+        except Exception as exc:
+            self._failed(request, exc)
 
     # -- to the client
 
@@ -481,16 +496,5 @@ class Session:
         if size <= self.push_bytes:
             self._wire.write([self.codec.separator.join(out)])
         else:
-            self._wire.write(list(self._packed(out)))
+            self._wire.write(together(out, self.codec.separator, self.push_bytes))
         self._note_idle()
-
-    def _packed(self, out: list[bytes]) -> Iterator[bytes]:
-        batch: list[bytes] = []
-        size = 0
-        for data in out:
-            if batch and size + len(data) > self.push_bytes:
-                yield self.codec.separator.join(batch)
-                batch, size = [], 0
-            batch.append(data)
-            size += len(data) + len(self.codec.separator)
-        yield self.codec.separator.join(batch)

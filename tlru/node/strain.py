@@ -64,6 +64,7 @@ class StrainWatch:
         """Look no more."""
         if self._timer is not None:
             self._timer.cancel()
+        self.turns.knocking.close()
 
     def _again(self) -> None:
         self._due = self._loop.time() + TICK_S

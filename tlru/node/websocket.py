@@ -222,6 +222,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._node.addresses.gone(self._transport)
         if self._class is not None:
             self._service.guard.went(self._class)
+            self._service.guard.turns.knocking.forget(self._transport)
         self.gone.set_result(None)
         if self.session is not None:
             self.session.end()
@@ -268,6 +269,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._node.entered(self)
             self._class = self.session.client_class
             self._service.guard.came(self._class)
+            self._service.guard.hear(self._transport, self._class)
         return response
 
     def number(self, number: int) -> None:
@@ -402,10 +404,13 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _count_for_class(self) -> None:
         """Who has said who it is counts for another class; one that is full has no place for it."""
-        if self.session is None or self._class in (None, found := self.session.client_class):
+        if self.session is None or self._class is None:
             return
-        guard = self._service.guard
-        guard.went(str(self._class))
+        guard, found = self._service.guard, self.session.client_class
+        guard.hear(self._transport, found)  # also since what a class is may have changed
+        if found == self._class:
+            return
+        guard.went(self._class)
         self._class = found
         refusal = guard.connection(found, self._loop.time())
         guard.came(found)

@@ -118,12 +118,14 @@ class HttpConnection(web.RequestHandler):
             raise refusal
         self._count_no_more()
         guard.came(client_class)
+        guard.hear(self._taken, client_class)
         self.counted = guard, client_class
 
     def _count_no_more(self) -> None:
         if self.counted is not None:
             guard, client_class = self.counted
             guard.went(client_class)
+            guard.turns.knocking.forget(self._taken)
             self.counted = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

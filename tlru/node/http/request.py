@@ -196,6 +196,8 @@ class Request:
             raise errors.BadRequest("the body is not framed as its headers say") from exc
         if length is None:
             self._count_bytes(len(found))  # it came in chunks, whose sum nobody had told
+        while (rest_s := self.service.guard.rest_s(self.grant.client_class, len(found))) > 0:
+            await asyncio.sleep(rest_s)
         return found
 
     def _count_bytes(self, size: int) -> None:

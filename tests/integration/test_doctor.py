@@ -71,6 +71,9 @@ def test_a_doctor_finds_who_is_dead_stands_still_or_is_cut_off(tmp_path: Path) -
             n2.send(signal.SIGSTOP)
             ran = await until_it_says(cluster, says(("away", "n2"), ("no_spare", "")))
             assert (ran.json["may_fail"], ran.json["leader"]) == (0, "n1")
+            ran = await looked(cluster, cluster.nodes["n1"].url, n2.url.removesuffix("/ws"))
+            assert ("away", "n2") in found(ran)
+            assert "server_away" not in {code for code, _ in found(ran)}, "it is told once"
 
             await n2.end(signal.SIGKILL)
             await n3.end(signal.SIGKILL)

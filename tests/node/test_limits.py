@@ -42,7 +42,7 @@ async def set_limits(node: Node, http: aiohttp.ClientSession, text: str | None) 
 def test_what_is_over_the_limit_is_refused_and_says_which_and_when_to_come_back(codec: str) -> None:
     async def scenario() -> None:
         async with (
-            limited("default: operations=20 operations_burst=2") as node,
+            limited("default: operations=4 operations_burst=2") as node,
             talking(node, codec) as one,
         ):
             replies = [await one.ask("get", key="k") for _ in range(3)]
@@ -50,7 +50,7 @@ def test_what_is_over_the_limit_is_refused_and_says_which_and_when_to_come_back(
             error = replies[2]["error"]
             assert (error["code"], error["retry"]) == ("rate_limited", "same")
             assert (error["status"], error["limit"]) == (429, "operations")
-            assert 0 < error["after"] <= 0.05
+            assert 0 < error["after"] <= 0.25
             assert (await one.ask("ping"))["ok"]  # costs nothing
             await asyncio.sleep(error["after"])
             assert (await one.ask("get", key="k"))["ok"]
@@ -60,7 +60,7 @@ def test_what_is_over_the_limit_is_refused_and_says_which_and_when_to_come_back(
 
 def test_bytes_that_clients_send_are_counted() -> None:
     async def scenario() -> None:
-        async with limited("default: bytes=1000") as node, talking(node) as one:
+        async with limited("default: bytes=10") as node, talking(node) as one:
             assert (await one.ask("set", key="k", value="x" * 2_000))["ok"]
             refused = await one.ask("get", key="k")
             assert refused["error"]["limit"] == "bytes"
@@ -112,7 +112,7 @@ def test_a_batch_has_each_of_its_operations_judged() -> None:
 def test_limits_change_for_connections_that_are_open() -> None:
     async def scenario() -> None:
         async with (
-            limited("default: operations=1") as node,
+            limited("default: bytes=1") as node,  # for one request, half a minute of it
             aiohttp.ClientSession(node.http_url) as http,
             talking(node) as one,
         ):

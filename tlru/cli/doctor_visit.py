@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Final
+from urllib.parse import urlsplit
 
 from tlru.cli.one_server import look_at
 from tlru.cli.over_http import Facts, exchange
@@ -113,10 +114,16 @@ async def go_round(target: Target) -> Round:
         missing = [id for id in members if id not in visits]
         again = await asyncio.gather(*(_visit_member(target, members[id], pool) for id in missing))
     visits |= dict(zip(missing, again, strict=True))
-    known = {visit.url for visit in visits.values()}
-    lost = tuple(visit for visit in first if not visit.answered and visit.url not in known)
+    known = {_place(url) for seat in members.values() for url in seat.get("addresses") or ()}
+    lost = tuple(visit for visit in first if not visit.answered and _place(visit.url) not in known)
     # Whoever was reached only now may know more than those who were named.
     return Round(visits, _members(visit for visit in visits.values() if visit.answered), lost)
+
+
+def _place(url: str) -> tuple[str | None, int]:
+    """Where an address leads, however it is written."""
+    parts = urlsplit(url if "//" in url else f"ws://{url}")
+    return parts.hostname, parts.port or (443 if parts.scheme in ("wss", "https") else 80)
 
 
 def _nobody(visits: Iterable[Visit]) -> TlruError:

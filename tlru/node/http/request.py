@@ -196,9 +196,14 @@ class Request:
             raise errors.BadRequest("the body is not framed as its headers say") from exc
         if length is None:
             self._count_bytes(len(found))  # it came in chunks, whose sum nobody had told
-        while (rest_s := self.service.guard.rest_s(self.grant.client_class, len(found))) > 0:
-            await asyncio.sleep(rest_s)
+        await self._rest(len(found))
         return found
+
+    async def _rest(self, size: int) -> None:
+        """Wait while a body has to for being large; another may be first when the time has come."""
+        guard, name = self.service.guard, self.grant.client_class
+        while (rest_s := guard.rest_s(name, size)) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(rest_s)
 
     def _count_bytes(self, size: int) -> None:
         """RateLimited where clients of this class may send no more just now."""

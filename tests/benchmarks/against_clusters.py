@@ -2,11 +2,14 @@
 
     python -m tests.benchmarks.against_clusters [--seconds 1.5] [--rounds 7]
 
-All nine servers run for the whole time, on this machine, and rounds alternate, so that whatever
-else the machine does meets all alike; a figure is the median of the ratios of neighbouring rounds.
-Each has its own Python client in this process (uvloop), which talks to the node that leads. What is
-missing is installed if we are root. What share of the time goes where is told by what each process
-kept a core busy.
+All servers run for the whole time, on this machine, and rounds alternate, so that whatever else the
+machine does meets all alike; a figure is the median of the ratios of neighbouring rounds. Each has
+its own Python client in this process (uvloop), which talks to the node that leads. What is missing
+is installed if we are root. What share of the time goes where is told by what each process kept a
+core busy.
+
+Beside them runs what checks, keeps and recovers nothing (`bare_cluster.py`): the bound of what
+Python can do here.
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ from dataclasses import dataclass, field
 import uvloop
 
 from tests.benchmarks.clusters import (
+    BARE,
     Cluster,
+    bare_cluster,
     etcd_cluster,
     nats_cluster,
     tlru_cluster,
@@ -91,6 +96,16 @@ def tell_rates(found: dict[str, list[Round]]) -> None:
             line += f" ({min(ratios):.2f} to {max(ratios):.2f})"
             line += verdict(statistics.median(ratios), GOALS.get(name))
         print(line, flush=True)
+    tell_bound(found, [one.rate for one in found.get(BARE, ())])
+
+
+def tell_bound(found: dict[str, list[Round]], bare: list[float]) -> None:
+    """What the goals ask of the least that a cluster in Python can do."""
+    for name, goal in GOALS.items():
+        if bare and name in found:
+            ratios = [a / b.rate for a, b in zip(bare, found[name], strict=True)]
+            line = f"  the bare one is {statistics.median(ratios):5.2f} times as fast as {name}"
+            print(f"{line} ({min(ratios):.2f} to {max(ratios):.2f}; goal {goal:g})", flush=True)
 
 
 def verdict(ratio: float, goal: float | None) -> str:
@@ -137,6 +152,7 @@ async def compare(seconds: float, rounds: int, *, rivals: bool) -> None:
         if rivals:
             clusters.append(await stack.enter_async_context(nats_cluster()))
             clusters.append(await stack.enter_async_context(etcd_cluster()))
+            clusters.append(await stack.enter_async_context(bare_cluster()))
         many = await rounds_of(clusters, CALLERS, seconds, rounds)
         tell_rates(many)
         lone = await rounds_of(clusters, 1, seconds, rounds)

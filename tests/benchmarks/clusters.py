@@ -18,6 +18,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import tlru
+from tests.benchmarks import bare_cluster as bare
 from tests.benchmarks.processes import installed, running, until_reachable
 from tests.ports import free_ports
 
@@ -71,6 +72,31 @@ async def tlru_cluster(client_at: int = 0) -> AsyncIterator[Cluster]:
             pids = {"leader": running_now[0].pid}
             pids |= {f"follower {n}": running_now[n].pid for n in range(1, NODES)}
             yield Cluster(name, lambda n: cache.set(f"k{n % KEYS}", VALUE), pids)
+
+
+BARE = "bare, in Python"
+
+
+@contextlib.asynccontextmanager
+async def bare_cluster() -> AsyncIterator[Cluster]:
+    """The least that a cluster in Python can do."""
+    leads, *follow = free_ports(NODES)
+    module = [sys.executable, "-m", "tests.benchmarks.bare_cluster"]
+    with contextlib.ExitStack() as stack:
+        pids = {}
+        for n, port in enumerate(follow, 1):
+            process = stack.enter_context(running([*module, "follower", str(port)]))
+            pids[f"follower {n}"] = process.pid
+            await until_reachable(port)
+        process = stack.enter_context(running([*module, "leader", *map(str, (leads, *follow))]))
+        await until_reachable(leads)
+        client = await bare.Client().connect(leads)
+        try:
+            yield Cluster(
+                BARE, lambda n: client.put(f"k{n % KEYS}", VALUE), {"leader": process.pid, **pids}
+            )
+        finally:
+            client.close()
 
 
 async def until_active(port: int, leads: bool | None = None) -> None:

@@ -215,6 +215,7 @@ def test_large_messages_of_the_least_rank_wait_and_small_ones_go_on(
                 await welcomed(node, each, tokens["bulk"])
             turns.took(2, PART_S[2] * 2)
             assert (await quiet.ask("ping"))["ok"]
+            assert node.strain.told()["rest_s"] > 0
             await one.send({"id": 1_000, **LARGE})
             async with aiohttp.ClientSession(headers=bearer(tokens["bulk"])) as http:
                 url = f"{node.http_url}/v1/keys/large"

@@ -83,6 +83,7 @@ _STRAIN = record(
         "lag_ms": described(NUMBER, "How late the event loop's last turn came."),
         "backlog": described(NUMBER, "Of the writes that may wait; 1 is too much."),
         "memory": described(NUMBER, "Of the memory that it may have, if that is bounded."),
+        "rest_s": described(NUMBER, "How long a large message of the least rank has to wait."),
     }
 )
 _BACKUPS = record(

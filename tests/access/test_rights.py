@@ -16,6 +16,12 @@ READER = Grant("r", read=("a:", "b:"))
 WRITER = Grant("w", write=("a:", "b:"))
 WATCHER = Grant("s", subscribe=("a:", "b:"))
 SPEAKER = Grant("p", publish=("a:", "b:"))
+BOTH = Grant("rw", read=("a:", "b:"), write=("a:", "b:"))
+
+
+def row(key: str, rev: int | None = None) -> tuple[str, bytes, int | None, int | None, str | None]:
+    """An item of `set_many`."""
+    return key, b"", None, rev, None
 
 
 def test_every_operation_has_a_row() -> None:
@@ -53,9 +59,14 @@ def test_what_has_no_row_is_refused() -> None:
         (WRITER, "set", {"key": "a:1", "value": b"", "old": True}, False),  # it would read
         (WRITER, "set", {"key": "a:1", "value": b"", "if": ("absent",)}, False),
         (WRITER, "set", {"key": "a:1", "value": b"", "rev": 1}, False),
-        (WRITER, "set_many", {"items": [("a:1", b""), ("c:1", b"")]}, False),
-        (WRITER, "set_many", {"items": [("a:1", b""), ("b:1", b"")]}, True),
+        (WRITER, "set_many", {"items": [row("a:1"), row("c:1")]}, False),
+        (WRITER, "set_many", {"items": [row("a:1"), row("b:1")]}, True),
+        (WRITER, "set_many", {"items": [row("a:1"), row("b:1", rev=1)]}, False),
+        (BOTH, "set_many", {"items": [row("a:1", rev=1)]}, True),
         (WRITER, "delete", {"key": "a:1"}, True),
+        (WRITER, "delete", {"key": "a:1", "if": "absent"}, False),
+        (WRITER, "delete", {"key": "a:1", "rev": 1}, False),
+        (BOTH, "delete", {"key": "a:1", "rev": 1}, True),
         (WRITER, "delete", {"keys": ["a:1", "c:1"]}, False),
         (WRITER, "delete", {"key": "a:1", "keys": ["c:1"]}, False),
         (WRITER, "clear", {"prefix": "a:"}, True),

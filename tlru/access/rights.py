@@ -54,7 +54,7 @@ def _get_many(args: Args) -> Iterator[Demand]:
         yield "read", key, False
 
 
-# With one of these a set that is not applied is answered with the value that is there.
+# With one of these a write that is not applied is answered with the value that is there.
 _TELLS_A_VALUE = frozenset(("if", "rev", "old"))
 
 
@@ -67,11 +67,15 @@ def _set(args: Args) -> Iterator[Demand]:
 def _set_many(args: Args) -> Iterator[Demand]:
     for row in args["items"]:
         yield "write", row[0], False
+        if row[3] is not None:  # a revision
+            yield "read", row[0], False
 
 
 def _delete(args: Args) -> Iterator[Demand]:
     if "key" in args:
         yield "write", args["key"], False
+        if not _TELLS_A_VALUE.isdisjoint(args):
+            yield "read", args["key"], False
     for key in args.get("keys", ()):
         yield "write", key, False
 

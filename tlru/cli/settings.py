@@ -49,8 +49,9 @@ async def command(target: Target, /, act: str | None, changes: tuple[str, ...]) 
     """Show what all nodes of a cluster go by, or change it, on all of them at once.
 
     A budget takes effect at once: what is over it goes. Sizes may have units (512MiB) and times too
-    (2m); none is no bound. The configuration of the nodes counts when a cluster is founded, and not
-    after that; a node that is alone goes by its configuration whenever it starts.
+    (2m); none is no bound. The configuration of the nodes counts when a cluster is founded, and
+    where a node reloads one that says another value than before; a node that is alone goes by its
+    configuration whenever it starts.
     """
     if act is None:
         told = await ask(target, "GET", "/v1/settings")

@@ -64,7 +64,7 @@ class LimitOptions:
         64,
         _LIMITS,
         _LIVE,
-        "How many requests of one connection may wait for a lock.",
+        "How many requests of one connection may wait: for a lock, a position, the leader's word.",
     )
     hello_s: float = option(
         Duration(0.01, _HOUR),

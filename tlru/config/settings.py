@@ -94,7 +94,8 @@ class Config(
         None,
         _NODE,
         _RESTART,
-        "Keeps snapshots and the node's identity here; without it a restart begins empty.",
+        "Keeps the node's identity and snapshots here, in a cluster its log too; without it a restart "
+        "begins empty.",
         guesses=("dir", "data", "directory", "path"),
     )
 

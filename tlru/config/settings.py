@@ -94,8 +94,8 @@ class Config(
         None,
         _NODE,
         _RESTART,
-        "Keeps the node's identity and snapshots here, in a cluster its log too; without it a restart "
-        "begins empty.",
+        "Keeps the node's identity and snapshots here, in a cluster its log too; without it a "
+        "restart begins empty.",
         guesses=("dir", "data", "directory", "path"),
     )
 

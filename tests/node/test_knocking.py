@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import select
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +18,13 @@ from tests.node.access.holders import bearer, token_file
 from tests.node.test_turns import Loop
 from tests.running import Talker, a_node, run, talking, until
 from tlru.node.knocking import Knocking
+from tlru.node.rests import FACTOR, LARGE_BYTES, REST_S_MAX, Rests
 from tlru.node.server import Node
-from tlru.node.turns import LARGE_BYTES, PART_S, REST_FACTOR, REST_S_MAX, SLICE_S, Turns
+from tlru.node.turns import PART_S, SLICE_S, Turns
 
-pytestmark = pytest.mark.skipif(not hasattr(__import__("select"), "epoll"), reason="Linux hears")
+ALL = (0, 1)  # the ranks that somebody gives way to
+
+pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="Linux hears")
 
 
 class Ends:
@@ -51,21 +58,22 @@ class Ends:
         self._server.close()
 
 
-def test_an_arrival_is_heard_by_the_less_important_once() -> None:
+def test_an_arrival_is_heard_once() -> None:
     async def test() -> None:
         knocking = Knocking()
         async with Ends() as ends:
             knocking.listen(ends.node_side, 1)
             assert [knocking.anybody(rank) for rank in range(3)] == [False, False, True]
-            assert not knocking.heard(2)
+            assert knocking.heard(ALL) is None
             await ends.say()
-            await until(lambda: knocking.heard(2))
-            assert not knocking.heard(2), "the same bytes again"
-            assert not knocking.heard(1)
-            assert not knocking.heard(0)
+            await until(lambda: knocking.heard(ALL) == 1)
+            assert knocking.heard(ALL) is None, "the same bytes again"
             await ends.say()
-            await until(lambda: knocking.heard(2))
+            assert knocking.heard((0,)) is None
+            await until(lambda: knocking.heard(ALL) == 1)
             knocking.close()
+            knocking.listen(ends.node_side, 1)
+            assert not knocking.anybody(2), "it hears nobody any more"
 
     run(test())
 
@@ -76,20 +84,17 @@ def test_what_was_read_meanwhile_is_not_heard() -> None:
         async with Ends() as ends:
             knocking.listen(ends.node_side, 0)
             await ends.say()
-            read = ends.node_side.get_extra_info("socket")
-            await until(lambda: _taken(read.fileno()) == b"x")
-            assert not knocking.heard(2)
-            assert not knocking.heard(1)
+            descriptor = ends.node_side.get_extra_info("socket").fileno()
+            await until(lambda: _taken(descriptor) == b"x")
+            assert knocking.heard(ALL) is None
             knocking.close()
 
     run(test())
 
 
-def _taken(fd: int) -> bytes:
-    import os
-
+def _taken(descriptor: int) -> bytes:
     try:
-        return os.read(fd, 10)
+        return os.read(descriptor, 10)
     except BlockingIOError:
         return b""
 
@@ -104,14 +109,34 @@ def test_a_connection_counts_for_the_rank_that_it_has_now_and_for_none_when_it_i
                 knocking.listen(ends.node_side, 2)
                 assert [knocking.anybody(rank) for rank in range(3)] == [False, False, False]
             await ends.say()
-            assert not knocking.heard(2)
+            assert knocking.heard(ALL) is None
             knocking.listen(ends.node_side, 1)
-            await until(lambda: knocking.heard(2))
-            knocking.forget(ends.node_side)
-            knocking.forget(ends.node_side)
+            await until(lambda: knocking.heard(ALL) == 1)
+            for _ in range(2):
+                knocking.forget(ends.node_side)
             assert not knocking.anybody(2)
             await ends.say()
-            assert not knocking.heard(2)
+            assert knocking.heard(ALL) is None
+
+    run(test())
+
+
+def test_where_the_system_has_no_room_nobody_is_heard_and_nothing_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> None:
+        raise OSError(24, "Too many open files")
+
+    async def test() -> None:
+        knocking = Knocking()
+        async with Ends() as ends:
+            with monkeypatch.context() as patch:
+                patch.setattr(select, "epoll", refuse)
+                knocking.listen(ends.node_side, 0)
+            assert not knocking.anybody(2)
+            knocking.forget(ends.node_side)
+            knocking.listen(ends.node_side, 0)
+            assert knocking.anybody(2)
 
     run(test())
 
@@ -121,13 +146,17 @@ class Heard(Knocking):
 
     def __init__(self) -> None:
         super().__init__()
-        self.knocks = False
+        self.knocks: int | None = None
+        self.asked: list[int] = []
 
     def anybody(self, rank: int) -> bool:
         return rank > 0
 
-    def heard(self, rank: int) -> bool:
-        heard, self.knocks = self.knocks, False
+    def heard(self, ranks: Iterable[int]) -> int | None:
+        self.asked = list(ranks)
+        if self.knocks not in self.asked:
+            return None
+        heard, self.knocks = self.knocks, None
         return heard
 
 
@@ -137,18 +166,36 @@ def knocked(loop: Loop) -> tuple[Turns, Heard]:
     return turns, heard
 
 
-def test_a_rank_gives_way_until_the_loop_has_looked_at_its_sockets() -> None:
+def test_all_lesser_ranks_give_way_until_the_loop_has_looked_at_its_sockets() -> None:
     loop = Loop()
     turns, heard = knocked(loop)
     turns.took(2, SLICE_S)
     assert turns.open(2)
-    heard.knocks = True
+    heard.knocks = 0
     turns.took(2, SLICE_S)
-    assert not turns.open(2)
+    assert [turns.open(rank) for rank in range(3)] == [True, False, False]
     loop.end_turn()
     assert not turns.open(2), "what was heard has not been read yet"
     loop.end_turn()
+    assert [turns.open(rank) for rank in range(3)] == [True, True, True]
+    heard.knocks = 1
+    turns.took(2, SLICE_S)
+    assert [turns.open(rank) for rank in range(3)] == [True, True, False]
+
+
+def test_whoever_uses_up_its_own_part_is_not_given_another() -> None:
+    """Else a flood of the middle rank would leave the least next to nothing."""
+    loop = Loop()
+    turns, heard = knocked(loop)
+    turns.took(1, PART_S[1] * 2)
+    loop.end_turn()
+    heard.knocks = 1
+    turns.took(2, SLICE_S)
+    assert heard.asked == [0]
     assert turns.open(2)
+    loop.end_turn()
+    turns.took(2, SLICE_S)
+    assert not turns.open(2), "it did not flood in the turn before"
 
 
 def test_whoever_nobody_is_more_important_than_takes_no_slices() -> None:
@@ -159,21 +206,105 @@ def test_whoever_nobody_is_more_important_than_takes_no_slices() -> None:
     assert turns.slice_s(2) == SLICE_S, "one of them was active just now"
 
 
-def test_a_message_that_took_too_long_is_followed_by_a_rest_from_large_ones() -> None:
+def test_who_has_waited_longest_goes_first_and_who_had_its_turn_goes_last() -> None:
+    loop = Loop()
+    turns, _ = knocked(loop)
+    went: list[str] = []
+
+    def one(name: str) -> Callable[[], None]:
+        def go_on() -> None:
+            went.append(name)
+            turns.took(2, PART_S[2])
+            turns.queue(2, go_on)
+
+        return go_on
+
+    assert turns.free(2)
+    for name in "abc":
+        turns.queue(2, one(name))
+    assert turns.open(2)
+    assert not turns.free(2), "others wait already"
+    for _ in range(7):
+        loop.end_turn()
+    assert "".join(went) == "abcabca"
+
+
+def test_one_that_fails_costs_the_others_nothing() -> None:
+    loop = Loop()
+    turns, _ = knocked(loop)
+    went: list[str] = []
+
+    def fail() -> None:
+        raise KeyError
+
+    turns.queue(2, fail)
+    turns.queue(2, lambda: went.append("next"))
+    with pytest.raises(KeyError):
+        loop.end_turn()
+    loop.end_turn()
+    assert went == ["next"]
+
+
+def test_a_large_message_that_took_too_long_is_followed_by_a_rest() -> None:
     turns, _ = knocked(Loop())
-    turns.took(2, PART_S[2] * 2)
-    assert turns.rest_s(2, LARGE_BYTES) == 0, "nobody is there whom it would trouble"
+    turns.took(2, PART_S[2] * 2, large=True)
+    assert turns.rests.open(), "nobody is there whom it would trouble"
     turns.took(1, 0.0)
-    rest_s = turns.rest_s(2, LARGE_BYTES)
-    assert 0 < rest_s <= PART_S[2] * 2 * REST_FACTOR
-    assert turns.rest_s(2, LARGE_BYTES - 1) == 0
-    assert turns.rest_s(1, LARGE_BYTES) == 0
+    left_s = turns.rests.left_s()
+    assert 0 < left_s <= PART_S[2] * 2 * FACTOR
     turns.took(2, 1_000.0)
-    assert PART_S[2] * 2 * REST_FACTOR < turns.rest_s(2, LARGE_BYTES) <= REST_S_MAX
+    turns.took(2, PART_S[2] * 1.5, large=True)
+    assert turns.rests.left_s() > PART_S[2] * 1.4 * FACTOR, "neither small ones nor shorter ones"
+    assert turns.rests.left_s() <= left_s, "count"
+    turns.took(2, 1_000.0, large=True)
+    assert PART_S[2] * 2 * FACTOR < turns.rests.left_s() <= REST_S_MAX
     turns, _ = knocked(Loop())
     turns.took(1, 0.0)
-    turns.took(2, PART_S[2])
-    assert turns.rest_s(2, LARGE_BYTES) == 0
+    turns.took(1, 1_000.0, large=True)
+    turns.took(2, 1_000.0)
+    turns.took(2, PART_S[2], large=True)
+    assert turns.rests.open()
+
+
+def test_those_who_rest_go_on_in_the_order_in_which_they_came() -> None:
+    async def test() -> None:
+        noticed = True
+        rests = Rests(lambda: noticed)
+        rests.took(1_000.0)
+        went: list[int] = []
+        done = asyncio.get_running_loop().create_future()
+
+        async def one(number: int) -> None:
+            await rests.turn()
+            assert rests.left_s() == 0
+            went.append(number)
+
+        asking = [asyncio.create_task(one(number)) for number in range(3)]
+        await asyncio.sleep(0)
+        rests.wait(lambda: done.set_result(None))
+        asking[1].cancel()
+        assert not rests.open()
+        noticed = False
+        await done
+        assert went == [0, 2]
+        await until(rests.open)
+        await asyncio.gather(*asking, return_exceptions=True)
+
+    run(test())
+
+
+def test_nobody_rests_where_the_node_stops() -> None:
+    async def test() -> None:
+        rests = Rests(lambda: True)
+        rests.took(1_000.0)
+        asking = [asyncio.create_task(rests.turn()) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert not any(task.done() for task in asking)
+        rests.end()
+        await asyncio.gather(*asking)
+        await rests.turn()
+
+    run(test())
 
 
 def of_three_classes(folder: Path) -> tuple[Path, dict[str, str]]:
@@ -194,13 +325,28 @@ async def welcomed(node: Node, talker: Talker, token: str) -> None:
 LARGE: dict[str, Any] = {"op": "set", "key": "large", "value": "x" * LARGE_BYTES}
 
 
-def test_large_messages_of_the_least_rank_wait_and_small_ones_go_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Any message takes too long here, and only the first large one is taken."""
+@contextlib.contextmanager
+def rests_that_last() -> Iterator[None]:
+    """Nobody lives to see the end of one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tlru.node.rests.FACTOR", 1e9)
+        patch.setattr("tlru.node.rests.REST_S_MAX", 3_600.0)
+        patch.setattr("tlru.node.rests.LOOK_S", 3_600.0)
+        yield
+
+
+async def _put(node: Node, token: str, key: str) -> int:
+    headers = {"Content-Type": "application/json", **bearer(token)}
+    body = json.dumps("x" * LARGE_BYTES)
+    async with (
+        aiohttp.ClientSession(node.http_url, headers=headers) as http,
+        http.put(f"/v1/keys/{key}", data=body) as answer,
+    ):
+        return answer.status
+
+
+def test_large_messages_of_the_least_rank_wait_and_small_ones_go_on(tmp_path: Path) -> None:
     file, tokens = of_three_classes(tmp_path)
-    monkeypatch.setattr("tlru.node.turns.REST_FACTOR", 1e9)
-    monkeypatch.setattr("tlru.node.turns.REST_S_MAX", 3_600.0)
 
     async def test() -> None:
         async with (
@@ -213,63 +359,87 @@ def test_large_messages_of_the_least_rank_wait_and_small_ones_go_on(
             await welcomed(node, quiet, tokens["default"])
             for each in (one, other):
                 await welcomed(node, each, tokens["bulk"])
-            turns.took(2, PART_S[2] * 2)
-            assert (await quiet.ask("ping"))["ok"]
-            assert node.strain.told()["rest_s"] > 0
-            await one.send({"id": 1_000, **LARGE})
-            async with aiohttp.ClientSession(headers=bearer(tokens["bulk"])) as http:
-                url = f"{node.http_url}/v1/keys/large"
-                put = asyncio.create_task(_put(http, url, json.dumps("x" * LARGE_BYTES)))
+            with rests_that_last():
+                turns.took(2, PART_S[2] * 2, large=True)
+                assert (await quiet.ask("ping"))["ok"]
+                assert node.strain.told()["rest_s"] > 0
+                await one.send({"id": 1_000, **LARGE})
+                put = asyncio.create_task(_put(node, tokens["bulk"], "put"))
                 for number in range(20):
                     assert (await quiet.ask("set", key="quiet", value=number))["ok"]
                     assert (await other.ask("set", key="small", value=number))["ok"]
-                reply = await quiet.ask("get", key="large")
-                assert not reply["found"]
-                assert not put.done()
-                turns._rests_until[2] = 0.0
-                await _go_on(node)
-                assert (await one.receive())["id"] == 1_000
-                put.cancel()
-                await asyncio.gather(put, return_exceptions=True)
+                await until(lambda: len(turns.rests._waiting) == 2)
+                assert not (await quiet.ask("get", key="large"))["found"]
+                turns.rests._until = 0.0
+                turns.rests.end()
+            assert (await one.receive())["id"] == 1_000
+            assert await put == 201
+            assert (await quiet.ask("get", key="put"))["found"]
 
     run(test())
 
 
-async def _put(http: aiohttp.ClientSession, url: str, body: str) -> int:
-    headers = {"Content-Type": "application/json"}
-    async with http.put(url, data=body, headers=headers) as answer:
-        return answer.status
+def test_a_node_that_stops_answers_those_who_rest(tmp_path: Path) -> None:
+    file, tokens = of_three_classes(tmp_path)
 
+    async def test() -> None:
+        async with (
+            a_node(tokens_file=file) as node,
+            talking(node) as quiet,
+            talking(node) as one,
+        ):
+            await welcomed(node, quiet, tokens["default"])
+            await welcomed(node, one, tokens["bulk"])
+            with rests_that_last():
+                node.strain.turns.took(2, PART_S[2] * 2, large=True)
+                assert (await quiet.ask("ping"))["ok"]
+                await one.send({"id": 1_000, **LARGE})
+                put = asyncio.create_task(_put(node, tokens["bulk"], "put"))
+                await until(lambda: len(node.strain.turns.rests._waiting) == 2)
+                await node.stop()
+                told = [await one.receive() for _ in range(2)]
+                assert 1_000 in {each.get("id") for each in told}, told
+                assert await put in (200, 201, 503)
 
-async def _go_on(node: Node) -> None:
-    # Its rest was measured in hours, by a timer of the session's.
-    for connection in node.connections:
-        session = connection.session
-        if session is not None and session._rest is not None:
-            session._rest.cancel()
-            session._go_on()
+    run(test())
 
 
 def test_the_rest_is_over_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, tokens = of_three_classes(tmp_path)
-    monkeypatch.setattr("tlru.node.turns.REST_S_MAX", 0.05)
+    monkeypatch.setattr("tlru.node.rests.REST_S_MAX", 0.05)
 
     async def test() -> None:
         async with a_node(tokens_file=file) as node, talking(node) as quiet, talking(node) as one:
             await welcomed(node, quiet, tokens["critical"])
             await welcomed(node, one, tokens["bulk"])
-            headers = bearer(tokens["bulk"])
             for number in range(3):
                 assert (await quiet.ask("ping"))["ok"]
-                node.strain.turns.took(2, 1.0)
+                node.strain.turns.took(2, 1.0, large=True)
                 assert (await one.ask(**{**LARGE, "key": str(number)}))["ok"]
                 assert (await quiet.ask("ping"))["ok"]
-                node.strain.turns.took(2, 1.0)
-                async with aiohttp.ClientSession(headers=headers) as http:
-                    url = f"{node.http_url}/v1/keys/http{number}"
-                    assert await _put(http, url, json.dumps("x" * LARGE_BYTES)) in (200, 201, 204)
+                node.strain.turns.took(2, 1.0, large=True)
+                assert await _put(node, tokens["bulk"], f"http{number}") == 201
             assert (await quiet.ask("get", key="2"))["found"]
             assert (await quiet.ask("get", key="http2"))["found"]
+
+    run(test())
+
+
+def test_what_a_request_of_http_takes_is_of_the_rank_of_who_asks_from_the_first_on(
+    tmp_path: Path,
+) -> None:
+    """It is not known when the request comes, and a connection for each says no more than one."""
+    file, tokens = of_three_classes(tmp_path)
+
+    async def test() -> None:
+        async with a_node(tokens_file=file) as node:
+            turns = node.strain.turns
+            assert await _put(node, tokens["bulk"], "k") == 201
+            assert turns._active[2] > float("-inf")
+            assert turns._active[:2] == [float("-inf")] * 2
+            assert await _put(node, tokens["critical"], "k") == 200
+            assert turns._active[0] > turns._active[2]
+            assert turns._active[1] == float("-inf")
 
     run(test())
 

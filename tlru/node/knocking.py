@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import select
 import sys
+from collections.abc import Iterable
 from typing import Final
 
 from tlru.engine.client_limits import RANKS
@@ -22,55 +23,60 @@ _CAN: Final = sys.platform == "linux"  # elsewhere nobody is heard, and parts of
 
 
 class Knocking:
-    """The sockets of connections, by whom they are more important than."""
+    """The sockets of connections, by their rank. Of the least nobody has to hear."""
 
     def __init__(self) -> None:
-        self._heard_by: list[select.epoll | None] = [None] * RANKS  # by the rank that gives way
+        self._polls: list[select.epoll | None] = [None] * (RANKS - 1)
         self._known: dict[asyncio.BaseTransport, tuple[int, int]] = {}  # descriptor and rank
-        self._more = [0] * RANKS  # how many are more important than a rank
+        self._counts = [0] * RANKS
+        self._closed = not _CAN
 
     def listen(self, transport: asyncio.BaseTransport, rank: int) -> None:
-        """Hear a connection, which is of this rank now."""
+        """Hear a connection, which is of this rank now. Where the system has no room for that, it
+        goes unheard: its messages then wait for the parts of a turn, as they do elsewhere."""
         known = self._known.get(transport)
-        if not _CAN or transport.is_closing() or (known is not None and known[1] == rank):
+        if self._closed or transport.is_closing() or (known is not None and known[1] == rank):
             return
         self.forget(transport)
         fd = transport.get_extra_info("socket").fileno()
+        if rank < len(self._polls):
+            try:
+                poll = self._polls[rank]
+                if poll is None:
+                    poll = self._polls[rank] = select.epoll()
+                poll.register(fd, select.EPOLLIN | select.EPOLLET)
+            except OSError:
+                return
         self._known[transport] = fd, rank
-        for lesser in range(rank + 1, RANKS):
-            self._more[lesser] += 1
-            if (heard := self._heard_by[lesser]) is None:
-                heard = self._heard_by[lesser] = select.epoll()
-            heard.register(fd, select.EPOLLIN | select.EPOLLET)
+        self._counts[rank] += 1
 
     def forget(self, transport: asyncio.BaseTransport) -> None:
         """The connection ends, or counts for another rank."""
         if (known := self._known.pop(transport, None)) is None:
             return
         fd, rank = known
-        for lesser in range(rank + 1, RANKS):
-            self._more[lesser] -= 1
+        self._counts[rank] -= 1
+        if rank < len(self._polls) and (poll := self._polls[rank]) is not None:
             with contextlib.suppress(OSError):  # closed already: the system has forgotten it itself
-                self._heard(lesser).unregister(fd)
+                poll.unregister(fd)
 
     def anybody(self, rank: int) -> bool:
         """Whether anybody more important is connected at all."""
-        return self._more[rank] > 0
+        return any(self._counts[:rank])
 
-    def heard(self, rank: int) -> bool:
-        """Whether anybody more important has sent something that nobody has read."""
-        return self._more[rank] > 0 and bool(self._heard(rank).poll(0, 1))
+    def heard(self, ranks: Iterable[int]) -> int | None:
+        """The first of these ranks of which somebody has sent what nobody has read."""
+        for rank in ranks:
+            if self._counts[rank] and (poll := self._polls[rank]) is not None and poll.poll(0, 1):
+                return rank
+        return None
 
     def close(self) -> None:
         """Hear nobody any more."""
+        self._closed = True
         self._known.clear()
-        self._more = [0] * RANKS
-        for rank, heard in enumerate(self._heard_by):
-            if heard is not None:
-                heard.close()
-                self._heard_by[rank] = None
-
-    def _heard(self, rank: int) -> select.epoll:
-        heard = self._heard_by[rank]
-        assert heard is not None
-        return heard
+        self._counts = [0] * RANKS
+        for rank, poll in enumerate(self._polls):
+            if poll is not None:
+                poll.close()
+                self._polls[rank] = None

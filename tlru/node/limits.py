@@ -20,7 +20,7 @@ from tlru.access.grant import DEFAULT_CLASS
 from tlru.engine.client_limits import RANKS, ClassLimits, parse, usual
 from tlru.node.latency import CLASSES_MAX, OTHERS
 from tlru.node.overload import Overload
-from tlru.node.turns import LARGE_BYTES, Turns
+from tlru.node.turns import Turns
 
 # What makes less work, or none: it is taken whatever the limits are.
 FREE: Final = frozenset(("hello", "ping", "unsubscribe", "unlock"))
@@ -148,10 +148,6 @@ class Guard:
     def hear(self, transport: asyncio.BaseTransport, name: str) -> None:
         """Have the less important give way to a connection, which counts for this class now."""
         self.turns.knocking.listen(transport, self.rank(name))
-
-    def rest_s(self, name: str, size: int) -> float:
-        """How long a message of a class has to wait for being large."""
-        return self.turns.rest_s(self.rank(name), size) if size >= LARGE_BYTES else 0.0
 
     def _rate(
         self, name: str, state: _Class, what: str, amount: int, now: float

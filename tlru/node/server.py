@@ -323,6 +323,7 @@ class Node:
         for service in self.services.values():
             service.draining = True
             self.desk(service).weights.say_now()
+        self.strain.turns.rests.end()
         listener.close()
         await self.reloading.watch.stop()
         await self.gate.stop()

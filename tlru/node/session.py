@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from time import perf_counter as clock
-from typing import Any, Protocol
+from typing import Any
 
 from peers.core.entry import Dot
 from tlru import errors
@@ -26,8 +26,10 @@ from tlru.engine.feeds import Reader
 from tlru.node import commands
 from tlru.node.access.standing import Standing
 from tlru.node.limits import FREE
+from tlru.node.rests import LARGE_BYTES
 from tlru.node.service import CacheService
-from tlru.node.turns import REQUESTS
+from tlru.node.session_wire import NOT_AUTHENTICATED, TOO_FAST, Wire
+from tlru.node.turns import LEAST_RANK, REQUESTS
 from tlru.wire.batches import together
 from tlru.wire.codec import Codec, FramingError, Message
 from tlru.wire.pushes import Push
@@ -35,10 +37,7 @@ from tlru.wire.requests import OPS, checked, request_id
 
 logger = logging.getLogger(__name__)
 
-NOT_AUTHENTICATED = 4401  # of the close codes
-
 # Replies that wait to be written: more are not made before these are on their way.
-# It is also when it is looked whether the turn is over: large answers take long to make.
 OUT_BYTES_MAX = 256 << 10
 
 # Of a long message, so many answers leave together: the client works on them while we go on. At 64
@@ -57,31 +56,11 @@ REFUSED_A_TURN = 32
 REST_S = 0.05
 REFUSED_MAX = 10_000  # for being too fast, one after the other: this client does not listen
 
-TOO_FAST = 4429  # the close code of who does not come back later
 UNFORESEEN = "a request failed in a way that nobody foresaw"
 
 Fields = dict[str, Any]
 NodeOp = Callable[["Session", Fields], Fields | Coroutine[Any, Any, Fields]]
 """Answers what is asked about the node: at once, or when others have been asked."""
-
-
-class Wire(Protocol):
-    """What carries a session."""
-
-    def write(self, messages: list[bytes]) -> None:
-        """Send encoded messages, joined as the codec joins them."""
-
-    def write_push(self, push: Push) -> None:
-        """Send what others are sent too."""
-
-    def close(self, code: int, reason: str) -> None:
-        """End the connection."""
-
-    def flush_later(self) -> None:
-        """See that `Session.flush` is called at the end of this turn of the loop."""
-
-    def read_on(self, on: bool) -> None:
-        """Read from the client, or let it wait."""
 
 
 class Session:
@@ -118,11 +97,13 @@ class Session:
         self._reading = True
         self._ended = False
         self._waits_since = 0.0  # for its turn; 0 where it does not
-        self._refused = 0  # in this turn
-        self._too_fast = 0  # refusals in a row
+        self._resting = False  # with a large message, until it is called
+        self._refused = self._too_fast = 0  # in this turn; in a row
         self._frame_refusal: errors.TlruError | None = None
         self._rest: asyncio.TimerHandle | None = None
-        self._large_rest = 0.0  # how long the next message has to wait, since it is large
+        self._large = False  # the present frame is
+        self._large_waits = False  # the next one is, and has to wait for others like it
+        self._large_turn = False  # it has
         self._later: set[asyncio.Task[None]] = set()  # answers that wait for other nodes
         self._when_idle: asyncio.Future[None] | None = None  # only while the node stops
 
@@ -136,16 +117,15 @@ class Session:
 
     def pump(self) -> None:
         """Take messages for as long as there are any and the bounds allow it."""
-        if self._pumping or self._ended or self._rest is not None:
+        if self._pumping or self._ended or self._rest is not None or self._resting:
             return
-        guard = self.service.guard
-        rank = guard.rank(self.standing.grant.client_class)
-        if self._has_more and not guard.turns.open(rank):
+        rank = self._rank
+        if self._has_more and (self._waits_since or not self.service.guard.turns.free(rank)):
             self._wait_for_turn(rank)
-            return
-        if self._waits_since:
-            guard.turns.waited(rank, self._waits_since)
-            self._waits_since = 0.0
+        else:
+            self._pump(rank)
+
+    def _pump(self, rank: int) -> None:
         self._pumping = True
         self._room, self._refused = REQUESTS[rank], 0
         self.service.measure.begin()
@@ -153,41 +133,47 @@ class Session:
             while self._take_slice(rank):
                 self._write_out()
         except FramingError as exc:
-            self._write_out()
-            self._wire.close(exc.close_code, exc.reason)
-            self.end()
+            self._part(exc.close_code, exc.reason)
         finally:
             self._pumping = False
             self.service.measure.end(self)
         self._write_out()
         if self.over:
-            self._set_reading(True)  # else its answer to our goodbye would never be read
             return
-        # Answers that came while the bound was met have made room for what is left.
-        rest_s = REST_S if self._refused >= REFUSED_A_TURN else self._large_rest
-        if rest_s and not self._ended:
-            self._be_at_rest(rest_s)
-            return
-        left = self._room <= 0 or self._has_more
-        if left and not self._full():
-            self._set_reading(False)  # the others have their turn; then we go on
-            self._wire.flush_later()
+        if self._large_waits:
+            self._set_reading(False)
+            self._resting = True
+            self.service.guard.turns.rests.wait(self._go_on_with_large)
+        elif self._refused >= REFUSED_A_TURN:
+            self._be_at_rest()
+        elif (self._room <= 0 or self._has_more) and not self._full():
+            self._wait_for_turn(rank)  # the others have theirs; then we go on
         else:
+            # Answers that came while the bound was met have made room for what is left.
             self._set_reading(not self._full())
 
     def _wait_for_turn(self, rank: int) -> None:
-        """Others like it have had their part of this turn: it goes on in the next."""
-        if self._waits_since:
-            self.service.guard.turns.waited(rank, self._waits_since)
-        else:
+        """It goes on after those like it who wait already, and once they have a part of a turn."""
+        self._set_reading(False)
+        if not self._waits_since:
             self._waits_since = clock()
-        self._set_reading(False)
-        self._wire.flush_later()
+            self.service.guard.turns.queue(rank, self._have_turn)
 
-    def _be_at_rest(self, seconds: float) -> None:
-        self._refused, self._large_rest = 0, 0.0
+    def _have_turn(self) -> None:
+        rank = self._rank
+        self.service.guard.turns.waited(rank, self._waits_since)
+        self._waits_since = 0.0
+        if not (self._ended or self._rest is not None or self._resting):
+            self._pump(rank)
+
+    def _go_on_with_large(self) -> None:
+        self._resting, self._large_waits, self._large_turn = False, False, True
+        self.pump()
+
+    def _be_at_rest(self) -> None:
+        self._refused = 0
         self._set_reading(False)
-        self._rest = asyncio.get_running_loop().call_later(seconds, self._go_on)
+        self._rest = asyncio.get_running_loop().call_later(REST_S, self._go_on)
 
     def _go_on(self) -> None:
         self._rest = None
@@ -197,12 +183,13 @@ class Session:
         """Take messages for a while, carry them out, and count it; False where none is left to take
         in this turn."""
         turns, began = self.service.guard.turns, clock()
+        self._large = self._large and self._messages is not None
         until = None if (slice_s := turns.slice_s(rank)) is None else began + slice_s
         try:
             more = self._take_some(until)
             self.service.flush()
         finally:
-            turns.took(rank, clock() - began)
+            turns.took(rank, clock() - began, large=self._large)
         return more and turns.open(rank)
 
     def _take_some(self, until: float | None) -> bool:
@@ -235,18 +222,18 @@ class Session:
 
     def turn_away(self, error: errors.TlruError) -> None:
         """End the conversation with somebody who is not let in."""
-        self._write_out()
-        self.end()
-        self._set_reading(True)
-        self._wire.close(NOT_AUTHENTICATED, error.message)
+        self._part(NOT_AUTHENTICATED, error.message)
 
     def leave_for_later(self, error: errors.TlruError) -> None:
         """End the conversation; the client is told, for programs too, when to come back."""
         after = error.facts.get("after", 0.0)
+        self._part(TOO_FAST, f"after={after:.3f} {error.message}")
+
+    def _part(self, code: int, reason: str) -> None:
         self._write_out()
         self.end()
-        self._set_reading(True)
-        self._wire.close(TOO_FAST, f"after={after:.3f} {error.message}")
+        self._set_reading(True)  # else its answer to our goodbye would never be read
+        self._wire.close(code, reason)
 
     def stall(self, stalled: bool) -> None:
         """The client has stopped reading, or reads again."""
@@ -276,6 +263,10 @@ class Session:
     def client_class(self) -> str:
         """Whose limits hold for it."""
         return self.standing.grant.client_class
+
+    @property
+    def _rank(self) -> int:
+        return self.service.guard.rank(self.standing.grant.client_class)
 
     @property
     def idle(self) -> bool:
@@ -318,8 +309,7 @@ class Session:
                 if not self._frames:
                     return None
                 guard, size = self.service.guard, len(self._frames[0])
-                self._large_rest = guard.rest_s(self.client_class, size)
-                if self._large_rest:
+                if self._waits_with(size):
                     return None
                 frame = self._frames.popleft()
                 if size > (most := self.standing.message_bytes(self.limits)):
@@ -336,6 +326,16 @@ class Session:
                     raise FramingError(1009, f"over {self._taken - 1} requests in one message")
                 return message
             self._messages = None
+
+    def _waits_with(self, size: int) -> bool:
+        """Whether a frame has to wait for being large; else it is the present one."""
+        large = size >= LARGE_BYTES
+        if large and not self._large_turn and self._rank == LEAST_RANK:
+            self._large_waits = not self.service.guard.turns.rests.open()
+            if self._large_waits:
+                return True
+        self._large, self._large_turn = large, False
+        return False
 
     def _take(self, message: Message | errors.BadRequest) -> None:
         self.requests += 1

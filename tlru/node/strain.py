@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tlru.engine.client_limits import RANKS
 from tlru.node.limits import Guard
 from tlru.node.overload import TICK_S, Overload, Strain
-from tlru.node.turns import LARGE_BYTES, LEAST_RANK, Turns
+from tlru.node.turns import Turns
 
 if TYPE_CHECKING:
     from tlru.node.server import Node
@@ -53,7 +53,7 @@ class StrainWatch:
             "lag_ms": round(strain.lag_s * 1_000, 1),
             "backlog": round(strain.backlog, 3),
             "memory": round(strain.memory, 3),
-            "rest_s": round(self.turns.rest_s(LEAST_RANK, LARGE_BYTES), 3),
+            "rest_s": round(self.turns.rests.left_s(), 3),
         }
 
     def start(self) -> None:

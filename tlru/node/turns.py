@@ -5,15 +5,12 @@ A turn that is long makes everybody wait, the most important clients above all: 
 that each have a little to do add up to one. So a rank that has had its part of a turn goes on in
 the next; what its clients send meanwhile stays where it is, and TCP makes them wait. While more
 important clients are connected it takes its part in slices, and gives the rest of it up as soon as
-one of them has sent something (`knocking.py`).
-
-What cannot be sliced, one large message above all, may take longer than a part: the more important
-would notice each. So while any of them is active it is taken so seldom that fewer than one in a
-hundred of their requests wait for it, and what its rank sends in smaller messages goes on.
+one of them has sent something (`knocking.py`). Who uses up a part of its own is given no other: so
+a flood of a middle rank leaves the least its part. What cannot be sliced is in `rests.py`.
 
 This module decides whether a session may go on now, and notes how long those wait who may not. It
 knows turns by a callback that the loop runs once what was ready has been done. Nothing is lost:
-whoever has to wait comes first among its equals in the next turn.
+whoever has waited longest comes first among its equals, and whoever has had its turn last.
 """
 
 from __future__ import annotations
@@ -26,6 +23,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from tlru.engine.client_limits import RANKS
 from tlru.node.knocking import Knocking
+from tlru.node.rests import Rests
 
 # Seconds of a turn, by rank. Whoever has begun ends what it has begun, so it can be a little more.
 # The most important rank is never told to wait: it is what the others wait for.
@@ -38,12 +36,10 @@ REQUESTS: Final = (512, 512, 128)  # of one session in a turn, so that its equal
 LET_ON: Final = (64, 16, 4)
 
 SLICE_S: Final = 0.000_25  # between two looks whether somebody more important waits
-LARGE_BYTES: Final = 32 << 10  # a smaller message is read in less than a slice
-REST_FACTOR: Final = 200  # times what was too long, before the next large message
-REST_S_MAX: Final = 5.0
 ACTIVE_S: Final = 1.0  # after it has asked something, a rank is not active any more
 
 T = TypeVar("T")
+GoOn = Callable[[], None]
 
 
 class Turns:
@@ -55,46 +51,60 @@ class Turns:
         self._left = list(PART_S)
         self._counted = False
         self._gave_way = False  # the turn ends once what was sent meanwhile has been read
+        self._used_up = [False] * RANKS  # who has used up its part of this turn
+        self._floods = [False] * RANKS  # who did so in the turn before
         self.waited_s = [0.0] * RANKS  # the longest since this was last taken up
+        self._queues = [deque[GoOn]() for _ in range(RANKS)]  # sessions
         self._waiting = [deque[asyncio.Future[None]]() for _ in range(RANKS)]  # requests of HTTP
         self.knocking = Knocking()
         self._active = [float("-inf")] * RANKS  # when a rank has asked something last
-        self._rests_until = [0.0] * RANKS  # from large messages
+        self.rests = Rests(lambda: self._above(LEAST_RANK))
 
     def open(self, rank: int) -> bool:
-        """Whether a session of a rank may take what its client has sent."""
+        """Whether those of a rank have something left of this turn."""
         return self._left[rank] > 0.0
+
+    def free(self, rank: int) -> bool:
+        """Whether a session may take what its client has sent, without waiting for its equals."""
+        return self._left[rank] > 0.0 and not self._queues[rank]
+
+    def queue(self, rank: int, go_on: GoOn) -> None:
+        """Be called when it is one's turn, after all of the same rank who wait now."""
+        self._queues[rank].append(go_on)
+        self._count()
 
     def slice_s(self, rank: int) -> float | None:
         """After how long one is to be told of it (`took`); None where nobody would be let go first.
         Slices cost a little, since what they say is carried out together."""
-        return SLICE_S if self.knocking.anybody(rank) or self._above(rank, clock()) else None
+        return SLICE_S if self.knocking.anybody(rank) or self._above(rank) else None
 
-    def _above(self, rank: int, now: float) -> bool:
+    def _above(self, rank: int) -> bool:
         """Whether anybody more important is active."""
-        return rank > 0 and max(self._active[:rank]) > now - ACTIVE_S
+        return rank > 0 and max(self._active[:rank]) > clock() - ACTIVE_S
 
-    def took(self, rank: int, seconds: float) -> None:
-        """A session has taken so much of the turn, without a chance for others in between."""
-        now = self._active[rank] = clock()
+    def took(self, rank: int, seconds: float, *, large: bool = False) -> None:
+        """One of a rank has taken so much of the turn, without a chance for others in between;
+        whether for a large message."""
+        self._active[rank] = clock()
         if not rank:
             return
-        if seconds > PART_S[LEAST_RANK] and rank == LEAST_RANK:
-            self._rests_until[rank] = now + min(REST_FACTOR * seconds, REST_S_MAX)
-        self._left[rank] -= seconds
-        if self._left[rank] > 0.0 and self.knocking.heard(rank):
-            self._left[rank] = 0.0
-            self._gave_way = True
+        if large and rank == LEAST_RANK and seconds > PART_S[rank]:
+            self.rests.took(seconds)
+        before = self._left[rank]
+        self._left[rank] = left = before - seconds
+        if before > 0.0 >= left:
+            self._used_up[rank] = True
+        if left > 0.0:
+            above = [each for each in range(rank) if not self._floods[each]]
+            heard = self.knocking.heard(above)
+            if heard is not None:
+                self._give_way_to(heard)
         self._count()
 
-    def rest_s(self, rank: int, size: int) -> float:
-        """How long a message of so many bytes has to wait, since another like it took too long and
-        more important clients are active."""
-        if size < LARGE_BYTES or rank != LEAST_RANK:
-            return 0.0
-        now = clock()
-        left = self._rests_until[rank] - now
-        return left if left > 0.0 and self._above(rank, now) else 0.0
+    def _give_way_to(self, heard: int) -> None:
+        for rank in range(heard + 1, RANKS):
+            self._left[rank] = min(self._left[rank], 0.0)
+        self._gave_way = True
 
     async def turn(self, rank: int) -> None:
         """Wait until those of a rank may go on; who has waited longest goes first."""
@@ -119,13 +129,28 @@ class Turns:
             self._gave_way = False
             self._count()
             return
+        self._floods, self._used_up = self._used_up, [False] * RANKS
         self._left[:] = PART_S
-        for rank, waiting in enumerate(self._waiting):
-            for _ in range(min(LET_ON[rank], len(waiting))):
-                if not (first := waiting.popleft()).done():  # else it was given up
-                    first.set_result(None)
-            if waiting:
+        try:
+            for rank in range(RANKS):
+                self._let_on(rank)
+                self._call(rank)
+        finally:
+            if any(self._queues) or any(self._waiting):
                 self._count()
+
+    def _let_on(self, rank: int) -> None:
+        waiting = self._waiting[rank]
+        for _ in range(min(LET_ON[rank], len(waiting))):
+            if not (first := waiting.popleft()).done():  # else it was given up
+                first.set_result(None)
+
+    def _call(self, rank: int) -> None:
+        queue = self._queues[rank]
+        for _ in range(len(queue)):
+            if not self.open(rank):
+                return
+            queue.popleft()()
 
     def waited(self, rank: int, since: float) -> None:
         """A session of a rank waits, since then, for its turn."""
@@ -141,8 +166,12 @@ class Timed(Generic[T]):
     """Carries something out that has to wait in between, and notes how much of the turns it takes:
     what it waits for is nobody's time."""
 
-    def __init__(self, work: Coroutine[Any, Any, T], turns: Turns, rank: int) -> None:
-        self._work, self._turns, self._rank = work, turns, rank
+    def __init__(
+        self, work: Coroutine[Any, Any, T], turns: Turns, whose: Callable[[], tuple[int, bool]]
+    ) -> None:
+        """`whose`: of which rank it is, and whether it has come with a large message, by what is
+        known after a step."""
+        self._work, self._turns, self._whose = work, turns, whose
 
     def __await__(self) -> Generator[Any, Any, T]:
         work, step = self._work, self._work.send
@@ -155,7 +184,8 @@ class Timed(Generic[T]):
                 found: T = done.value
                 return found
             finally:
-                self._turns.took(self._rank, clock() - began)
+                rank, large = self._whose()
+                self._turns.took(rank, clock() - began, large=large)
             try:
                 given, step = (yield wanted), work.send
             except BaseException as exc:  # a cancellation, mostly: it is the work's to hear

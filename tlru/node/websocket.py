@@ -23,7 +23,8 @@ from tlru.node import deflate
 from tlru.node.access.standing import Standing
 from tlru.node.addresses import address_of
 from tlru.node.rules import ServerProtocol
-from tlru.node.session import NOT_AUTHENTICATED, Session
+from tlru.node.session import Session
+from tlru.node.session_wire import NOT_AUTHENTICATED
 from tlru.node.unpacking import Damaged, UnpackedTooLarge, Unpacking
 from tlru.node.upgrading import Welcome, judge, no_opening, unreadable
 from tlru.wire import frames
@@ -375,6 +376,7 @@ class WebSocketConnection(asyncio.Protocol):
         if on != self._reads and not self._transport.is_closing():
             self._reads = on
             if on:
+                self._heard = self._loop.time()  # it could not say anything meanwhile
                 self._transport.resume_reading()
             else:
                 self._transport.pause_reading()

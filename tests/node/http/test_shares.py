@@ -165,8 +165,8 @@ def test_what_is_waited_for_takes_nothing_of_a_turn() -> None:
 
     async def scenario() -> float:
         turns = Turns(lambda over: None)
-        assert await Timed(work(), turns, 1) == "done"
-        task = asyncio.ensure_future(_wait(Timed(asyncio.sleep(60), turns, 1)))
+        assert await Timed(work(), turns, lambda: (1, False)) == "done"
+        task = asyncio.ensure_future(_wait(Timed(asyncio.sleep(60), turns, lambda: (1, False))))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

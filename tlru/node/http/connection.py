@@ -65,6 +65,8 @@ class HttpConnection(web.RequestHandler):
         self._parser = HeadBound(self._parser)  # type: ignore[assignment]
         self._side = side
         self.counted: tuple[Guard, str] | None = None  # as whose connection, and by whom
+        self.asks: str | None = None  # the class of who asks just now, once that is known
+        self.large = False  # the body of what is asked just now is
         self._stalled: asyncio.TimerHandle | None = None
         self._stall: Callable[[bool], None] | None = None
 
@@ -112,20 +114,18 @@ class HttpConnection(web.RequestHandler):
         """Be a connection of this class from now on, until it is gone or somebody else asks on it.
         RateLimited where the class has no place for it. That is judged once: a proxy sends requests
         of many on one connection, and opens none for each."""
-        if self.counted == (guard, client_class):
-            return
-        if self.counted is None and (refusal := guard.connection(client_class, now)) is not None:
-            raise refusal
-        self._count_no_more()
-        guard.came(client_class)
-        guard.hear(self._taken, client_class)
-        self.counted = guard, client_class
+        if self.counted != (guard, client_class):
+            if self.counted is None and (no := guard.connection(client_class, now)) is not None:
+                raise no
+            self._count_no_more()
+            guard.came(client_class)
+            self.counted = guard, client_class
+        guard.hear(self._taken, client_class)  # also since what a class is may have changed
 
     def _count_no_more(self) -> None:
         if self.counted is not None:
             guard, client_class = self.counted
             guard.went(client_class)
-            guard.turns.knocking.forget(self._taken)
             self.counted = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -148,6 +148,7 @@ class HttpConnection(web.RequestHandler):
         """The connection is gone."""
         self._side.connections -= 1
         self._side.node.addresses.gone(self._taken)
+        self._side.node.strain.turns.knocking.forget(self._taken)
         self._count_no_more()
         self._read_on()
         super().connection_lost(exc)

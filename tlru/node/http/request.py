@@ -22,7 +22,9 @@ from tlru import errors
 from tlru.access.grant import EVERYTHING, Grant
 from tlru.node.http.asking import Asking, Fields
 from tlru.node.http.problems import NotFound, SlowBody, WrongMediaType
+from tlru.node.rests import LARGE_BYTES
 from tlru.node.service import CacheService
+from tlru.node.turns import LEAST_RANK
 from tlru.wire import strict_json, traceparent, values
 from tlru.wire.fields import Reading
 from tlru.wire.limits import Limits
@@ -196,14 +198,15 @@ class Request:
             raise errors.BadRequest("the body is not framed as its headers say") from exc
         if length is None:
             self._count_bytes(len(found))  # it came in chunks, whose sum nobody had told
-        await self._rest(len(found))
+        if len(found) >= LARGE_BYTES:
+            await self._turn_of_the_large()
         return found
 
-    async def _rest(self, size: int) -> None:
-        """Wait while a body has to for being large; another may be first when the time has come."""
-        guard, name = self.service.guard, self.grant.client_class
-        while (rest_s := guard.rest_s(name, size)) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(rest_s)
+    async def _turn_of_the_large(self) -> None:
+        guard = self.service.guard
+        if guard.rank(self.grant.client_class) == LEAST_RANK:
+            await guard.turns.rests.turn()
+        self.connection.large = True
 
     def _count_bytes(self, size: int) -> None:
         """RateLimited where clients of this class may send no more just now."""
@@ -278,6 +281,11 @@ class Request:
 
     # -- the way to the cache
 
+    @property
+    def connection(self) -> HttpConnection:
+        """What it came by."""
+        return cast("HttpConnection", self._raw.protocol)
+
     async def carry_out(self, name: str, fields: Fields, *, raw_value: bool = False) -> Fields:
         """Check an operation, have it carried out, and give its reply. Raises its error.
 
@@ -288,8 +296,7 @@ class Request:
 
     def count_connection(self, service: CacheService, grant: Grant) -> None:
         """RateLimited where the class has no place for this connection."""
-        connection = cast("HttpConnection", self._raw.protocol)
-        connection.count_for(service.guard, grant.client_class, monotonic())
+        self.connection.count_for(service.guard, grant.client_class, monotonic())
 
     def asking(self) -> Asking:
         """Somebody to ask for, as long as the request lasts."""

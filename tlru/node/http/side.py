@@ -108,17 +108,18 @@ class HttpSide:
     # -- requests
 
     async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:
-        turns, rank = self.node.strain.turns, self._rank(cast(HttpConnection, raw.protocol))
-        await turns.turn(rank)
-        return await Timed(self._respond(raw), turns, rank)
+        turns, connection = self.node.strain.turns, cast(HttpConnection, raw.protocol)
+        connection.large = False
+        await turns.turn(self._rank(connection))
+        return await Timed(
+            self._respond(raw), turns, lambda: (self._rank(connection), connection.large)
+        )
 
     def _rank(self, connection: HttpConnection) -> int:
-        """Whose part of a turn a request takes: what is known of its client before it is read."""
-        if connection.counted is not None:
-            guard, name = connection.counted
-            return guard.rank(name)
+        """Whose part of a turn a request takes, by what is known of its client: before it is read,
+        that is who asked before on its connection, or nobody."""
         anybody = next(iter(self.node.services.values())).guard
-        return anybody.rank(self.node.access.newcomer.client_class)
+        return anybody.rank(connection.asks or self.node.access.newcomer.client_class)
 
     async def _respond(self, raw: web.BaseRequest) -> web.StreamResponse:
         began = self._loop.time()
@@ -171,6 +172,7 @@ class HttpSide:
             request.grant = await access.grant_of(token_of(header))
         else:
             request.grant = access.newcomer
+        request.connection.asks = request.grant.client_class
         ticket = "ticket" in request.query
         check_route(request.grant, method, route, time.time(), ticket=ticket)
 

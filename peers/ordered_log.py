@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from peers.core.digests import Digests
 from peers.core.entry import Dot, Entry, Epoch
 from peers.core.outcomes import Ack as Ack
 from peers.core.outcomes import NodeStatus as NodeStatus
@@ -45,6 +46,21 @@ class Checked(NamedTuple):
     index: int  # type: ignore[assignment]  # our word for it; tuple.index is of no use here
     digest: int
     agrees: bool  # with what the majority had, as far as one of these entries says that
+
+
+class Notes(NamedTuple):
+    """What the voters have noted of their states at checkpoints, where this node leads."""
+
+    agreed: tuple[int, int] | None  # the newest index and digest that a majority noted alike
+    lacking: bool  # somebody noted nothing at the newest, and will not before there is another
+
+    @classmethod
+    def of(cls, digests: Digests | None, now: int) -> Notes:
+        """By what the leader has heard."""
+        if digests is None:
+            return cls(None, lacking=False)
+        noted, lacking = digests.agreed(), digests.lacks_one(now)
+        return cls(noted and (noted.index, int.from_bytes(noted.digest)), lacking)
 
 
 class Arriving(Protocol):
@@ -152,9 +168,8 @@ class OrderedLog(Protocol):
         """The index that a linearizable read must wait for: the caller sees to that, by what it
         has applied. Raises `RefusedError` where the log cannot say."""
 
-    def agreed(self) -> tuple[int, int] | None:
-        """Where this node leads: the newest index and digest that a majority of the voters found
-        at one checkpoint. The next checkpoint says so."""
+    def notes(self) -> Notes:
+        """What the voters noted at checkpoints. The next checkpoint says what is agreed."""
 
     def now(self) -> int:
         """Cluster time in milliseconds."""

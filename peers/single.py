@@ -32,6 +32,7 @@ from peers.ordered_log import (
     Checked,
     LogStatus,
     NodeStatus,
+    Notes,
     Settled,
     put_together,
 )
@@ -237,9 +238,10 @@ class SingleLog:
         """A cluster of one is led by its member."""
         return self._status is NodeStatus.ACTIVE
 
-    def agreed(self) -> tuple[int, int] | None:
+    def notes(self) -> Notes:
         """What this node found, since it is all there are."""
-        return None if self._noted is None else (self._noted.index, self._noted.digest)
+        agreed = None if self._noted is None else (self._noted.index, self._noted.digest)
+        return Notes(agreed, lacking=False)
 
     def now(self) -> int:
         """Cluster time in milliseconds."""

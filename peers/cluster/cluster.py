@@ -44,7 +44,7 @@ from peers.core.timing import GATHER_MS
 from peers.errors import RefusedError, StorageError
 from peers.mesh.mesh import Mesh
 from peers.mesh.settings import Identity
-from peers.ordered_log import Ack, Application, LogStatus, NodeStatus
+from peers.ordered_log import Ack, Application, LogStatus, NodeStatus, Notes
 from peers.wire_fields import OPERATION_BYTES_MAX
 
 logger = logging.getLogger(__name__)
@@ -440,10 +440,9 @@ class ClusterLog:
             raise RefusedError(str(status), f"node {self.id} is {status}")
         return self.replica
 
-    def agreed(self) -> tuple[int, int] | None:
-        """The newest digest that a majority found."""
-        noted = None if self.replica is None else self.replica.agreed()
-        return None if noted is None else (noted.index, int.from_bytes(noted.digest))
+    def notes(self) -> Notes:
+        """What the voters found at checkpoints."""
+        return Notes.of(None if self.replica is None else self.replica.digests, boot_ms())
 
     def now(self) -> int:
         """Cluster time in milliseconds."""

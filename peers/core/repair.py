@@ -53,7 +53,7 @@ class Repair:
         if leading is None:
             if state.leader is not None and self._following.in_touch(now):
                 self._taking.begin(state.leader, now)
-        elif state.noted is not None and state.noted == leading.agreed():
+        elif state.noted is not None and state.noted == leading.digests.agreed():
             state.trust()
         elif leading.transfer_to is None:
             leading.hand_over_to_next(now)

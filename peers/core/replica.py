@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from peers.core.changes import Changing
+from peers.core.digests import Digests
 from peers.core.election import Election
 from peers.core.entry import Dot
 from peers.core.epochs import Epochs
@@ -51,7 +52,6 @@ from peers.core.messages import (
     Lost,
     Message,
     NewerLog,
-    Noted,
     Piece,
     PreVote,
     PreVoteAnswer,
@@ -328,10 +328,10 @@ class Replica:
             return self.leading.has_gathered
         return self.following.in_touch(now) and self.forwarding.gathers
 
-    def agreed(self) -> Noted | None:
-        """The newest digest that a majority noted at one checkpoint, as far as this node, where it
-        leads, has heard. The next checkpoint is to say so."""
-        return None if self.leading is None else self.leading.agreed()
+    @property
+    def digests(self) -> Digests | None:
+        """What the voters have noted of their states, as far as a leader knows."""
+        return None if self.leading is None else self.leading.digests
 
     # -- messages
 

@@ -14,9 +14,9 @@ commit: in its term nobody but itself could have.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
+from peers.core.digests import Digests
 from peers.core.entry import Batch, Dot, Entry, Places, Position, Proposal
 from peers.core.follower import Follower, Question
 from peers.core.membership import Membership, NodeId, Role
@@ -24,7 +24,6 @@ from peers.core.messages import (
     Append,
     AppendAnswer,
     BarrierAnswer,
-    Noted,
     Probe,
     ProbeAnswer,
     Progress,
@@ -54,6 +53,7 @@ class Leading:
         self.everywhere = 0  # every voter holds the log up to here
         last = state.log.last
         self.followers: dict[NodeId, Follower] = {}
+        self.digests = Digests(state, self.followers)
         self._suspended: tuple[int, bool] = (-1, False)  # at which moment, and whether
         self._follow_membership(now)
         # Until an entry of its own term is committed, a leader commits nothing of its predecessors.
@@ -353,34 +353,6 @@ class Leading:
     def may_read(self) -> bool:
         """Whether an entry of this term is committed: before, a leader does not know what is."""
         return self.state.commit >= self.first
-
-    # -- digests
-
-    def _notes(self) -> Counter[Noted]:
-        """How many voters noted which digest at their last checkpoint."""
-        state = self.state
-        own = state.noted if state.counts else None
-        notes = [own if n == state.id else self._noted(n) for n in state.membership.voters]
-        return Counter(note for note in notes if note is not None)
-
-    def _noted(self, node: NodeId) -> Noted | None:
-        follower = self.followers.get(node)
-        return None if follower is None else follower.noted
-
-    def agreed(self) -> Noted | None:
-        """The newest digest that a majority of the voters noted at one checkpoint."""
-        majority = self.state.membership.majority
-        return max(
-            (note for note, count in self._notes().items() if count >= majority), default=None
-        )
-
-    @property
-    def is_split(self) -> bool:
-        """Whether all voters have noted a digest at one checkpoint, and no majority the same:
-        nobody can say who is right. A person has to look."""
-        notes = self._notes()
-        everybody = notes.total() == len(self.state.membership.voters)
-        return everybody and len({n.index for n in notes}) == 1 and self.agreed() is None
 
     # -- in office, or suspended
 

@@ -42,7 +42,7 @@ def status(
 
 def alarms(epochs: Epochs, joining: Joining, leading: Leading | None, now: int) -> Iterator[str]:
     """What no rule can decide, each in a sentence that says what is wrong, and what to do."""
-    if leading is not None and leading.is_split:
+    if leading is not None and leading.digests.is_split:
         yield (
             "no majority of the voters has the same state: nobody can say which one is right; "
             "restore those that are wrong"

@@ -44,6 +44,7 @@ from peers.core.replica import Operation, Replica
 from peers.core.sound import why_unsound
 from peers.core.timing import Bounds, Timing
 from peers.errors import RefusedError
+from peers.ordered_log import Notes
 from peers.snapshot_pieces import Pieces
 from tests.simulation.clocks import Clock
 from tests.simulation.desk import Desk
@@ -196,12 +197,11 @@ class Node:
 
     def _take_up(self, machine: Machine) -> None:
         self.machine = machine
-        self._duties = Duties(machine, self._propose_own, self._agreed)
+        self._duties = Duties(machine, self._propose_own, self._notes)
         self._duties_due = 0
 
-    def _agreed(self) -> tuple[int, int] | None:
-        noted = self.replica.agreed()
-        return None if noted is None else (noted.index, int.from_bytes(noted.digest))
+    def _notes(self) -> Notes:
+        return Notes.of(self.replica.digests, self.now)
 
     def _resumed(self, now: int, note_age_ms: int) -> int:
         cluster_ms, wall_ms = self.disk.clock_pair

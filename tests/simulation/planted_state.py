@@ -8,13 +8,13 @@ from unittest.mock import patch
 
 from peers.core import following
 from peers.core.base import Base
+from peers.core.digests import Digests
 from peers.core.election import Election
 from peers.core.following import Following
 from peers.core.messages import Append, Checked, Noted, Piece, SnapshotPiece
 from peers.core.office import Office
 from peers.core.output import Install
 from peers.core.repair import Repair
-from peers.core.replication import Leading
 from peers.core.state import State
 from peers.core.syncing import Giving
 from tests.simulation.node import Node
@@ -86,10 +86,10 @@ def is_off_by_one_at_the_edge() -> Iterator[None]:
 
 @planted("the leader's own digest is believed, not the majority's", "corrupt")
 def believes_its_own_digest() -> Iterator[None]:
-    def agreed(self: Leading) -> Noted | None:
-        return self.state.noted
+    def agreed(self: Digests) -> Noted | None:
+        return self._state.noted
 
-    with patch.object(Leading, "agreed", agreed):
+    with patch.object(Digests, "agreed", agreed):
         yield
 
 
@@ -126,6 +126,18 @@ def believes_any_vote() -> Iterator[None]:
         return max([self.state.log.last_at, self.state.clock.running(now), *clocks])
 
     with patch.object(Office, "_time_to_go_on_from", highest):
+        yield
+
+
+@planted(
+    "whoever took a snapshot since the last checkpoint is given no other to note",
+    scenario="a_right_state_that_noted_nothing",
+)
+def gives_nothing_to_note() -> Iterator[None]:
+    def lacks_one(self: Digests, now: int) -> bool:
+        return False
+
+    with patch.object(Digests, "lacks_one", lacks_one):
         yield
 
 

@@ -194,7 +194,7 @@ class Run:
             leading = None if leader is None else leader.replica.leading
             # A state that was corrupt may have been given to others before that was found. Where
             # neither kind has a majority nobody can say which is right: that is an alarm.
-            if leading is None or not leading.is_split:
+            if leading is None or not leading.digests.is_split:
                 yield "all to have one digest"
         elif leader is not None and leader.corrupted and not self.world.invariants.spread:
             yield "all to have the digest of the log"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from peers.core.messages import Append, Envelope, SnapshotPiece
+from peers.core.messages import Append, Envelope, Noted, SnapshotPiece
 from peers.core.outcomes import NodeStatus
 from peers.core.timing import Bounds
+from tests.simulation.node import Node
 from tests.simulation.staging import (
     FOREVER_MS,
     SHORT,
@@ -143,6 +144,48 @@ def a_leader_whose_state_is_corrupt() -> World:
     return recover(world)
 
 
+def a_right_state_that_noted_nothing() -> World:
+    """`b` has its state from a snapshot that is newer than the last checkpoint, and `c` has a wrong
+    one. Of those who noted a digest there no majority noted the same; nothing is written any more,
+    and the wrong state is found all the same.
+
+    Found by a random run: two wrong states of six were served for ever."""
+    world = stage(3, bounds=SHORT)
+    write_many(world, "a", 30)
+    world.crash("b", lose_log=True)
+    world.corrupt("c")
+    write_many(world, "a", 3)
+    a, b, c = (world.nodes[id] for id in "abc")
+    assert world.run(3_000, lambda: noted_apart(a, c) and at_rest(world))
+    world.run(3_000)
+    world.hold = lambda e: FOREVER_MS if gives(e, "c") else 0
+    world.restart("b")
+    assert world.run(3_000, lambda: all_active(world) and at_rest(world))
+    assert (b.machine.digest(), b.machine.noted) == (a.machine.digest(), None)
+    assert world.run(4_000, lambda: c.status(world.now) is NodeStatus.INCONSISTENT)
+    assert world.run(4_000, lambda: not world.nodes["c"].corrupted)
+    return recover(world)
+
+
+def noted_apart(one: Node, other: Node) -> bool:
+    """Whether two have noted different digests at one checkpoint."""
+    first, second = one.machine.noted, other.machine.noted
+    if first is None or second is None:
+        return False
+    return first[0] == second[0] and first[1] != second[1]
+
+
+def majority_noted(leader: Node) -> Noted | None:
+    """What a majority has noted, as far as a leader knows."""
+    assert leader.replica.digests is not None
+    return leader.replica.digests.agreed()
+
+
+def gives(envelope: Envelope, id: str) -> bool:
+    """Whether it is a part of a snapshot of a node's."""
+    return isinstance(envelope.message, SnapshotPiece) and envelope.sender.id == id
+
+
 def nobody_has_what_is_named() -> World:
     """Two of three have a wrong state, and their digest is the majority's; before that is said in
     the log all of them start again, with the state of their logs."""
@@ -153,7 +196,7 @@ def nobody_has_what_is_named() -> World:
     world.invariants.spread += 1  # so who is found to be wrong need not be
     write_many(world, "a", 1)
     a = world.nodes["a"]
-    assert world.run(3_000, lambda: a.replica.agreed() not in (None, a.replica.state.noted))
+    assert world.run(3_000, lambda: majority_noted(a) not in (None, a.replica.state.noted))
     world.hold = no_entries
     end = a.disk.batches[-1].last.index
     assert world.run(3_000, lambda: a.disk.synced_index() > end), "it says so"
@@ -280,6 +323,7 @@ STATE: tuple[Callable[[], World], ...] = (
     a_stale_snapshot,
     whoever_gives_a_snapshot_fails,
     a_leader_whose_state_is_corrupt,
+    a_right_state_that_noted_nothing,
     a_checkpoint_that_names_what_nobody_has,
     nobody_has_what_is_named_and_the_leader_fails,
     a_repair_behind_what_is_committed,

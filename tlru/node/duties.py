@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from peers.core.entry import Dot
+from peers.ordered_log import Notes
 from tlru.engine.machine import Machine
 from tlru.engine.operations import Checkpoint, Evict, Expire, Operation
 
@@ -28,12 +29,12 @@ class Duties:
         self,
         machine: Machine,
         propose: Callable[[Operation], Dot | None],
-        agreed: Callable[[], tuple[int, int] | None],
+        notes: Callable[[], Notes],
     ) -> None:
-        """`agreed`: the index and digest that a majority of the nodes noted at a checkpoint."""
+        """`notes`: what the voters have noted at checkpoints."""
         self._machine = machine
         self._propose = propose
-        self._agreed = agreed
+        self._notes = notes
         self._last_expire: Dot | None = None
         self._last_evict: Dot | None = None
         self._going = (0, 0)  # entries and bytes that proposed evictions will free
@@ -59,14 +60,15 @@ class Duties:
             self._evict()
 
     def _checkpoint(self, now: int) -> None:
-        """Owed when something has changed; and once more then, to say what was noted of it."""
-        agreed, noted = self._agreed(), self._machine.noted
+        """Owed when something has changed; and then until what a majority noted of it was said:
+        whoever took a snapshot meanwhile, and noted nothing, is given another to note."""
+        (agreed, lacking), noted = self._notes(), self._machine.noted
         changed = self._machine.index > self._checkpoint_index
         known = agreed is not None and noted is not None and agreed[0] == noted[0]
-        if not changed and not (self._unsaid and known):
+        if not changed and not (self._unsaid and (known or lacking)):
             return
         self._checkpoint_due = now + CHECKPOINT_EVERY_MS
-        self._unsaid = changed
+        self._unsaid = changed or not known
         # It is an entry itself; the next is owed only once another follows it.
         self._checkpoint_index = self._machine.index + 1
         self._propose(Checkpoint(*(agreed or (0, None))))

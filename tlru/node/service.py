@@ -99,7 +99,7 @@ class CacheService:
     def _take_up(self, machine: Machine) -> None:
         self.machine = machine
         self.reads = ReadDesk(machine, self.log, self.limits, self.rates, self.measure)
-        self._duties = Duties(machine, self._propose_own, self.log.agreed)
+        self._duties = Duties(machine, self._propose_own, self.log.notes)
 
     # -- coming up and going down
 

@@ -141,6 +141,7 @@ CAUGHT: dict[str, Caught] = {
     "serves_what_is_corrupt": Caught("a_leader_whose_state_is_corrupt", "the scenario"),
     "takes_any_time": Caught("a_leader_whose_clock_leaps", "the scenario"),
     "believes_any_vote": Caught("a_voter_whose_clock_leaps", "the scenario"),
+    "gives_nothing_to_note": Caught("a_right_state_that_noted_nothing", "the scenario"),
     "never_trusts_again": Caught("a_checkpoint_that_names_what_nobody_has", "the scenario"),
     "nobody_stands_untrusted": Caught(
         "nobody_has_what_is_named_and_the_leader_fails", "the scenario"

@@ -79,7 +79,11 @@ class _Paths:
     def _of_old_forms(self) -> dict[str, Any]:
         by_query = query(self._requests, "get", ["key"], frozenset(("key",)))
         saved = record({"key": TEXT, "value": VALUE, "minutes": or_null(_MINUTES)})
-        form = closed(record({}, key=key(self._limits), value=VALUE, minutes=or_null(_MINUTES)))
+        in_json = closed(record({}, key=key(self._limits), value=VALUE, minutes=or_null(_MINUTES)))
+        # A form knows neither null nor lists: what stands in it is text, and each field once.
+        in_form = closed(record({}, key=key(self._limits), value=TEXT, minutes=_MINUTES))
+        takes = body(in_json, required=False)
+        takes["content"][_FORM] = {"schema": in_form}
         in_query = [
             {"name": "key", "in": "query", "schema": key(self._limits)},
             {"name": "value", "in": "query", "schema": TEXT},
@@ -100,7 +104,7 @@ class _Paths:
                     "old forms",
                     {"200": answer("What was saved.", saved, parts.POSITION)},
                     parameters=[*in_query, *parts.OF_WRITES, parts.CACHE],
-                    takes=body(form, parts.JSON, _FORM, required=False),
+                    takes=takes,
                     more="Each field stands in the query or in the body.",
                 ),
             },

@@ -163,10 +163,11 @@ class Epochs:
             self._open(self._with_our_vote(membership), now)
 
     def _with_our_vote(self, membership: Membership) -> Membership:
-        """An observer has the newest log where all voters have lost theirs: it has to lead."""
+        """An observer has the newest log where all voters have lost theirs: it has to lead, and is
+        a voter from then on, also where it was only to become one."""
         mine = membership.get(self.state.id)
         assert mine is not None, "who is stuck belongs"
-        return membership.with_member(replace(mine, role=Role.VOTER))
+        return membership.with_member(replace(mine, role=Role.VOTER, joining=False))
 
     def _members(self) -> Membership:
         """Who belongs, by our newest list; and this node, where that takes it out and may never

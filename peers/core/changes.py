@@ -124,15 +124,21 @@ class Changing:
         if there is not None and there.birth == sender.birth:
             since, committed = state.log.membership_at(state.commit)
             index = since if committed.has(sender) else 0  # else it may yet be cut
+        elif self._is_out(sender):
+            refused = "it was taken out, and stays out; a new state may join"
         elif there is None and len(membership.members) >= MEMBERS_MAX:
             refused = f"there are {MEMBERS_MAX} members, which is the most"
         elif ask.level < membership.level:
             refused = f"feature level {membership.level} is in force, above what you can apply"
         elif there is not None and self._is_heard(there, now):
-            refused = f"a member {member.id!r} is there, and it answers"
+            refused = "a member of that name is there, and it answers"
         else:
             self._let_in(member, there, now)
         return JoinAnswer(state.epoch, state.id, index, refused, membership)
+
+    def _is_out(self, sender: Origin) -> bool:
+        """Whether it was taken out: it knows that, or will be told, and its question was late."""
+        return self.state.log.newest_with(sender) is not None
 
     def _is_heard(self, there: Member, now: int) -> bool:
         return there.id == self.state.id or there.id in self._leading.heard(now)

@@ -32,6 +32,7 @@ class Close(enum.IntEnum):
     SLOW = 4408  # the greeting took too long
     DUPLICATE = 4409  # there is a link already, and it stays
     ITSELF = 4410  # the node has reached itself
+    TAKEN = 4411  # another node of this id is linked, and it is not known whether it still lives
     LEFT = 4412  # the node is not in the list any more
     COPY = 4423  # two processes run on copies of one state directory
     VERSION = 4426  # no protocol version in common

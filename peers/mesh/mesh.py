@@ -304,6 +304,13 @@ class Mesh:
 
     def _judge(self, greeting: Greeting) -> LinkError | None:
         verdict = self._lives.judge(greeting)
+        peer = self._peers.get(greeting.node)
+        if verdict is None and peer is not None and peer.is_taken(greeting.birth):
+            # Not for good: it may have lost its state, and be back before its end was noticed.
+            said = (
+                f"another node called {greeting.node} is linked here: give one of them another id"
+            )
+            return LinkError(Close.TAKEN, said)
         if verdict is None:
             sentence = self._owner.accept(greeting)
             return None if sentence is None else LinkError(Close.REFUSED, sentence)

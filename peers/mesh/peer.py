@@ -58,6 +58,17 @@ class Peer:
 
     # -- links
 
+    def is_taken(self, birth: str) -> bool:
+        """Whether a node of another birth is linked under this name. It has a moment to show that
+        it lives: whoever lost its state may be back before its old connection is known to be gone.
+        """
+        present = self.link
+        if present is None or present.greeting.birth == birth:
+            return False
+        if self._doubt is None:
+            self._doubt_about(present)
+        return True
+
     def greeted(self, link: Link) -> None:
         """There is one more."""
         self.links.add(link)
@@ -128,6 +139,9 @@ class Peer:
         if former is not None:
             former.close(Close.DUPLICATE, "a newer link waits")
         self._spare = link
+        self._doubt_about(present)
+
+    def _doubt_about(self, present: Link) -> None:
         self._doubt = asyncio.get_running_loop().call_later(
             self._timing.doubt_s, present.abort, "it did not answer when the node dialled again"
         )

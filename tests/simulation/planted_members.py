@@ -74,6 +74,15 @@ def never_learns_of_its_removal() -> Iterator[None]:
         yield
 
 
+@planted(
+    "a late question lets in again who was taken out",
+    scenario="a_question_that_comes_after_the_removal",
+)
+def lets_in_who_was_taken_out() -> Iterator[None]:
+    with patch.object(Changing, "_is_out", lambda self, sender: False):
+        yield
+
+
 @planted("a voter that has no state directory any more is waited for, not replaced", "replace")
 def waits_for_who_is_gone() -> Iterator[None]:
     with patch.object(Changing, "_is_heard", lambda self, there, now: True):

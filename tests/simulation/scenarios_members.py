@@ -275,6 +275,31 @@ def a_late_word_of_who_had_the_name() -> World:
     return settle(world, "a", "b", "c", "d")
 
 
+def a_question_that_comes_after_the_removal() -> World:
+    """`d` has asked to be let in, was, and is taken out; what it asked comes once more. It is not
+    let in again: it knows that it is out, and would be silent for ever.
+
+    Found by a random run."""
+    world = stage(3)
+    world.join("d")
+    assert world.run(6_000, lambda: "d" in world.membership.voters)
+    d = world.nodes["d"]
+    remove(world, "a", "d")
+    assert world.run(3_000, lambda: d.status(world.now) is NodeStatus.REMOVED)
+    a = world.nodes["a"]
+    ask = Envelope(d.origin, 1, a.replica.state.epoch, "a", "", 0, JoinAsk(d.member, 1))
+    told: list[Envelope] = []
+    world.after_sending = told.append
+    a.receive(ask, world.now)
+    (answer,) = [each.message for each in told if isinstance(each.message, JoinAnswer)]
+    assert "stays out" in answer.refused
+    world.after_sending = None
+    world.run(3_000)
+    assert world.membership.voters == ("a", "b", "c")
+    assert not world.membership.has(d.origin)
+    return settle(world, "a", "b", "c")
+
+
 def a_level_that_one_cannot_apply() -> World:
     """A feature level is put in force once every member can apply it. One that is started with an
     older release then stops before it, and serves nothing; a newcomer with one is refused."""
@@ -350,6 +375,7 @@ MEMBERS: tuple[Callable[[], World], ...] = (
     a_removal_that_one_does_not_hear_of,
     a_member_that_nobody_could_read,
     a_late_word_of_who_had_the_name,
+    a_question_that_comes_after_the_removal,
     a_level_that_one_cannot_apply,
     a_level_that_is_raised_by_itself,
     an_observer_is_no_majority,

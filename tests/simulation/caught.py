@@ -115,6 +115,7 @@ CAUGHT: dict[str, Caught] = {
     "takes_itself_for_the_old_birth": Caught("a_wiped_node_and_its_old_vote", "invariant 1"),
     "raises_the_level_too_early": Caught("a_level_that_one_cannot_apply", "the scenario"),
     "never_learns_of_its_removal": Caught(0, "invariant 13"),
+    "lets_in_who_was_taken_out": Caught("a_question_that_comes_after_the_removal", "the scenario"),
     "waits_for_who_is_gone": Caught(0, "invariant 13"),
     "hears_what_was_said_to_another": Caught("a_late_word_of_who_had_the_name", "the scenario"),
     "takes_itself_for_whole": Caught(13, "invariant 3"),

@@ -82,6 +82,12 @@ class Links:
             f"{mine}); if it is to come to this one, start it with an empty state directory"
         )
 
+    def seat_of(self, node: NodeId) -> str | None:
+        """Whose name that is, as far as this node knows."""
+        replica = self._driver.replica
+        member = None if replica is None else replica.state.membership.get(node)
+        return None if member is None else member.birth
+
     def on_message(self, sender: NodeId, data: bytes) -> None:
         """A peer says something."""
         driver = self._driver

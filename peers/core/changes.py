@@ -125,7 +125,7 @@ class Changing:
             since, committed = state.log.membership_at(state.commit)
             index = since if committed.has(sender) else 0  # else it may yet be cut
         elif self._is_out(sender):
-            refused = "it was taken out, and stays out; a new state may join"
+            refused = "it was taken out; an empty state directory may join"
         elif there is None and len(membership.members) >= MEMBERS_MAX:
             refused = f"there are {MEMBERS_MAX} members, which is the most"
         elif ask.level < membership.level:

@@ -26,7 +26,7 @@ from peers.mesh.ends import Close, End
 from peers.mesh.greeting import CHALLENGE_BYTES, MARKER, Greeting, Handshake, Side
 from peers.mesh.link import Link, Phase
 from peers.mesh.lives import Lives
-from peers.mesh.peer import Peer
+from peers.mesh.peer import Peer, taken
 from peers.mesh.settings import Identity, Lineage, MeshSettings
 from peers.mesh.status import Complaints, PeerStatus
 from peers.resilience import TokenBucket
@@ -50,6 +50,9 @@ class Owner(Protocol):
 
     def accept(self, greeting: Greeting) -> str | None:
         """None, or in a sentence why there is to be no link with this node, which is proved."""
+
+    def seat_of(self, node: NodeId) -> str | None:
+        """The birth of the member of this id; None where the list has none."""
 
     def on_message(self, sender: NodeId, data: bytes) -> None:
         """A message has come."""
@@ -231,7 +234,8 @@ class Mesh:
         peer = self._peers.get(node)
         if peer is None:
             timing = self.settings.timing
-            peer = self._peers[node] = Peer(node, self.identity.node, timing, self._changed)
+            me, seat_of = self.identity.node, self._owner.seat_of
+            peer = self._peers[node] = Peer(node, me, timing, self._changed, seat_of)
         return peer
 
     def _dial(self, peer: Peer, addresses: tuple[str, ...]) -> None:
@@ -307,10 +311,7 @@ class Mesh:
         peer = self._peers.get(greeting.node)
         if verdict is None and peer is not None and peer.is_taken(greeting.birth):
             # Not for good: it may have lost its state, and be back before its end was noticed.
-            said = (
-                f"another node called {greeting.node} is linked here: give one of them another id"
-            )
-            return LinkError(Close.TAKEN, said)
+            return LinkError(Close.TAKEN, taken(greeting.node))
         if verdict is None:
             sentence = self._owner.accept(greeting)
             return None if sentence is None else LinkError(Close.REFUSED, sentence)

@@ -24,6 +24,11 @@ from peers.mesh.settings import MeshTiming
 from peers.mesh.status import PeerState, PeerStatus
 
 
+def taken(node: NodeId) -> str:
+    """What whoever comes under the name of another is told."""
+    return f"another node called {node} is linked here: give one of them another id"
+
+
 class Peer:
     """One node, and all links with it."""
 
@@ -33,7 +38,9 @@ class Peer:
         me: NodeId,
         timing: MeshTiming,
         changed: Callable[[NodeId, End | None], None],
+        seat_of: Callable[[NodeId], str | None],
     ) -> None:
+        """`seat_of`: the birth that the list of members has under a name."""
         self.node = node
         self.decides = me < node
         self.listed = False
@@ -42,7 +49,7 @@ class Peer:
         self.link: Link | None = None
         self.links: set[Link] = set()  # all that have been greeted
         self.traffic = Traffic()
-        self._timing, self._changed = timing, changed
+        self._timing, self._changed, self._seat_of = timing, changed, seat_of
         self._spare: Link | None = None
         self._doubt: asyncio.TimerHandle | None = None
 
@@ -59,21 +66,20 @@ class Peer:
     # -- links
 
     def is_taken(self, birth: str) -> bool:
-        """Whether a node of another birth is linked under this name. It has a moment to show that
-        it lives: whoever lost its state may be back before its old connection is known to be gone.
-        """
+        """Whether a node of another birth is linked under this name, and stays: it gives way to the
+        member alone. Whoever lost its state comes in once its old link is known to be gone."""
         present = self.link
-        if present is None or present.greeting.birth == birth:
-            return False
-        if self._doubt is None:
-            self._doubt_about(present)
-        return True
+        return (
+            present is not None
+            and present.greeting.birth != birth
+            and self._seat_of(self.node) != birth
+        )
 
     def greeted(self, link: Link) -> None:
         """There is one more."""
         self.links.add(link)
-        if not self.decides:
-            return  # the other node says which
+        if self._turned_away(link) or not self.decides:
+            return  # where we do not decide the other node says which
         present = self.link
         if present is None:
             self._use(link)
@@ -87,7 +93,15 @@ class Peer:
         """The other node has decided."""
         if self.decides:
             raise LinkError(Close.PROTOCOL, "the node of the higher id does not choose the link")
-        self._use(link)
+        if not self._turned_away(link):
+            self._use(link)
+
+    def _turned_away(self, link: Link) -> bool:
+        """Another may have come since it was let in."""
+        if not self.is_taken(link.greeting.birth):
+            return False
+        link.close(Close.TAKEN, taken(self.node))
+        return True
 
     def ended(self, link: Link) -> None:
         """One is gone."""
@@ -108,7 +122,9 @@ class Peer:
             link.close(code, sentence)
 
     def _use(self, link: Link) -> None:
-        present = self.link
+        present, spare = self.link, self._settle_doubt()
+        if spare is not None and spare is not link:
+            spare.close(Close.DUPLICATE, "there is another link with this node already")
         if present is not None:
             end = End(Close.DUPLICATE, "another link has taken its place", ours=self.decides)
             self._leave(present, end)
@@ -139,9 +155,6 @@ class Peer:
         if former is not None:
             former.close(Close.DUPLICATE, "a newer link waits")
         self._spare = link
-        self._doubt_about(present)
-
-    def _doubt_about(self, present: Link) -> None:
         self._doubt = asyncio.get_running_loop().call_later(
             self._timing.doubt_s, present.abort, "it did not answer when the node dialled again"
         )

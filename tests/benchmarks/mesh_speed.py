@@ -59,6 +59,10 @@ class End:
     def lineage(self) -> Lineage:
         return Lineage(NO_EPOCH, ())
 
+    def seat_of(self, node: str) -> str | None:
+        """Nobody is a member of anything."""
+        return None
+
     def accept(self, _: Greeting) -> str | None:
         return None
 

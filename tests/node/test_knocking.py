@@ -229,6 +229,29 @@ def test_who_has_waited_longest_goes_first_and_who_had_its_turn_goes_last() -> N
     assert "".join(went) == "abcabca"
 
 
+def test_one_of_each_rank_goes_on_in_every_turn_and_a_wait_is_seen_while_it_lasts() -> None:
+    """However often the more important knock."""
+    loop = Loop()
+    turns, heard = knocked(loop)
+    went: list[int] = []
+
+    def more_important() -> None:
+        heard.knocks = 0
+        turns.took(1, SLICE_S)
+        turns.queue(1, more_important)
+
+    def go_on() -> None:
+        went.append(len(went))
+        turns.queue(2, go_on)
+
+    turns.queue(1, more_important)
+    turns.queue(2, go_on)
+    assert turns.take_waits()[2] > 0
+    for _ in range(10):
+        loop.end_turn()
+    assert len(went) == 5, "in each second one the loop has looked at its sockets"
+
+
 def test_one_that_fails_costs_the_others_nothing() -> None:
     loop = Loop()
     turns, _ = knocked(loop)
@@ -421,6 +444,62 @@ def test_the_rest_is_over_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPa
                 assert await _put(node, tokens["bulk"], f"http{number}") == 201
             assert (await quiet.ask("get", key="2"))["found"]
             assert (await quiet.ask("get", key="http2"))["found"]
+
+    run(test())
+
+
+def test_who_is_made_to_wait_is_not_called_silent(tmp_path: Path) -> None:
+    file, tokens = of_three_classes(tmp_path)
+
+    async def test() -> None:
+        async with (
+            a_node(tokens_file=file) as node,
+            talking(node) as quiet,
+            talking(node) as one,
+        ):
+            await welcomed(node, quiet, tokens["default"])
+            await welcomed(node, one, tokens["bulk"])
+            with rests_that_last():
+                node.strain.turns.took(2, PART_S[2] * 2, large=True)
+                assert (await quiet.ask("ping"))["ok"]
+                await one.send({"id": 1_000, **LARGE})
+                await until(lambda: len(node.strain.turns.rests._waiting) == 1)
+                later = asyncio.get_running_loop().time() + 1_000
+                (resting,) = [c for c in node.connections if c.session and c.session.made_to_wait]
+                resting.tick(later, 20.0)
+                assert resting._heard == later
+                node.strain.turns.rests.end()
+            assert (await one.receive())["id"] == 1_000
+
+    run(test())
+
+
+def test_large_messages_that_waited_rest_between_them_also_where_others_queue(
+    tmp_path: Path,
+) -> None:
+    """Each is begun when it is called, not after those who wait for a turn."""
+    file, tokens = of_three_classes(tmp_path)
+
+    async def test() -> None:
+        async with (
+            a_node(tokens_file=file) as node,
+            talking(node) as quiet,
+            talking(node) as one,
+        ):
+            turns = node.strain.turns
+            await welcomed(node, quiet, tokens["default"])
+            await welcomed(node, one, tokens["bulk"])
+            with rests_that_last():
+                turns.took(2, PART_S[2] * 2, large=True)
+                assert (await quiet.ask("ping"))["ok"]
+                await one.send({"id": 1_000, **LARGE})
+                await until(lambda: len(turns.rests._waiting) == 1)
+                before = node.rates.ops["set"]
+                turns.queue(2, lambda: None)
+                assert not turns.free(2)
+                turns.rests._waiting.popleft()()
+                assert node.rates.ops["set"] == before + 1
+            assert (await one.receive())["id"] == 1_000
 
     run(test())
 

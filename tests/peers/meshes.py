@@ -54,9 +54,13 @@ class Notes:
         self.copies: list[str] = []
         self.was_copy = 0
         self.refuse: dict[str, str] = {}
+        self.seats: dict[str, str] = {}  # the births of members
 
     def lineage(self) -> Lineage:
         return Lineage(Epoch(2, "two", "one"), ("one",))
+
+    def seat_of(self, node: str) -> str | None:
+        return self.seats.get(node)
 
     def accept(self, greeting: Greeting) -> str | None:
         self.greetings.append(greeting)

@@ -477,3 +477,31 @@ def test_a_mesh_without_a_secret_keeps_to_its_own_machine() -> None:
             await exchange(a, b)
 
     run(main)
+
+
+@pytest.mark.parametrize(("me", "name"), [("a", "b"), ("b", "a")])
+@pytest.mark.parametrize("member_first", [True, False])
+def test_a_name_is_its_members_whoever_comes_first(me: str, name: str, member_first: bool) -> None:
+    """Whichever side decides about links; who has the name by mistake is turned away."""
+
+    def linked_birth(one: Noted) -> str | None:
+        peer = one._peers.get(name)
+        return None if peer is None or peer.link is None else peer.link.greeting.birth
+
+    async def main() -> None:
+        one, member, namesake = mesh(me), mesh(name), mesh(name, birth="another birth")
+        one.notes.seats[name] = member.identity.birth
+        first, second = (member, namesake) if member_first else (namesake, member)
+        async with started(one, first):
+            first.seek([one.address])
+            await until(lambda: linked_birth(one) == first.identity.birth)
+            async with started(second):
+                second.seek([one.address])
+                await until(lambda: linked_birth(one) == member.identity.birth)
+                for number in range(20):
+                    member.send(me, b"%d" % number)
+                await until(lambda: one.notes.of(name)[-1:] == [b"19"])
+                assert linked_birth(one) == member.identity.birth
+        assert not namesake.linked(me)
+
+    run(main)

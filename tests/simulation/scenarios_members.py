@@ -292,7 +292,7 @@ def a_question_that_comes_after_the_removal() -> World:
     world.after_sending = told.append
     a.receive(ask, world.now)
     (answer,) = [each.message for each in told if isinstance(each.message, JoinAnswer)]
-    assert "stays out" in answer.refused
+    assert "taken out" in answer.refused
     world.after_sending = None
     world.run(3_000)
     assert world.membership.voters == ("a", "b", "c")

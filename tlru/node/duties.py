@@ -15,6 +15,7 @@ from tlru.engine.operations import Checkpoint, Evict, Expire, Operation
 
 EXPIRE_EVERY_MS = 50
 CHECKPOINT_EVERY_MS = 1_000
+MORE_MAX = 5  # checkpoints without a change: who has noted nothing by then does not for another one
 EVICT_MAX = 1_000  # victims in one entry
 
 # How far above its budget a cache may be, beside what is being evicted, before writes are refused.
@@ -41,6 +42,7 @@ class Duties:
         self._checkpoint_due = 0
         self._checkpoint_index = 0
         self._unsaid = False  # what was noted at the last checkpoint is in no later one
+        self._more = 0  # checkpoints since something changed
 
     def tick(self, now: int) -> None:
         """Every `EXPIRE_EVERY_MS`: write what is owed by now."""
@@ -65,8 +67,10 @@ class Duties:
         (agreed, lacking), noted = self._notes(), self._machine.noted
         changed = self._machine.index > self._checkpoint_index
         known = agreed is not None and noted is not None and agreed[0] == noted[0]
+        lacking = lacking and self._more < MORE_MAX
         if not changed and not (self._unsaid and (known or lacking)):
             return
+        self._more = 0 if changed else self._more + 1
         self._checkpoint_due = now + CHECKPOINT_EVERY_MS
         self._unsaid = changed or not known
         # It is an entry itself; the next is owed only once another follows it.

@@ -96,14 +96,13 @@ class Session:
         self.stalled = False  # the client does not read
         self._reading = True
         self._ended = False
-        self._waits_since = 0.0  # for its turn; 0 where it does not
+        self._queued = False  # waits for its turn, until it is called
         self._resting = False  # with a large message, until it is called
         self._refused = self._too_fast = 0  # in this turn; in a row
         self._frame_refusal: errors.TlruError | None = None
         self._rest: asyncio.TimerHandle | None = None
-        self._large = False  # the present frame is
+        self._large = self._large_turn = False  # the present frame is; the next has waited for that
         self._large_waits = False  # the next one is, and has to wait for others like it
-        self._large_turn = False  # it has
         self._later: set[asyncio.Task[None]] = set()  # answers that wait for other nodes
         self._when_idle: asyncio.Future[None] | None = None  # only while the node stops
 
@@ -120,7 +119,7 @@ class Session:
         if self._pumping or self._ended or self._rest is not None or self._resting:
             return
         rank = self._rank
-        if self._has_more and (self._waits_since or not self.service.guard.turns.free(rank)):
+        if self._has_more and (self._queued or not self.service.guard.turns.free(rank)):
             self._wait_for_turn(rank)
         else:
             self._pump(rank)
@@ -155,20 +154,20 @@ class Session:
     def _wait_for_turn(self, rank: int) -> None:
         """It goes on after those like it who wait already, and once they have a part of a turn."""
         self._set_reading(False)
-        if not self._waits_since:
-            self._waits_since = clock()
+        if not self._queued:
+            self._queued = True
             self.service.guard.turns.queue(rank, self._have_turn)
 
     def _have_turn(self) -> None:
-        rank = self._rank
-        self.service.guard.turns.waited(rank, self._waits_since)
-        self._waits_since = 0.0
+        self._queued = False
         if not (self._ended or self._rest is not None or self._resting):
-            self._pump(rank)
+            self._pump(self._rank)
 
     def _go_on_with_large(self) -> None:
         self._resting, self._large_waits, self._large_turn = False, False, True
-        self.pump()
+        if not self._ended:
+            self._pump(self._rank)  # at once, so that how long it takes is known before the next
+        self._large_turn = False
 
     def _be_at_rest(self) -> None:
         self._refused = 0
@@ -265,6 +264,11 @@ class Session:
         return self.standing.grant.client_class
 
     @property
+    def made_to_wait(self) -> bool:
+        """Whether it is the node that reads nothing of the client."""
+        return self._queued or self._resting or self._rest is not None
+
+    @property
     def _rank(self) -> int:
         return self.service.guard.rank(self.standing.grant.client_class)
 
@@ -339,15 +343,14 @@ class Session:
 
     def _take(self, message: Message | errors.BadRequest) -> None:
         self.requests += 1
-        if isinstance(message, errors.BadRequest):
-            self._say({"id": None, "ok": False, "error": message.to_wire()})
-            return
         try:
+            if isinstance(message, errors.BadRequest):
+                raise message
             request = request_id(message)
             if request is not None and request in self._unanswered:
                 raise errors.BadRequest(f"`id` {request} has not been answered yet; use another")
         except errors.BadRequest as error:
-            self._say({"id": None, "ok": False, "error": error.to_wire()})
+            self.push({"id": None, "ok": False, "error": error.to_wire()})
             return
         if request is not None:
             self._unanswered.add(request)
@@ -426,7 +429,7 @@ class Session:
             self._unanswered.discard(request)
             fields["id"] = request
             fields["ok"] = True
-            self._say(fields)
+            self.push(fields)
 
     def reply_alike(self, requests: Sequence[int | None], fields: dict[str, Any]) -> None:
         """Answer several requests with the same fields."""
@@ -449,18 +452,14 @@ class Session:
         self.service.rates.errors[error.code] += 1
         if request is not None:
             self._unanswered.discard(request)
-            self._say({"id": request, "ok": False, "error": error.to_wire()})
+            self.push({"id": request, "ok": False, "error": error.to_wire()})
 
     def say(self, request: int | None, message: Message) -> None:
         """Answer in a form that is not the protocol's own; a request's id goes with it."""
         if request is not None:
             self._unanswered.discard(request)
             message["id"] = request
-        self._say(message)
-
-    def push(self, message: Message) -> None:
-        """Tell the client something that it did not ask for."""
-        self._say(message)
+        self.push(message)
 
     def deliver(self, push: Push) -> bool:
         """Write what a feed's readers are given: the same bytes to each. What was said before goes
@@ -470,7 +469,8 @@ class Session:
         self._wire.write_push(push)
         return not self.stalled
 
-    def _say(self, message: Message) -> None:
+    def push(self, message: Message) -> None:
+        """Tell the client something, whether or not it has asked for it."""
         if self._ended:
             return
         data = self.codec.encode(message)

@@ -54,7 +54,9 @@ class Turns:
         self._used_up = [False] * RANKS  # who has used up its part of this turn
         self._floods = [False] * RANKS  # who did so in the turn before
         self.waited_s = [0.0] * RANKS  # the longest since this was last taken up
-        self._queues = [deque[GoOn]() for _ in range(RANKS)]  # sessions
+        self._queues = [
+            deque[tuple[float, GoOn]]() for _ in range(RANKS)
+        ]  # sessions, and since when
         self._waiting = [deque[asyncio.Future[None]]() for _ in range(RANKS)]  # requests of HTTP
         self.knocking = Knocking()
         self._active = [float("-inf")] * RANKS  # when a rank has asked something last
@@ -70,7 +72,7 @@ class Turns:
 
     def queue(self, rank: int, go_on: GoOn) -> None:
         """Be called when it is one's turn, after all of the same rank who wait now."""
-        self._queues[rank].append(go_on)
+        self._queues[rank].append((clock(), go_on))
         self._count()
 
     def slice_s(self, rank: int) -> float | None:
@@ -147,17 +149,23 @@ class Turns:
 
     def _call(self, rank: int) -> None:
         queue = self._queues[rank]
-        for _ in range(len(queue)):
-            if not self.open(rank):
+        for number in range(len(queue)):
+            # One goes on whatever is left: else nobody would while the more important knock.
+            if number and not self.open(rank):
                 return
-            queue.popleft()()
+            since, go_on = queue.popleft()
+            self.waited(rank, since)
+            go_on()
 
     def waited(self, rank: int, since: float) -> None:
         """A session of a rank waits, since then, for its turn."""
         self.waited_s[rank] = max(self.waited_s[rank], clock() - since)
 
     def take_waits(self) -> list[float]:
-        """How long those of each rank have waited, since this was last asked."""
+        """How long those of each rank have waited, since this was last asked, and wait now."""
+        for rank, queue in enumerate(self._queues):
+            if queue:
+                self.waited(rank, queue[0][0])
         waited, self.waited_s = self.waited_s, [0.0] * RANKS
         return waited
 

@@ -77,6 +77,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._flushing = False
         self._turn_bytes = 0
         self._resting = False  # it has had its turn
+        self._has_turn = False  # to unpack some more, after its equals
         self._wanted = True  # the session takes more
         self._reads = True
         self.gone: asyncio.Future[None] = self._loop.create_future()
@@ -169,9 +170,12 @@ class WebSocketConnection(asyncio.Protocol):
         assert session is not None
         guard = self._service.guard
         rank = guard.rank(session.client_class)
-        if not guard.turns.open(rank):
-            self._rest_for_a_turn()
+        if not self._has_turn and not guard.turns.free(rank):
+            self._resting = True
+            self._set_reading()
+            guard.turns.queue(rank, self._have_turn)
             return
+        self._has_turn = False
         began, made = clock(), unpacking.made
         try:
             message = unpacking.step(UNPACKED_AT_ONCE)
@@ -364,6 +368,11 @@ class WebSocketConnection(asyncio.Protocol):
             self._loop.call_soon(self._next_turn)
         self._set_reading()
 
+    def _have_turn(self) -> None:
+        if self.session is not None:
+            self._has_turn = True
+            self._next_turn()
+
     def _next_turn(self) -> None:
         self._turn_bytes = 0
         self._resting = False
@@ -423,6 +432,8 @@ class WebSocketConnection(asyncio.Protocol):
         """Ping a silent client; leave one that stays silent."""
         self._look_who_it_is(now)
         self._count_for_class()
+        if self.session is not None and self.session.made_to_wait:
+            self._heard = now
         silent = now - self._heard
         if silent < ping_s or self._protocol.state is not State.OPEN:
             return

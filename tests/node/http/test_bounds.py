@@ -457,3 +457,23 @@ def test_a_head_that_was_refused_is_let_go_of_at_once() -> None:
         run(scenario())
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("size", [100, 40_000, 200_000])
+def test_the_end_of_a_body_is_no_head(size: int) -> None:
+    """However much of it comes in one piece, after the head: the next request is read as ever."""
+
+    async def scenario() -> None:
+        async with a_node() as node, connected(node) as (reader, writer):
+            for number in range(3):
+                told = f"Host: localhost\r\nContent-Length: {size}\r\nExpect: 100-continue"
+                writer.write(f"PUT /v1/keys/k{number} HTTP/1.1\r\n{told}\r\n\r\n".encode())
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+                writer.write(b"x" * size)
+                assert b" 201 " in await reader.readuntil(b"\r\n")
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+                await reader.readexactly(length)
+            assert (await get(node, "k2")).status == 200
+
+    run(scenario())

@@ -65,7 +65,7 @@ class HttpConnection(web.RequestHandler):
         self._parser = HeadBound(self._parser)  # type: ignore[assignment]
         self._side = side
         self.counted: tuple[Guard, str] | None = None  # as whose connection, and by whom
-        self.asks: str | None = None  # the class of who asks just now, once that is known
+        self.asks: tuple[Guard, str] | None = None  # by whom and as whose the present request goes
         self.large = False  # the body of what is asked just now is
         self._stalled: asyncio.TimerHandle | None = None
         self._stall: Callable[[bool], None] | None = None

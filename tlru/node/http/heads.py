@@ -33,10 +33,12 @@ class HeadBound:
         if self._broken:
             return _NOTHING
         self._broken = True  # unless it goes well
+        # Asked before: what ends a body is none of the next head.
+        in_head = self._body is None or self._body.is_eof()
         # Most heads come whole, so it is read first and counted where it was not: what the parser
         # may hold is the bound and what one read from the socket gave.
         found, upgraded, tail = self._parser.feed_data(data)
-        if self._body is None or self._body.is_eof() or found:
+        if in_head or found:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX and (not found or any(map(_is_large, found))):
                 raise LineTooLong(b"", HEAD_BYTES_MAX)

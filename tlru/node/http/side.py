@@ -118,8 +118,11 @@ class HttpSide:
     def _rank(self, connection: HttpConnection) -> int:
         """Whose part of a turn a request takes, by what is known of its client: before it is read,
         that is who asked before on its connection, or nobody."""
+        if (asks := connection.asks or connection.counted) is not None:
+            guard, name = asks
+            return guard.rank(name)
         anybody = next(iter(self.node.services.values())).guard
-        return anybody.rank(connection.asks or self.node.access.newcomer.client_class)
+        return anybody.rank(self.node.access.newcomer.client_class)
 
     async def _respond(self, raw: web.BaseRequest) -> web.StreamResponse:
         began = self._loop.time()
@@ -172,7 +175,9 @@ class HttpSide:
             request.grant = await access.grant_of(token_of(header))
         else:
             request.grant = access.newcomer
-        request.connection.asks = request.grant.client_class
+        service = self.node.services.get(request.header("Tlru-Cache") or "default")
+        if service is not None:
+            request.connection.asks = service.guard, request.grant.client_class
         ticket = "ticket" in request.query
         check_route(request.grant, method, route, time.time(), ticket=ticket)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from peers.core.entry import Origin
 from peers.core.membership import MEMBERS_MAX, Member, Membership, NodeId, Role
-from peers.core.messages import JoinAnswer, JoinAsk
+from peers.core.messages import JoinAnswer, JoinAsk, Removed
 from peers.core.replication import Leading
 from peers.core.state import State
 from peers.errors import RefusedError, WireError
@@ -124,8 +124,13 @@ class Changing:
         if there is not None and there.birth == sender.birth:
             since, committed = state.log.membership_at(state.commit)
             index = since if committed.has(sender) else 0  # else it may yet be cut
-        elif self._is_out(sender):
-            refused = "it was taken out; an empty state directory may join"
+        elif (was_in := self._was_in(sender)) is not None:
+            # Its question is late, or the answer was lost and it never knew: it learns that it was
+            # in, and when it asks again that it is out.
+            index = was_in if was_in <= state.commit else 0
+            since, committed = state.log.membership_at(state.commit)
+            if index and not committed.has(sender):
+                state.draft.tell_origin(sender, Removed(since, state.ancestors))
         elif there is None and len(membership.members) >= MEMBERS_MAX:
             refused = f"there are {MEMBERS_MAX} members, which is the most"
         elif ask.level < membership.level:
@@ -136,9 +141,9 @@ class Changing:
             self._let_in(member, there, now)
         return JoinAnswer(state.epoch, state.id, index, refused, membership)
 
-    def _is_out(self, sender: Origin) -> bool:
-        """Whether it was taken out: it knows that, or will be told, and its question was late."""
-        return self.state.log.newest_with(sender) is not None
+    def _was_in(self, sender: Origin) -> int | None:
+        """The newest list that has who was taken out since, as far as the log goes back."""
+        return self.state.log.newest_with(sender)
 
     def _is_heard(self, there: Member, now: int) -> bool:
         return there.id == self.state.id or there.id in self._leading.heard(now)

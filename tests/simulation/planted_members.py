@@ -79,7 +79,7 @@ def never_learns_of_its_removal() -> Iterator[None]:
     scenario="a_question_that_comes_after_the_removal",
 )
 def lets_in_who_was_taken_out() -> Iterator[None]:
-    with patch.object(Changing, "_is_out", lambda self, sender: False):
+    with patch.object(Changing, "_was_in", lambda self, sender: None):
         yield
 
 

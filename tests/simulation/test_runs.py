@@ -67,6 +67,7 @@ MET = {
     30340: "who was removed, and took the others for earlier lives, was never told",
     95615: "who was far behind answered a leader's former birth, and the leader heard nothing",
     82477: "the newest log was an observer's, for whom the voters waited, after a power cut",
+    103369: "time that ran on after a start was judged by what the start had gone on from",
     102850: "who never knew that it had been in asked for ever, and was refused",
     99779: "a question to be let in came late, and brought back who had been taken out",
     98263: "an observer that was to become a voter led after a power cut, and was to for ever",

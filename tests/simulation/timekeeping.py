@@ -41,7 +41,7 @@ class Timekeeping:
         self._read_at_most = 0  # by nodes that serve
         self._ahead = 0  # of the world's time, the cluster's may be by so much
         self._resumed: dict[str, int] = {}  # from what each node could go on, at its last start
-        self._resumed_at_most = 0
+        self._resumed_ahead = 0  # at the most, of the world's time: what was resumed runs on
         self._with_one: set[tuple[Epoch, int]] = set()  # where somebody had
         self._offices: set[tuple[Epoch, int]] = set()  # that somebody has held
         self._lives: set[tuple[str, int]] = set()  # in which a node did
@@ -58,7 +58,7 @@ class Timekeeping:
         self._resumed[node.id] = cluster_ms + max(0, since)
         # So old a note may be.
         latest = cluster_ms + max(NOTE_AGE_MS, since)
-        self._resumed_at_most = max(self._resumed_at_most, latest)
+        self._resumed_ahead = max(self._resumed_ahead, latest - node.now)
 
     def sent(self, node: Node, envelope: Envelope) -> None:
         """A candidate asks for votes, or is given one."""
@@ -93,7 +93,8 @@ class Timekeeping:
         latest = max(each.clock.wall(each.now) for each in founders)
         if entrance.time > latest + DRIFT_MS:
             raise Broken(9, f"a cluster begins at {entrance.time}; {latest} is the latest")
-        self._resumed_at_most = max(self._resumed_at_most, entrance.time)
+        ahead = entrance.time - min(each.now for each in founders)
+        self._resumed_ahead = max(self._resumed_ahead, ahead)
 
     def leads(self, node: Node, time: int) -> None:
         """What a leader says of the time; with its first word, from where it has gone on."""
@@ -110,7 +111,7 @@ class Timekeeping:
         self._lives.add((node.id, node.life))
         at_most = max(self._at_most(node.now), _found_in_log(node))
         if state.membership.is_majority(without):
-            at_most = max(at_most, self._resumed_at_most)
+            at_most = max(at_most, node.now + self._resumed_ahead + DRIFT_MS)
             # One whose clock ran may have come first: then it goes by that.
             if office not in self._with_one and time < self._resumed[node.id]:
                 least = self._resumed[node.id]

@@ -59,6 +59,9 @@ class Knocking:
         if rank < len(self._polls) and (poll := self._polls[rank]) is not None:
             with contextlib.suppress(OSError):  # closed already: the system has forgotten it itself
                 poll.unregister(fd)
+            if not self._counts[rank]:
+                poll.close()
+                self._polls[rank] = None
 
     def anybody(self, rank: int) -> bool:
         """Whether anybody more important is connected at all."""

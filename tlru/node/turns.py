@@ -36,6 +36,7 @@ REQUESTS: Final = (512, 512, 128)  # of one session in a turn, so that its equal
 LET_ON: Final = (64, 16, 4)
 
 SLICE_S: Final = 0.000_25  # between two looks whether somebody more important waits
+STARVED_S: Final = 0.01  # after so long a session goes on, whoever knocks
 ACTIVE_S: Final = 1.0  # after it has asked something, a rank is not active any more
 
 T = TypeVar("T")
@@ -150,10 +151,11 @@ class Turns:
     def _call(self, rank: int) -> None:
         queue = self._queues[rank]
         for number in range(len(queue)):
-            # One goes on whatever is left: else nobody would while the more important knock.
-            if number and not self.open(rank):
+            since, go_on = queue[0]
+            # One that has waited for long goes on: else none would while the more important knock.
+            if not self.open(rank) and (number or clock() - since < STARVED_S):
                 return
-            since, go_on = queue.popleft()
+            queue.popleft()
             self.waited(rank, since)
             go_on()
 

@@ -150,10 +150,11 @@ class SingleLog:
         self._status = NodeStatus.ACTIVE
         if self._directory is not None:
             self._snapshots = keeper = self._keeper(self._directory, None)
-            kept = await keeper.keep_last()
+            await keeper.keep_last()
             await asyncio.to_thread(self._directory.write_state, self._state)
             keeper.start()
-            if not kept:
+            # Of this epoch is enough: it may have gone on since, and be ahead of what is kept.
+            if keeper.kept is None or keeper.kept.epoch != self._epoch:
                 raise StorageError(f"{self._directory.path} does not take it; the log says why")
         return self._epoch
 

@@ -55,10 +55,9 @@ class Turns:
         self._used_up = [False] * RANKS  # who has used up its part of this turn
         self._floods = [False] * RANKS  # who did so in the turn before
         self.waited_s = [0.0] * RANKS  # the longest since this was last taken up
-        self._queues = [
-            deque[tuple[float, GoOn]]() for _ in range(RANKS)
-        ]  # sessions, and since when
-        self._waiting = [deque[asyncio.Future[None]]() for _ in range(RANKS)]  # requests of HTTP
+        # Sessions, and since when they wait; requests of HTTP.
+        self._queues = [deque[tuple[float, GoOn]]() for _ in range(RANKS)]
+        self._waiting = [deque[asyncio.Future[None]]() for _ in range(RANKS)]
         self.knocking = Knocking()
         self._active = [float("-inf")] * RANKS  # when a rank has asked something last
         self.rests = Rests(lambda: self._above(LEAST_RANK))
@@ -69,7 +68,7 @@ class Turns:
 
     def free(self, rank: int) -> bool:
         """Whether a session may take what its client has sent, without waiting for its equals."""
-        return self._left[rank] > 0.0 and not self._queues[rank]
+        return self.open(rank) and not self._queues[rank]
 
     def queue(self, rank: int, go_on: GoOn) -> None:
         """Be called when it is one's turn, after all of the same rank who wait now."""

@@ -137,11 +137,14 @@ class Request:
     @cached_property
     def service(self) -> CacheService:
         """The cache that is spoken to."""
-        name = self.header("Tlru-Cache") or "default"
-        service = self.node.services.get(name)
-        if service is None:
-            raise NotFound(f"there is no cache {strict_json.shown(name)} here")
+        if (service := self.node.services.get(self.cache)) is None:
+            raise NotFound(f"there is no cache {strict_json.shown(self.cache)} here")
         return service
+
+    @property
+    def cache(self) -> str:
+        """The name of the cache that is spoken to, whether or not there is one."""
+        return self.header("Tlru-Cache") or "default"
 
     def taken(self, *names: str) -> Fields:
         """The query as fields of an operation; only those that are named may stand in it."""

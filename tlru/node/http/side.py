@@ -175,7 +175,7 @@ class HttpSide:
             request.grant = await access.grant_of(token_of(header))
         else:
             request.grant = access.newcomer
-        service = self.node.services.get(request.header("Tlru-Cache") or "default")
+        service = self.node.services.get(request.cache)
         if service is not None:
             request.connection.asks = service.guard, request.grant.client_class
         ticket = "ticket" in request.query

@@ -33,6 +33,10 @@ class Told:
     items: dict[str, Item] = field(default_factory=dict)
     last: bool = False
 
+    @property
+    def size(self) -> int:
+        return sum(len(event.value or b"") for event, _ in self.events)
+
 
 class Plain:
     """An encoding into `Told`; messages hold two versions, so that there are several."""
@@ -125,7 +129,10 @@ class Watching(RuleBasedStateMachine):
         self._patch = pytest.MonkeyPatch()
         self._patch.setattr(feeds_module, "LOOKS_A_STEP", 5)  # so that what is long has many steps
         self.source = Source()
-        self.feeds: Feeds[Told] = Feeds(self.source, RETAINED_BYTES)
+        self._patch.setattr(feeds_module, "SERVED_BYTES_MIN", 500)
+        self.feeds: Feeds[Told] = Feeds(self.source, RETAINED_BYTES, lets=self._lets)
+        self.marks: list[Iterator[None]] = []
+        self.answers: list[bool] = []  # to those who ask whether they may have more now
         self.history: list[Event] = []
         self.index = 0
         self.watchers: list[Watcher] = []
@@ -191,6 +198,14 @@ class Watching(RuleBasedStateMachine):
     def serve(self) -> None:
         self.feeds.flush(self.index)
         self.feeds.serve()
+
+    def _lets(self, sink: object) -> bool:
+        return self.answers.pop() if self.answers else True
+
+    @rule(answers=st.lists(st.booleans(), max_size=12))
+    def others_go_first(self, answers: list[bool]) -> None:
+        """From now on, as often as that is asked."""
+        self.answers = answers
 
     @rule()
     def replace(self) -> None:
@@ -272,7 +287,15 @@ class Watching(RuleBasedStateMachine):
     @rule(data=st.data())
     def mark(self, data: st.DataObject) -> None:
         watcher = data.draw(st.sampled_from(self.watchers))
-        self.feeds.mark(watcher.reader.feed)
+        self.marks.append(self.feeds.mark(watcher.reader.feed))
+
+    @precondition(lambda self: self.marks)
+    @rule(data=st.data())
+    def go_on_marking(self, data: st.DataObject) -> None:
+        """One reader more is told how far the feed has come, whatever happened meanwhile."""
+        marks = data.draw(st.sampled_from(self.marks))
+        if next(marks, self.marks) is self.marks:
+            self.marks.remove(marks)
 
     # -- what must be
 
@@ -329,6 +352,7 @@ class Watching(RuleBasedStateMachine):
     @rule()
     def everyone_catches_up(self) -> None:
         """Whoever takes all has all, and holds what there is."""
+        self.answers = []
         self.feeds.flush(self.index)
         for watcher in self.watchers:
             watcher.pipe.room = 1_000_000

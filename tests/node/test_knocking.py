@@ -279,11 +279,10 @@ def test_one_that_fails_costs_the_others_nothing() -> None:
 
 
 def of_three_classes(folder: Path) -> tuple[Path, dict[str, str]]:
-    """Holders of tokens, who may read and write."""
+    """Holders of tokens, who may read, write and watch."""
+    rights = {"read": ("",), "write": ("",), "subscribe": ("",)}
     classes = ("critical", "default", "bulk")
-    return token_file(
-        folder, **{name: {"client_class": name, "read": ("",), "write": ("",)} for name in classes}
-    )
+    return token_file(folder, **{name: {"client_class": name, **rights} for name in classes})
 
 
 async def welcomed(node: Node, talker: Talker, token: str) -> None:

@@ -1,14 +1,16 @@
 """The subscriptions of one simulated node: `engine/feeds.py`, driven as `node/feeds.py` drives it.
 
 What a turn has brought leaves at its end, readers that are behind have a little of every turn, and
-a quiet feed says now and then how far it has come. Pushes are Python objects, which the checker
-takes as they are.
+a quiet feed says now and then how far it has come. Of what is large some readers are given nothing
+in the turn that brought it, as where more important clients knock. Pushes are Python objects, which
+the checker takes as they are.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import Protocol
 
 from tests.simulation.following import Held, Listed, Pushed, Reset
@@ -93,7 +95,8 @@ class Desk:
     def __init__(self, machine: Machine, kept: int | None, counts: Counter[str]) -> None:
         self._machine = machine
         self._counts = counts
-        self.feeds: Feeds[Push] = Feeds(machine, ALL_OF_IT)
+        self.feeds: Feeds[Push] = Feeds(machine, ALL_OF_IT, lets=self._lets)
+        self._random = Random(machine.index)
         if machine.index:
             self.feeds.begin_anew(machine, machine.index)
         self.keep(kept)
@@ -103,6 +106,11 @@ class Desk:
     def keep(self, events: int | None) -> None:
         """Retain about so many events; None: all of this life."""
         self.feeds.retained.bytes_max = ALL_OF_IT if events is None else events * EVENT_SIZE
+
+    def _lets(self, sink: Sink[Push]) -> bool:
+        lets = self._random.random() < 0.7
+        self._counts["readers that let others go first"] += not lets
+        return lets
 
     # -- what happens
 
@@ -141,7 +149,8 @@ class Desk:
             feed.quiet += MARK_MS
             if feed.quiet > MARK_MS:
                 self._counts["feeds marked"] += 1
-                self.feeds.mark(feed)
+                for _ in self.feeds.mark(feed):
+                    pass
 
     # -- who watches
 

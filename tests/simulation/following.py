@@ -11,10 +11,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from tests.simulation.histories import Violation
 from tlru.engine.events import Event, EventType
+from tlru.engine.feeds import EVENT_BYTES
 from tlru.engine.items import Item, is_reserved
 from tlru.engine.operations import Rev
 from tlru.engine.patterns import Kind, Pattern
@@ -55,6 +56,11 @@ class Pushed:
     counts: tuple[int, ...] | None = None
     more: bool | None = False
 
+    @property
+    def size(self) -> int:
+        """In bytes, about."""
+        return sum(len(each.key) + len(each.value or b"") + EVENT_BYTES for each in self.events)
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -66,12 +72,18 @@ class Listed:
     last: bool
     as_of: int | None = None
 
+    @property
+    def size(self) -> int:
+        """In bytes, about."""
+        return sum(len(key) + len(held.value) for key, held in self.items)
+
 
 @dataclass(frozen=True, slots=True)
 class Reset:
     """The feed goes on from here; what was before is lost."""
 
     upto: int
+    size: ClassVar[int] = 0  # next to nothing
 
 
 Told = Began | Pushed | Listed | Reset

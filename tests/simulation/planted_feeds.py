@@ -210,7 +210,7 @@ def marks_what_was_not_told() -> Iterator[None]:
     def mark(self: Desk) -> None:
         self.feeds.upto = self._machine.index
         for feed in list(self.feeds.feeds.values()):
-            self.feeds.mark(feed)
+            list(self.feeds.mark(feed))
 
     with patch.object(Desk, "_mark", mark):
         yield

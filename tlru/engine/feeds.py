@@ -26,6 +26,7 @@ from tlru.engine.retained import Retained
 
 LOOKS_A_STEP = 2_000  # events or items looked at for one reader, before another has its turn
 STEPS_A_TURN = 16
+SERVED_BYTES_MIN = 128 << 10  # in a turn, whoever else waits; else some would never come to the end
 CHUNKS_KEPT = 16  # of a feed, for readers that come by the same place
 EVENT_BYTES = 64  # of an event in a message, beside key and value
 
@@ -38,6 +39,10 @@ class Push(Protocol):
     @property
     def upto(self) -> int:
         """The last version in it, or how far the feed has come."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
 
 
 D = TypeVar("D", bound=Push)
@@ -148,10 +153,14 @@ class Feeds(Generic[D]):
         source: Source,
         bytes_max: int,
         given: Callable[[D, int], None] = lambda push, readers: None,
+        lets: Callable[[Sink[D]], bool] = lambda sink: True,
     ) -> None:
-        """`given` hears of each push to how many readers it was handed."""
+        """`given` hears of each push to how many readers it was handed; `lets` is asked where much
+        is handed out whether a sink may have it now, or lets somebody more important go first."""
         self.retained = Retained(bytes_max)
         self._given = given
+        self._lets = lets
+        self._served = 0  # bytes, to those that are behind, in this turn
         self.flushed = 0  # the number of the first event that live readers were not given
         self.upto = 0  # the position that they have come to
         self.ready: deque[Reader[D]] = deque()  # behind, with sinks that took more when last seen
@@ -192,13 +201,16 @@ class Feeds(Generic[D]):
                 self._spread(feed, feed.encoding.events(feed.number, pending, upto), start)
 
     def _spread(self, feed: Feed[D], pushes: Sequence[D], start: int) -> None:
-        """Hand the same messages to every live reader; those that do not take all fall behind."""
+        """Hand the same messages to every live reader. Those that do not take all fall behind, and
+        those that let others go first while a large value is handed out. (Who is behind is given
+        less in a turn, so that only what is large is worth it.)"""
         feed.quiet = 0.0
         behind: list[tuple[Reader[D], int]] = []
         final = len(pushes) - 1
+        large = any(push.size > feed.encoding.bytes_max for push in pushes)
         for reader in feed.live:
             sink = reader.sink
-            if sink.stalled:
+            if sink.stalled or (large and not self._lets(sink)):
                 behind.append((reader, start))
                 continue
             for place, push in enumerate(pushes):
@@ -212,21 +224,28 @@ class Feeds(Generic[D]):
         for reader, number in behind:
             del feed.live[reader]
             reader.live, reader.number = False, number
+            if not reader.sink.stalled:
+                self.wake(reader)
 
     def _after(self, pos: int) -> int:
         number = self.retained.after(pos)
         return GONE if number is None else number
 
-    def mark(self, feed: Feed[D]) -> None:
-        """Say how far the feed has come, though nothing has happened."""
+    def mark(self, feed: Feed[D]) -> Iterator[None]:
+        """Say how far the feed has come, though nothing has happened: a reader at each step, since
+        there can be many. What happens between two steps is no harm."""
         feed.quiet = 0.0
-        (push,) = feed.encoding.events(feed.number, (), self.upto)
-        for reader in feed.live:
-            if not reader.sink.stalled:
+        push: D | None = None
+        for reader in list(feed.live):
+            if reader in feed.live and not reader.sink.stalled:
+                if push is None or push.upto != self.upto:
+                    (push,) = feed.encoding.events(feed.number, (), self.upto)
                 self._give(reader, push)
+                yield
 
     def _give(self, reader: Reader[D], push: D) -> None:
         reader.sink.deliver(push)
+        self._served += push.size
         self._given(push, 1)
 
     def begin_anew(self, source: Source, upto: int) -> None:
@@ -318,8 +337,10 @@ class Feeds(Generic[D]):
     def serve(self) -> None:
         """Give readers that are behind a piece each, in turn, as far as one turn goes. `flush` goes
         before."""
-        ready = self.ready
+        ready, self._served = self.ready, 0
         for _ in range(min(len(ready), STEPS_A_TURN)):
+            if self._served > SERVED_BYTES_MIN and not self._lets(ready[0].sink):
+                return
             reader = ready.popleft()
             if reader.live:
                 continue

@@ -8,15 +8,19 @@ has come. It knows the requests and the encodings; what a reader gets is decided
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Protocol
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any, Protocol, cast
 
 from tlru import errors
 from tlru.engine.events import Event
 from tlru.engine.feeds import Feeds, Reader, Since, Sink
 from tlru.engine.machine import Machine
 from tlru.engine.patterns import Kind, Pattern
+from tlru.node.access.standing import Standing
 from tlru.node.asker import Asker
+from tlru.node.limits import Guard
+from tlru.node.piecemeal import Piecemeal
 from tlru.wire.codec import Codec
 from tlru.wire.limits import Limits
 from tlru.wire.pushes import EventEncoder, Push, PushEncoding
@@ -39,6 +43,7 @@ class Subscriber(Asker, Sink[Push], Protocol):
     feeds: dict[int, Reader[Push]]
     """What it has subscribed to, by the numbers of the feeds."""
 
+    standing: Standing
     codec: Codec
     limits: Limits
     push_bytes: int
@@ -54,20 +59,26 @@ class FeedDesk:
         retained_bytes: int,
         epoch: Callable[[], str],
         not_serving: Callable[[], errors.TlruError | None],
+        guard: Callable[[], Guard],
     ) -> None:
         self.limits = limits
         self._machine = machine
         self._epoch = epoch
         self._not_serving = not_serving
+        self._guard = guard
         self._not_serving_s = 0.0  # for so long already
         self._subscribers: dict[Subscriber, None] = {}
-        self.feeds: Feeds[Push] = Feeds(machine, retained_bytes, self._count)
+        self.feeds: Feeds[Push] = Feeds(machine, retained_bytes, self._count, self._lets)
         self.events_pushed = 0  # to all subscribers together
         self.bytes_pushed = 0  # before compression
         self._encoders: dict[tuple[str, bool], EventEncoder] = {}
         self._flushing = False
         self._serving = False
-        self._marks: asyncio.TimerHandle | None = None
+        self._next_marks: asyncio.TimerHandle | None = None
+        self._marked_at = 0.0
+        self._marks = Piecemeal(self._mark, self._mark_later)
+        self._gone: deque[Reader[Push]] = deque()  # their connections are
+        self._goodbyes = Piecemeal(self._forget)
 
     # -- what happens
 
@@ -91,6 +102,11 @@ class FeedDesk:
         for encoder in self._encoders.values():
             encoder.forget()
 
+    def _lets(self, sink: Sink[Push]) -> bool:
+        """Whether somebody is told more now, or lets a more important client go first."""
+        guard, standing = self._guard(), cast(Subscriber, sink).standing
+        return not guard.turns.gives_way(guard.rank(standing.grant.client_class))
+
     def take_up(self, machine: Machine) -> None:
         """The state was replaced as a whole."""
         self._machine = machine
@@ -102,7 +118,8 @@ class FeedDesk:
     def _serve_later(self) -> None:
         if self.feeds.ready and not self._serving:
             self._serving = True
-            asyncio.get_running_loop().call_soon(self._serve)
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._serve)  # once it has looked at its sockets
 
     def _serve(self) -> None:
         self._serving = False
@@ -118,11 +135,16 @@ class FeedDesk:
         self._serve_later()
 
     def forget(self, subscriber: Subscriber) -> None:
-        """A connection is gone."""
-        for reader in subscriber.feeds.values():
-            self.feeds.unsubscribe(reader)
+        """A connection is gone: nothing more is delivered to it."""
+        self._gone.extend(subscriber.feeds.values())
         subscriber.feeds.clear()
         self._subscribers.pop(subscriber, None)
+        self._goodbyes.begin()
+
+    def _forget(self) -> Iterator[None]:
+        while self._gone:
+            self.feeds.unsubscribe(self._gone.popleft())
+            yield
 
     # -- requests
 
@@ -151,7 +173,8 @@ class FeedDesk:
         subscriber.feeds[reader.feed.number] = reader
         self._subscribers[subscriber] = None
         self._serve_later()
-        if self._marks is None:
+        if self._next_marks is None and not self._marks.under_way:
+            self._marked_at = asyncio.get_running_loop().time()
             self._mark_later()
         return {"feed": reader.feed.number, "upto": reader.upto, "resumed": resumed}
 
@@ -179,21 +202,26 @@ class FeedDesk:
     # -- quiet feeds
 
     def _mark_later(self) -> None:
-        tick = min(MARK_TICK_S, self.limits.mark_s / 2)
-        self._marks = asyncio.get_running_loop().call_later(tick, self._mark, tick)
-
-    def _mark(self, tick: float) -> None:
-        """Each feed that has said nothing for long says how far it has come."""
-        self._tell()
-        self._look_whether_it_serves(tick)
-        for feed in list(self.feeds.feeds.values()):
-            feed.quiet += tick
-            if feed.quiet > self.limits.mark_s - tick:
-                self.feeds.mark(feed)
+        self._next_marks = None
         if self.feeds.feeds:
-            self._mark_later()
-        else:
-            self._marks = None
+            loop = asyncio.get_running_loop()
+            self._next_marks = loop.call_later(self._mark_tick, self._marks.begin)
+
+    @property
+    def _mark_tick(self) -> float:
+        return min(MARK_TICK_S, self.limits.mark_s / 2)
+
+    def _mark(self) -> Iterator[None]:
+        """Each feed that has said nothing for long says how far it has come."""
+        now = asyncio.get_running_loop().time()
+        passed, self._marked_at = now - self._marked_at, now
+        self._tell()
+        self._look_whether_it_serves(passed)
+        for feed in list(self.feeds.feeds.values()):
+            feed.quiet += passed
+            if feed.quiet > self.limits.mark_s - self._mark_tick:
+                yield from self.feeds.mark(feed)
+            yield
 
     def _look_whether_it_serves(self, tick: float) -> None:
         """A node that does not serve hears of no change: who watches there is sent elsewhere. Not
@@ -229,15 +257,17 @@ class FeedDesk:
 
     def stop(self) -> None:
         """No timer is left."""
-        if self._marks is not None:
-            self._marks.cancel()
-            self._marks = None
+        if self._next_marks is not None:
+            self._next_marks.cancel()
+            self._next_marks = None
+        self._marks.stop()
+        self._goodbyes.stop()
 
     # -- figures
 
     def _count(self, push: Push, subscribers: int) -> None:
         self.events_pushed += push.events * subscribers
-        self.bytes_pushed += len(push.message) * subscribers
+        self.bytes_pushed += push.size * subscribers
 
     def retained(self, now: int) -> Fields:
         """How far back a reader can resume."""

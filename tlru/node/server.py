@@ -32,6 +32,7 @@ from tlru.node.health import Health
 from tlru.node.http import HttpSide
 from tlru.node.listener import Listener
 from tlru.node.origins import Origins
+from tlru.node.piecemeal import Piecemeal
 from tlru.node.rates import Rates
 from tlru.node.reload import Process, Reloading, cannot_listen, settings_of
 from tlru.node.seats import alone, plan_of
@@ -98,6 +99,7 @@ class Node:
         self._inherited = listener
         self._listener: Listener | None = None
         self._ticker: asyncio.TimerHandle | None = None
+        self._looks = Piecemeal(self._look_at_all)
         self._closed: asyncio.Event | None = None
         self._told_servers: dict[str, tuple[list[dict[str, Any]], str | None]] = {}
 
@@ -297,11 +299,16 @@ class Node:
         taken = len(self.connections) + self.http.connections + len(self.doors)
         return taken + self.gate.shaking > self.config.connections
 
+    def _look_at_all(self) -> Iterator[None]:
+        for connection in list(self.connections):
+            if connection in self.connections:
+                connection.tick(self._loop.time(), self.limits.ping_s)
+            yield
+        yield from self.http.look_who_watches(self._loop.time)
+
     def _tick(self) -> None:
         now = self._loop.time()
-        for connection in list(self.connections):
-            connection.tick(now, self.limits.ping_s)
-        self.http.look_who_watches(now)
+        self._looks.begin()
         self.rates.tick(now)
         self.rates.latency.loop.add(max(0.0, now - self._tick_due))
         self._tick_due = now + TICK_S
@@ -341,6 +348,7 @@ class Node:
         await self._until_alone()
         if self._ticker is not None:
             self._ticker.cancel()
+        self._looks.stop()
         for service in self.services.values():
             await self.desk(service).stop()
             await service.stop()

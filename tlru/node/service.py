@@ -92,6 +92,7 @@ class CacheService:
             retained_bytes,
             lambda: str(self.log.epoch),
             lambda: None if self.log.node_status is NodeStatus.ACTIVE else self._not_serving(),
+            lambda: self.guard,
         )
         self.listen(self.feeds.applied)
         self._ticker: asyncio.TimerHandle | None = None

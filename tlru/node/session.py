@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 # Replies that wait to be written: more are not made before these are on their way.
 OUT_BYTES_MAX = 256 << 10
+SLICE_BYTES = 64 << 10  # the same, where somebody more important may come: to write takes time too
 
 # Of a long message, so many answers leave together: the client works on them while we go on. At 64
 # requests a message this more than doubled what a client and a node on two cores do together.
@@ -130,13 +131,12 @@ class Session:
         self.service.measure.begin()
         try:
             while self._take_slice(rank):
-                self._write_out()
+                pass
         except FramingError as exc:
             self._part(exc.close_code, exc.reason)
         finally:
             self._pumping = False
             self.service.measure.end(self)
-        self._write_out()
         if self.over:
             return
         if self._large_waits:
@@ -179,14 +179,14 @@ class Session:
         self.pump()
 
     def _take_slice(self, rank: int) -> bool:
-        """Take messages for a while, carry them out, and count it; False where none is left to take
-        in this turn."""
+        """Take messages for a while, answer them, and count it; False: no more in this turn."""
         turns, began = self.service.guard.turns, clock()
         self._large = self._large and self._messages is not None
         until = None if (slice_s := turns.slice_s(rank)) is None else began + slice_s
         try:
             more = self._take_some(until)
             self.service.flush()
+            self._write_out()
         finally:
             turns.took(rank, clock() - began, large=self._large)
         return more and turns.open(rank)
@@ -199,7 +199,7 @@ class Session:
                 return False
             self._room -= 1
             self._take(message)
-            if until is not None and clock() >= until:
+            if until is not None and (clock() >= until or self._out_bytes >= SLICE_BYTES):
                 return True
         return self._out_bytes >= OUT_BYTES_MAX and not self.stalled
 

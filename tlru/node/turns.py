@@ -97,16 +97,24 @@ class Turns:
         if before > 0.0 >= left:
             self._used_up[rank] = True
         if left > 0.0:
-            above = [each for each in range(rank) if not self._floods[each]]
-            heard = self.knocking.heard(above)
-            if heard is not None:
-                self._give_way_to(heard)
+            self._listen(rank)
         self._count()
 
-    def _give_way_to(self, heard: int) -> None:
-        for rank in range(heard + 1, RANKS):
-            self._left[rank] = min(self._left[rank], 0.0)
-        self._gave_way = True
+    def gives_way(self, rank: int) -> bool:
+        """Whether what is told to those of a rank, unasked, waits for what somebody more important
+        has sent meanwhile."""
+        if rank and not self._gave_way:
+            self._listen(rank)
+        return self._gave_way and self._left[rank] <= 0.0
+
+    def _listen(self, rank: int) -> None:
+        """Give way to whoever has knocked."""
+        heard = self.knocking.heard(each for each in range(rank) if not self._floods[each])
+        if heard is not None:
+            for less in range(heard + 1, RANKS):
+                self._left[less] = min(self._left[less], 0.0)
+            self._gave_way = True
+            self._count()
 
     async def turn(self, rank: int) -> None:
         """Wait until those of a rank may go on; who has waited longest goes first."""

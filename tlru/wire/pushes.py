@@ -21,7 +21,7 @@ HEAD_BYTES = 64  # of a push of events, beside the events
 class Push:
     """A message to subscribers. What a transport makes of it stays with it, for the next one."""
 
-    __slots__ = ("event_stream", "events", "final", "frames", "message", "resumable", "upto")
+    __slots__ = ("event_streams", "events", "final", "frames", "message", "resumable", "upto")
 
     def __init__(
         self,
@@ -39,7 +39,12 @@ class Push:
         self.resumable = resumable
         self.final = final  # nothing of the feed comes after it
         self.frames: dict[bool, bytes] = {}  # by whether it is compressed
-        self.event_stream: bytes | None = None
+        self.event_streams: dict[bool, bytes] = {}  # by whether it is a chunk of its answer
+
+    @property
+    def size(self) -> int:
+        """In bytes, before compression."""
+        return len(self.message)
 
 
 class EventEncoder:

@@ -159,10 +159,10 @@ class EventStream(OneByOne):
 
     def deliver(self, push: Push) -> bool:
         """Write what a feed's readers are given: the same bytes to each."""
-        data = push.event_stream
+        data = push.event_streams.get(self._chunked)
         if data is None:
-            data = push.event_stream = self._event(push)
-        self._write(data)
+            data = push.event_streams[self._chunked] = self._framed(self._event(push))
+        self._write_framed(data)
         if push.final:
             self._over.set()  # it has no other feed
         return not self.stalled
@@ -175,10 +175,15 @@ class EventStream(OneByOne):
         return b"data:%b\n\n" % push.message
 
     def _write(self, data: bytes) -> None:
+        self._write_framed(self._framed(data))
+
+    def _framed(self, data: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+
+    def _write_framed(self, data: bytes) -> None:
         transport = None if self._connection is None else self._connection.transport
-        if transport is None or transport.is_closing():
-            return
-        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        if transport is not None and not transport.is_closing():
+            transport.write(data)
 
     # -- the end
 

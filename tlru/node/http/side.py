@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
@@ -181,11 +182,13 @@ class HttpSide:
         ticket = "ticket" in request.query
         check_route(request.grant, method, route, time.time(), ticket=ticket)
 
-    def look_who_watches(self, now: float) -> None:
-        """End the streams and backups of those who may not have them any more."""
+    def look_who_watches(self, now: Callable[[], float]) -> Iterator[None]:
+        """End the streams and backups of those who may not have them any more: one at each step."""
         for stream in list(self.streams):
-            if stream.standing.look(self.node.access, stream.service, stream, now):
+            gone = stream not in self.streams
+            if not gone and stream.standing.look(self.node.access, stream.service, stream, now()):
                 stream.leave()
+            yield
         for backup in list(self.backups):
             backup.look()
 

@@ -132,6 +132,7 @@ class Watching(RuleBasedStateMachine):
         self._patch.setattr(feeds_module, "SERVED_BYTES_MIN", 500)
         self.feeds: Feeds[Told] = Feeds(self.source, RETAINED_BYTES, lets=self._lets)
         self.marks: list[Iterator[None]] = []
+        self.nobody_is_let = False
         self.answers: list[bool] = []  # to those who ask whether they may have more now
         self.history: list[Event] = []
         self.index = 0
@@ -200,6 +201,8 @@ class Watching(RuleBasedStateMachine):
         self.feeds.serve()
 
     def _lets(self, sink: object) -> bool:
+        if self.nobody_is_let:
+            return False
         return self.answers.pop() if self.answers else True
 
     @rule(answers=st.lists(st.booleans(), max_size=12))
@@ -351,14 +354,18 @@ class Watching(RuleBasedStateMachine):
 
     @rule()
     def everyone_catches_up(self) -> None:
-        """Whoever takes all has all, and holds what there is."""
-        self.answers = []
+        """Whoever takes all has all, and holds what there is, however many go first. Nobody wakes
+        those who were only made to wait."""
+        self.nobody_is_let = True
         self.feeds.flush(self.index)
         for watcher in self.watchers:
+            if watcher.pipe.stalled:
+                watcher.pipe.room = 1_000_000
+                self.feeds.wake(watcher.reader)
             watcher.pipe.room = 1_000_000
-            self.feeds.wake(watcher.reader)
         while self.feeds.ready:
             self.feeds.serve()
+        self.nobody_is_let = False
         self.all_is_as_it_happened()
         for watcher in self.watchers:
             assert watcher.reader.live

@@ -63,22 +63,12 @@ def test_large_answers_leave_one_by_one_where_somebody_more_important_may_come(
                 monkeypatch.setattr(WebSocketConnection, "write", written)
                 await bulk.send(*asked)
                 assert [(await bulk.receive())["id"] for _ in asked] == list(range(20))
-        looks = [sum(part) for part in _between(seen)]
-        assert sum(looks) > 20 * len(LARGE)
-        assert max(looks) < SLICE_BYTES + len(LARGE) + 1_000
+        assert sum(seen) > 20 * len(LARGE)
+        assert max(seen) < SLICE_BYTES + len(LARGE) + 1_000
+        large = [at for at, size in enumerate(seen) if size > SLICE_BYTES]
+        assert [seen[at + 1 : at + 2] for at in large] == [[0]] * len(large), "then there is a look"
 
     run(test())
-
-
-def _between(seen: Sequence[int]) -> list[list[int]]:
-    """What was written between two looks."""
-    parts: list[list[int]] = [[]]
-    for each in seen:
-        if each:
-            parts[-1].append(each)
-        else:
-            parts.append([])
-    return parts
 
 
 @contextlib.asynccontextmanager

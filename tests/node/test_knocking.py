@@ -15,7 +15,7 @@ from tests.node.test_turns import Loop
 from tests.running import Talker, a_node, run, talking, until
 from tlru.node.knocking import Knocking
 from tlru.node.server import Node
-from tlru.node.turns import PART_S, SLICE_S, Turns
+from tlru.node.turns import PART_S, PUT_OFF_MAX, SLICE_S, Turns
 
 ALL = (0, 1)  # the ranks that somebody gives way to
 
@@ -184,6 +184,42 @@ def test_all_lesser_ranks_give_way_until_the_loop_has_looked_at_its_sockets() ->
     heard.knocks = 1
     turns.took(2, SLICE_S)
     assert [turns.open(rank) for rank in range(3)] == [True, True, False]
+
+
+def test_what_is_told_unasked_waits_for_those_who_are_more_important_than_who_is_told() -> None:
+    loop = Loop()
+    turns, heard = knocked(loop)
+    assert not any(turns.gives_way(rank) for rank in range(3))
+    heard.knocks = 1
+    assert turns.gives_way(2)
+    assert turns.gives_way(2), "until it has been read"
+    assert not turns.gives_way(1), "an equal"
+    assert not turns.open(2)
+    heard.knocks = 0
+    assert turns.gives_way(1), "somebody more important than whoever knocked first"
+    assert turns.gives_way(2)
+    assert not turns.gives_way(0)
+    loop.end_turn()
+    loop.end_turn()
+    assert not any(turns.gives_way(rank) for rank in range(3))
+    turns.took(1, 1_000.0)
+    assert not turns.gives_way(1), "for having used up its part it does not"
+    loop.end_turn()
+    heard.knocks = 1
+    assert not turns.gives_way(2), "nor does anybody to a flood"
+
+
+def test_the_next_turn_comes_however_often_somebody_knocks() -> None:
+    loop = Loop()
+    turns, heard = knocked(loop)
+    went: list[int] = []
+    turns.took(2, 1_000.0)
+    turns.queue(2, lambda: went.append(1))
+    for _ in range(PUT_OFF_MAX + 2):
+        heard.knocks = 0
+        turns.gives_way(2)
+        loop.end_turn()
+    assert went
 
 
 def test_whoever_uses_up_its_own_part_is_not_given_another() -> None:

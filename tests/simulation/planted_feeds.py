@@ -158,6 +158,21 @@ def gives_what_was_taken_again() -> Iterator[None]:
         yield
 
 
+@planted("who lets others go first is taken for told", "isolate")
+def forgets_who_waits() -> Iterator[None]:
+    honest = Feeds._spread
+
+    def spread(self: Feeds[Any], feed: Feed[Any], pushes: Sequence[Any], start: int) -> None:
+        before = list(feed.live)
+        honest(self, feed, pushes, start)
+        for reader in before:
+            if not (reader.live or reader.sink.stalled):
+                reader.number = self.flushed
+
+    with patch.object(Feeds, "_spread", spread):
+        yield
+
+
 @planted("who is behind is live again before it has come to the end", "isolate")
 def is_live_too_early() -> Iterator[None]:
     def catch_up(self: Feeds[Any], reader: Reader[Any]) -> None:

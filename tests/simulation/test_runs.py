@@ -109,6 +109,7 @@ HAPPENS = (
     "named write too_old",
     "named writes repeated late",
     "named writes repeated",
+    "readers that let others go first",
     "snapshot parts told",
     "snapshots told",
     "subscribers broken",

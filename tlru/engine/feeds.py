@@ -18,6 +18,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import count
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from tlru.engine.chunks import KEPT_MAX, Chunks, Kept
 from tlru.engine.events import Event
 from tlru.engine.folding import Folded, fold
 from tlru.engine.items import Item
@@ -27,7 +28,7 @@ from tlru.engine.retained import Retained
 LOOKS_A_STEP = 2_000  # events or items looked at for one reader, before another has its turn
 STEPS_A_TURN = 16
 SERVED_BYTES_MIN = 128 << 10  # in a turn, whoever else waits; else some would never come to the end
-CHUNKS_KEPT = 16  # of a feed, for readers that come by the same place
+WAITS_OF = 8  # parts of what is retained; nobody is made to wait for more than one
 EVENT_BYTES = 64  # of an event in a message, beside key and value
 
 GONE = -1  # the number of no event: the point that the reader stood at is not there
@@ -135,7 +136,7 @@ class Feed(Generic[D]):
         self.live: dict[Reader[D], None] = {}
         self.pending: list[Event] = []  # of this turn
         self.quiet = 0.0  # for so long it has said nothing, as far as somebody counts
-        self.chunks: dict[int, tuple[Sequence[D], int]] = {}
+        self.chunks: Kept[D] = {}
 
 
 class Since(NamedTuple):
@@ -160,6 +161,7 @@ class Feeds(Generic[D]):
         self.retained = Retained(bytes_max)
         self._given = given
         self._lets = lets
+        self._chunks: Chunks[D] = Chunks()
         self._served = 0  # bytes, to those that are behind, in this turn
         self.flushed = 0  # the number of the first event that live readers were not given
         self.upto = 0  # the position that they have come to
@@ -207,7 +209,7 @@ class Feeds(Generic[D]):
         feed.quiet = 0.0
         behind: list[tuple[Reader[D], int]] = []
         final = len(pushes) - 1
-        large = any(push.size > feed.encoding.bytes_max for push in pushes)
+        large = self._large(pushes, feed.encoding.bytes_max)
         for reader in feed.live:
             sink = reader.sink
             if sink.stalled or (large and not self._lets(sink)):
@@ -224,8 +226,24 @@ class Feeds(Generic[D]):
         for reader, number in behind:
             del feed.live[reader]
             reader.live, reader.number = False, number
-            if not reader.sink.stalled:
-                self.wake(reader)
+        waiting = [reader for reader, _ in behind if not reader.sink.stalled]
+        for reader in waiting:
+            self.wake(reader)
+        if waiting:
+            self._keep(feed, pushes, start)
+
+    def _keep(self, feed: Feed[D], pushes: Sequence[D], start: int) -> None:
+        """Keep what was made for those who were made to wait for it."""
+        for push in pushes[:KEPT_MAX]:
+            end = self.flushed if push is pushes[-1] else self._after(push.upto)
+            self._chunks.keep(feed.chunks, start, (push,), end)
+            start = end
+
+    def _large(self, pushes: Sequence[D], bytes_max: int) -> bool:
+        """Whether there is a value among them that is larger than messages are, and yet not so
+        large that somebody who waits for it could lose its place."""
+        largest = max(push.size for push in pushes)
+        return bytes_max < largest < self.retained.bytes_max // WAITS_OF
 
     def _after(self, pos: int) -> int:
         number = self.retained.after(pos)
@@ -261,7 +279,7 @@ class Feeds(Generic[D]):
                 reader.live, reader.number = False, GONE
                 self.wake(reader)
             feed.live.clear()
-            feed.chunks.clear()
+            self._chunks.clear(feed.chunks)
 
     # -- who reads
 
@@ -340,7 +358,8 @@ class Feeds(Generic[D]):
         ready, self._served = self.ready, 0
         for _ in range(min(len(ready), STEPS_A_TURN)):
             if self._served > SERVED_BYTES_MIN and not self._lets(ready[0].sink):
-                return
+                ready.rotate(-1)  # others may be more important
+                continue
             reader = ready.popleft()
             if reader.live:
                 continue
@@ -420,11 +439,10 @@ class Feeds(Generic[D]):
         reader.feed.live[reader] = None
         self._keep_chunks(reader.feed)
 
-    @staticmethod
-    def _keep_chunks(feed: Feed[D]) -> None:
+    def _keep_chunks(self, feed: Feed[D]) -> None:
         """For as long as anybody is behind; a node with many feeds would keep much for nobody."""
         if len(feed.live) == feed.readers:
-            feed.chunks.clear()
+            self._chunks.clear(feed.chunks)
 
     def _chunk(self, reader: Reader[D]) -> tuple[Sequence[D], int]:
         """Messages of the next events, and the number of the first that is not in them."""
@@ -441,9 +459,7 @@ class Feeds(Generic[D]):
             return feed.encoding.folded(feed.number, fold(matched), upto), end
         pushes = feed.encoding.events(feed.number, matched, upto)
         if end < self.flushed:
-            if len(feed.chunks) >= CHUNKS_KEPT:
-                del feed.chunks[next(iter(feed.chunks))]
-            feed.chunks[number] = pushes, end
+            self._chunks.keep(feed.chunks, number, pushes, end)
         return pushes, end
 
 

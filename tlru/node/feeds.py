@@ -30,6 +30,7 @@ Args = dict[str, Any]
 Fields = dict[str, Any]
 
 MARK_TICK_S = 1.0
+GONE_MAX = 8_192  # feeds of connections that are gone; what is more is forgotten at once
 NOT_SERVING_S = 3.0  # of a node that does not serve: then its feeds end
 
 # A frame of events. Of a client that has stopped reading the node holds what its transport's buffer
@@ -139,6 +140,8 @@ class FeedDesk:
         self._gone.extend(subscriber.feeds.values())
         subscriber.feeds.clear()
         self._subscribers.pop(subscriber, None)
+        while len(self._gone) > GONE_MAX:
+            self.feeds.unsubscribe(self._gone.popleft())
         self._goodbyes.begin()
 
     def _forget(self) -> Iterator[None]:
@@ -216,10 +219,10 @@ class FeedDesk:
         now = asyncio.get_running_loop().time()
         passed, self._marked_at = now - self._marked_at, now
         self._tell()
-        self._look_whether_it_serves(passed)
+        self._look_whether_it_serves(min(passed, self._mark_tick))
         for feed in list(self.feeds.feeds.values()):
             feed.quiet += passed
-            if feed.quiet > self.limits.mark_s - self._mark_tick:
+            if feed.quiet > self.limits.mark_s - 1.5 * self._mark_tick:
                 yield from self.feeds.mark(feed)
             yield
 
@@ -262,6 +265,7 @@ class FeedDesk:
             self._next_marks = None
         self._marks.stop()
         self._goodbyes.stop()
+        self._gone.clear()
 
     # -- figures
 

@@ -3,6 +3,7 @@
 What is to be done for every connection or every feed takes a moment when there are few, and a
 tenth of a second when there are many, of which a client may have thousands. The first piece is done
 at once; between two of them there is a pause, so that the work takes a sixth of the time at most.
+Where the turns of the loop are long and it is not done within a second, its pieces grow.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Final
 
 PIECE_S: Final = 0.000_2
 PAUSE: Final = 5  # times as long as the piece before it
+DUE_S: Final = 1.0
+GROWTH: Final = 0.004  # seconds of a piece, for each second after that
 
 
 class Piecemeal:
@@ -27,6 +30,8 @@ class Piecemeal:
         self._over = over
         self._steps: Iterator[object] | None = None
         self._next: asyncio.TimerHandle | None = None
+        self._began = 0.0
+        self._stopped = False
 
     @property
     def under_way(self) -> bool:
@@ -35,18 +40,19 @@ class Piecemeal:
 
     def begin(self) -> None:
         """Do it, if it is not under way already."""
-        if self._steps is None:
-            self._steps = self._work()
+        if self._steps is None and not self._stopped:
+            self._steps, self._began = self._work(), clock()
             self._go_on()
 
     def _go_on(self) -> None:
         self._next = None
         steps, began = self._steps, clock()
         assert steps is not None
+        piece_s = max(PIECE_S, GROWTH * (began - self._began - DUE_S))
         more = False
         try:
             for _ in steps:
-                if (took := clock() - began) >= PIECE_S:
+                if (took := clock() - began) >= piece_s:
                     more = True
                     break
         finally:
@@ -62,7 +68,8 @@ class Piecemeal:
             self._over()
 
     def stop(self) -> None:
-        """Leave what is left undone."""
+        """Leave what is left undone, and begin nothing more."""
+        self._stopped = True
         if self._next is not None:
             self._next.cancel()
             self._next = None

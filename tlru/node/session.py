@@ -126,8 +126,7 @@ class Session:
             self._pump(rank)
 
     def _pump(self, rank: int) -> None:
-        self._pumping = True
-        self._room, self._refused = REQUESTS[rank], 0
+        self._pumping, self._room, self._refused = True, REQUESTS[rank], 0
         self.service.measure.begin()
         try:
             while self._take_slice(rank):
@@ -186,9 +185,9 @@ class Session:
         try:
             more = self._take_some(until)
             self.service.flush()
-            self._write_out()
         finally:
             turns.took(rank, clock() - began, large=self._large)
+        self._write_out()
         return more and turns.open(rank)
 
     def _take_some(self, until: float | None) -> bool:
@@ -492,9 +491,9 @@ class Session:
         if not self._out or self._ended:
             return
         out, self._out = self._out, []
-        size, self._out_bytes = self._out_bytes, 0
-        if size <= self.push_bytes:
-            self._wire.write([self.codec.separator.join(out)])
-        else:
-            self._wire.write(together(out, self.codec.separator, self.push_bytes))
+        size, self._out_bytes, began = self._out_bytes, 0, clock()
+        most, separator = self.push_bytes, self.codec.separator
+        self._wire.write([separator.join(out)] if size <= most else together(out, separator, most))
+        if size > SLICE_BYTES:  # else it is little, beside what made it
+            self.service.guard.turns.took(self._rank, clock() - began)
         self._note_idle()

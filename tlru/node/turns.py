@@ -36,6 +36,7 @@ REQUESTS: Final = (512, 512, 128)  # of one session in a turn, so that its equal
 LET_ON: Final = (64, 16, 4)
 
 SLICE_S: Final = 0.000_25  # between two looks whether somebody more important waits
+PUT_OFF_MAX: Final = 4  # so often the next turn is, one after the other, for those who knock
 STARVED_S: Final = 0.01  # after so long a session goes on, whoever knocks
 ACTIVE_S: Final = 1.0  # after it has asked something, a rank is not active any more
 
@@ -51,7 +52,8 @@ class Turns:
         self._later = later
         self._left = list(PART_S)
         self._counted = False
-        self._gave_way = False  # the turn ends once what was sent meanwhile has been read
+        self._heard: int | None = None  # whom the less important give way to in this turn
+        self._put_off = 0  # so often the next turn was, so that they are read first
         self._used_up = [False] * RANKS  # who has used up its part of this turn
         self._floods = [False] * RANKS  # who did so in the turn before
         self.waited_s = [0.0] * RANKS  # the longest since this was last taken up
@@ -103,9 +105,9 @@ class Turns:
     def gives_way(self, rank: int) -> bool:
         """Whether what is told to those of a rank, unasked, waits for what somebody more important
         has sent meanwhile."""
-        if rank and not self._gave_way:
+        if self._heard is None or self._heard >= rank:
             self._listen(rank)
-        return self._gave_way and self._left[rank] <= 0.0
+        return self._heard is not None and self._heard < rank
 
     def _listen(self, rank: int) -> None:
         """Give way to whoever has knocked."""
@@ -113,7 +115,7 @@ class Turns:
         if heard is not None:
             for less in range(heard + 1, RANKS):
                 self._left[less] = min(self._left[less], 0.0)
-            self._gave_way = True
+            self._heard = heard
             self._count()
 
     async def turn(self, rank: int) -> None:
@@ -135,10 +137,12 @@ class Turns:
 
     def _over(self) -> None:
         self._counted = False
-        if self._gave_way:  # the loop has not looked at its sockets since
-            self._gave_way = False
+        heard, self._heard = self._heard, None
+        if heard is not None and self._put_off < PUT_OFF_MAX:
+            self._put_off += 1  # the loop has not looked at its sockets since
             self._count()
             return
+        self._put_off = 0
         self._floods, self._used_up = self._used_up, [False] * RANKS
         self._left[:] = PART_S
         try:

@@ -153,6 +153,8 @@ class EventStream(OneByOne):
 
     def stall(self, stalled: bool) -> None:
         """The client is behind with reading, or has caught up."""
+        if self._over.is_set():
+            return
         self.stalled = stalled
         if not stalled:
             self.service.feeds.wake(self)
@@ -200,6 +202,7 @@ class EventStream(OneByOne):
             self._abort()
         elif message is not None:
             self._write(b"data:%b\n\n" % encode(message))
+        self.stalled = True  # nothing comes after the last word
         self._over.set()
 
     def _abort(self) -> None:

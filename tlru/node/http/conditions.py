@@ -22,7 +22,9 @@ from tlru.wire.limits import NUMBER_MAX, SESSION_CHARS_MAX
 TAGS_MAX = 64
 
 _TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)')
-_POSITION = re.compile(r"([0-9A-Za-z-]{1,64})-([0-9]{1,16})", re.ASCII)
+# Of a position, one less than the largest integer of JSON has: so many entries no log ever has.
+POS_DIGITS_MAX = 15
+_POSITION = re.compile(rf"([0-9A-Za-z-]{{1,64}})-([0-9]{{1,{POS_DIGITS_MAX}}})", re.ASCII)
 
 
 def etag(epoch: str, version: int) -> str:

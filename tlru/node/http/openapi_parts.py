@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tlru.node.http.conditions import TAGS_MAX
+from tlru.node.http.conditions import POS_DIGITS_MAX, TAGS_MAX
 from tlru.node.http.replies import reply
 from tlru.node.http.schemas import TEXT, VALUE, Requests, Schema, described, ref
 from tlru.wire.limits import SESSION_CHARS_MAX
@@ -48,7 +48,7 @@ HEADERS: Mapping[str, Any] = {
 
 
 # As `conditions.py` reads them. What a schema cannot say: the most digits of a position.
-_ONE_POSITION = "[0-9A-Za-z-]{1,64}-[0-9]{1,16}"
+_ONE_POSITION = f"[0-9A-Za-z-]{{1,64}}-[0-9]{{1,{POS_DIGITS_MAX}}}"
 _ONE_TAG = '(?:W/)?"[!#-~]*"'
 POSITION_OR_NONE: Schema = {"type": "string", "pattern": f"^(?:{_ONE_POSITION})?$"}
 _POSITION: Schema = {"type": "string", "pattern": f"^{_ONE_POSITION}$"}

@@ -168,6 +168,9 @@ class OrderedLog(Protocol):
         """The index that a linearizable read must wait for: the caller sees to that, by what it
         has applied. Raises `RefusedError` where the log cannot say."""
 
+    def barrier_now(self) -> int | None:
+        """The same, where nobody has to be asked for it; else None."""
+
     def notes(self) -> Notes:
         """What the voters noted at checkpoints. The next checkpoint says what is agreed."""
 

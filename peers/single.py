@@ -257,6 +257,12 @@ class SingleLog:
         self._refuse_unless_active()
         return self._index
 
+    def barrier_now(self) -> int | None:
+        """The same, unless something is to be ordered first."""
+        if self._pending or self._status is not NodeStatus.ACTIVE:
+            return None
+        return self._index
+
     def propose(self, operation: bytes, ack: Ack = Ack.QUORUM, until: int | None = None) -> Dot:
         """Put an operation in order; it is applied at `flush`, or when this turn ends."""
         self._refuse_unless_active()

@@ -124,13 +124,7 @@ class ClusterLog:
         return replica.state.log, self._effects.applied
 
     def begin_life(
-        self,
-        promise: Promise,
-        log: Log,
-        *,
-        commit: int = 0,
-        resumed: int = 0,
-        leads: bool = False,
+        self, promise: Promise, log: Log, *, commit: int = 0, resumed: int = 0, leads: bool = False
     ) -> None:
         """A life of the replica begins."""
         self.promise = promise
@@ -432,6 +426,9 @@ class ClusterLog:
         if self.replica is not None:
             self.replica.state.clock.at_least(barrier.time)
         return barrier.index
+
+    def barrier_now(self) -> None:
+        """The others have to be asked."""
 
     def _active(self) -> Replica:
         """The replica, where this node serves. RefusedError else."""

@@ -72,6 +72,28 @@ async def never_reads(at: Target) -> None:
     at.heard["not read from any more"] += held
 
 
+async def late_answers(at: Target) -> None:
+    """Clients ask for large values that are answered later than asked, and read none of them."""
+    value = json.dumps({"id": 1, "op": "set", "key": "large", "value": "x" * 200_000})
+    _, writer = await at.socket()
+    writer.write(frame(FINAL | 1, value.encode()))
+    asked = [{"id": number, "op": "get", "key": "large"} for number in range(2, 202)]
+    lot = [
+        each | ({"read": "linear"} if n < 60 else {"touch": 60_000}) for n, each in enumerate(asked)
+    ]
+    writers = []
+    async for turn in at.paced(50.0):
+        if turn == 50:
+            break
+        reader, writer = await at.socket()
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(frame(FINAL | 1, b"\n".join(json.dumps(each).encode() for each in lot)))
+        writers.append(writer)
+    async for _ in at.paced(20.0):
+        pass
+    at.heard["still open"] += sum(not each.is_closing() for each in writers)
+
+
 async def streams_unread(at: Target) -> None:
     """Streams of Server-Sent Events of everything that happens, of which nothing is read."""
     asked = head("/v1/events?pattern=*&snapshot=true", f"Authorization: Bearer {at.token}")
@@ -119,6 +141,7 @@ ATTACKS: dict[str, Attack] = {
     "slow handshake": slow_handshake,
     "slow TLS hello": slow_tls,
     "never reads": never_reads,
+    "late answers": late_answers,
     "streams unread": streams_unread,
     "3,000 connections": thousands,
 }

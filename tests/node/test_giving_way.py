@@ -17,8 +17,9 @@ from tests.node.test_knocking import of_three_classes, pytestmark, welcomed
 from tests.running import Talker, a_node, run, talking, until
 from tlru.engine.events import Event
 from tlru.node.http.event_stream import EventStream
+from tlru.node.outgoing import SLICE_BYTES
 from tlru.node.server import Node
-from tlru.node.session import SLICE_BYTES, Session
+from tlru.node.session import Session
 from tlru.node.turns import Turns
 from tlru.node.websocket import WebSocketConnection
 

@@ -17,7 +17,8 @@ from peers.ordered_log import OrderedLog
 from tlru import errors
 from tlru.engine.machine import Machine
 from tlru.node.asker import Asker
-from tlru.node.latency import Measure
+from tlru.node.latency import Measure, class_of
+from tlru.node.limits import Guard
 from tlru.node.pending import Read, Reads, may_wait
 from tlru.node.rates import Rates
 from tlru.wire.fields import Min
@@ -37,13 +38,20 @@ class ReadDesk:
     """Answers reads of one cache."""
 
     def __init__(
-        self, machine: Machine, log: OrderedLog, limits: Limits, rates: Rates, measure: Measure
+        self,
+        machine: Machine,
+        log: OrderedLog,
+        limits: Limits,
+        rates: Rates,
+        measure: Measure,
+        guard: Callable[[], Guard],
     ) -> None:
         self._machine = machine
         self._log = log
         self.limits = limits
         self._rates = rates
         self._measure = measure
+        self._guard = guard
         self._waiting = Reads()
         self._barriers: set[asyncio.Task[None]] = set()
 
@@ -56,10 +64,12 @@ class ReadDesk:
 
     def handle(self, name: str, args: Args, asker: Asker, request: int | None) -> None:
         """Answer, as soon as it may be answered."""
-        if args.get("read") == "linear":
-            self._after_barrier(name, args, asker, request)
-            return
         minimum: Min | None = args.get("min")
+        if args.get("read") == "linear":
+            if (index := self._log.barrier_now()) is None:
+                self._after_barrier(name, args, asker, request)
+                return
+            minimum = _at_least(index, minimum)
         if minimum is None:
             asker.reply(request, self._answer(name, args, self._log.now(), asker))
         else:
@@ -123,20 +133,25 @@ class ReadDesk:
         task.add_done_callback(self._barriers.discard)
 
     async def _ask_leader(self, name: str, args: Args, asker: Asker, request: int | None) -> None:
-        began = perf_counter()
+        began, turns = perf_counter(), self._guard().turns
+        rank = self._guard().rank(class_of(asker))
         try:
             try:
                 async with asyncio.timeout(args.get("timeout", TIMEOUT_MS) / 1000):
                     index = await self._log.read_barrier()
+                # Many are answered by one word of the leader: those of a class share their part of
+                # a turn, as with all else that they ask.
+                await turns.turn(rank)
             finally:
                 asker.waits -= 1
-            minimum = args.get("min") or Min(0)
-            needed = Min(max(index, minimum.pos), minimum.epoch, minimum.time)
+            needed = _at_least(index, args.get("min"))
+            started = perf_counter()
             self._measure.late(
                 began,
                 asker,
                 lambda: self._answer_after(needed, name, args, asker, request, began),
             )
+            turns.took(rank, perf_counter() - started)
         except TimeoutError:
             late = errors.Timeout("no word from the leader in time", outcome_known=True)
             asker.refuse(request, late)
@@ -235,3 +250,10 @@ class ReadDesk:
                 return {"items" if with_values else "keys": page, "more": True}
             page.append(shown_item(item, now, {"key": key}) if with_values else key)
         return {"items" if with_values else "keys": page}
+
+
+def _at_least(index: int, minimum: Min | None) -> Min:
+    """What an asker has seen already, and a place in the log that is to be reached besides."""
+    if minimum is None:
+        return Min(index)
+    return Min(max(index, minimum.pos), minimum.epoch, minimum.time)

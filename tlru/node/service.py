@@ -99,7 +99,9 @@ class CacheService:
 
     def _take_up(self, machine: Machine) -> None:
         self.machine = machine
-        self.reads = ReadDesk(machine, self.log, self.limits, self.rates, self.measure)
+        self.reads = ReadDesk(
+            machine, self.log, self.limits, self.rates, self.measure, lambda: self.guard
+        )
         self._duties = Duties(machine, self._propose_own, self.log.notes)
 
     # -- coming up and going down
@@ -183,6 +185,8 @@ class CacheService:
             elif op.name == "get" and "touch" in args:
                 self._get_and_touch(args, asker, request)
             else:
+                if args.get("read") == "linear":
+                    self._close_group()  # whatever was asked before it is seen by it
                 self.reads.handle(op.name, args, asker, request)
         except errors.TlruError as error:
             asker.refuse(request, error)

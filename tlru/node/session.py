@@ -26,36 +26,28 @@ from tlru.engine.feeds import Reader
 from tlru.node import commands
 from tlru.node.access.standing import Standing
 from tlru.node.limits import FREE
+from tlru.node.outgoing import SLICE_BYTES, Outgoing
 from tlru.node.rests import LARGE_BYTES
 from tlru.node.service import CacheService
 from tlru.node.session_wire import NOT_AUTHENTICATED, TOO_FAST, Wire
 from tlru.node.turns import LEAST_RANK, REQUESTS
-from tlru.wire.batches import together
 from tlru.wire.codec import Codec, FramingError, Message
 from tlru.wire.pushes import Push
 from tlru.wire.requests import OPS, checked, request_id
 
 logger = logging.getLogger(__name__)
 
-# Replies that wait to be written: more are not made before these are on their way.
-OUT_BYTES_MAX = 256 << 10
-SLICE_BYTES = 64 << 10  # the same, where somebody more important may come: to write takes time too
-
-# Of a long message, so many answers leave together: the client works on them while we go on. At 64
-# requests a message this more than doubled what a client and a node on two cores do together.
-REPLIES_AT_ONCE = 16
-
 # So many times more requests than one WebSocket message may carry are refused one by one, and then
 # nothing more of it is looked at: a message could be two million lines.
 ENDLESS = 2
-
-ALIKE_AT_ONCE = 64  # of those that are made at once
 
 # Whoever is refused more than this in a turn waits: saying no costs time as well. The kernel keeps
 # what it sends meanwhile, and TCP makes it wait.
 REFUSED_A_TURN = 32
 REST_S = 0.05
 REFUSED_MAX = 10_000  # for being too fast, one after the other: this client does not listen
+
+SHARE_MIN = 0.2  # of a slice, to take messages in; the rest is for what they lead to
 
 UNFORESEEN = "a request failed in a way that nobody foresaw"
 
@@ -79,8 +71,8 @@ class Session:
         self.waiting: dict[Dot, str] = {}
         self.waits = 0
         self.limits = service.limits  # that the client is told; they stay when others take effect
-        self.push_bytes = self.limits.push_bytes
         self.requests = 0
+        self._outgoing = Outgoing(codec, wire, self.limits.push_bytes)
         self._wire = wire
         # Kept, since to find the loop takes a system call, and this is asked with each request.
         self._time = asyncio.get_running_loop().time
@@ -89,12 +81,13 @@ class Session:
         self._messages: Iterator[Message | errors.BadRequest] | None = None
         self._taken = 0  # messages of the present frame
         self._unanswered: set[int] = set()
-        self._out: list[bytes] = []
-        self._out_bytes = 0
-        self._pumping = False
+        self._pumping = self._taking = False
+        self._share = (
+            1.0  # of a slice, what is left of it to take messages: to flush takes time too
+        )
         self._room = 0  # requests that may still be taken in this turn
         self.feeds: dict[int, Reader[Push]] = {}
-        self.stalled = False  # the client does not read
+        self.stalled = False  # the client does not read, or has to read older answers first
         self._reading = True
         self._ended = False
         self._queued = False  # waits for its turn, until it is called
@@ -181,26 +174,43 @@ class Session:
         """Take messages for a while, answer them, and count it; False: no more in this turn."""
         turns, began = self.service.guard.turns, clock()
         self._large = self._large and self._messages is not None
-        until = None if (slice_s := turns.slice_s(rank)) is None else began + slice_s
+        until = None if (part := turns.slice_s(rank)) is None else began + part * self._share
+        self._taking = True
         try:
             more = self._take_some(until)
+            self._taking, taken_s = False, clock() - began
             self.service.flush()
+            if until is not None:
+                self._share = max(SHARE_MIN, taken_s / (clock() - began))
         finally:
+            self._taking = False
             turns.took(rank, clock() - began, large=self._large)
         self._write_out()
-        return more and turns.open(rank)
+        return (more or self._outgoing.goes_on) and turns.open(rank)
 
     def _take_some(self, until: float | None) -> bool:
         """Take messages until a bound is met; False where there is none left to take now."""
         while self._room > 0 and not self._full():
-            message = self._next()
-            if message is None:
+            if self._outgoing.held_back:
+                self._outgoing.say_one()
+                self._look_whether_stalled()
+            elif (message := self._next()) is not None:
+                self._take(message)
+            else:
                 return False
             self._room -= 1
-            self._take(message)
-            if until is not None and (clock() >= until or self._out_bytes >= SLICE_BYTES):
+            if until is not None and (clock() >= until or self._outgoing.bytes >= SLICE_BYTES):
                 return True
-        return self._out_bytes >= OUT_BYTES_MAX and not self.stalled
+        return False
+
+    @property
+    def push_bytes(self) -> int:
+        """How large a WebSocket message to the client is at the most, where that can be."""
+        return self._outgoing.bytes_max
+
+    @push_bytes.setter
+    def push_bytes(self, most: int) -> None:
+        self._outgoing.bytes_max = most
 
     @property
     def over(self) -> bool:
@@ -235,11 +245,18 @@ class Session:
 
     def stall(self, stalled: bool) -> None:
         """The client has stopped reading, or reads again."""
-        self.stalled = stalled
+        self._outgoing.blocked = stalled
+        self._look_whether_stalled()
         if stalled:
             self._set_reading(False)  # also its pings stay unread, whose answers would pile up
         else:
             self.pump()
+
+    def _look_whether_stalled(self) -> None:
+        """Whoever has to hear older answers first takes no events meanwhile."""
+        before, outgoing = self.stalled, self._outgoing
+        self.stalled = self._ended or outgoing.blocked or outgoing.held_back
+        if before and not self.stalled:
             self.service.feeds.wake(self)
 
     def end(self) -> None:
@@ -255,6 +272,7 @@ class Session:
                 task.cancel()
             self._note_idle()
             self.service.left(self)
+            self._outgoing.clear()
             self.stalled = True  # nothing more is written
 
     @property
@@ -278,8 +296,9 @@ class Session:
 
     @property
     def _has_more(self) -> bool:
-        """Whether the client has sent what was not taken yet."""
-        return bool(self._frames) or self._messages is not None
+        """Whether the client has sent what was not taken yet, or is owed an answer."""
+        more = bool(self._frames) or self._messages is not None
+        return more or self._outgoing.held_back
 
     def until_idle(self) -> asyncio.Future[None]:
         """Resolves when everything that was asked has been answered, or nobody is left to ask."""
@@ -294,12 +313,10 @@ class Session:
             waiter.set_result(None)
 
     def _full(self) -> bool:
-        return (
-            self.stalled
-            or self.held
-            or self._out_bytes >= OUT_BYTES_MAX
-            or len(self._unanswered) >= self.limits.in_flight
-        )
+        outgoing = self._outgoing
+        if outgoing.blocked or outgoing.held_back:
+            return outgoing.blocked
+        return self.held or len(self._unanswered) >= self.limits.in_flight
 
     def _set_reading(self, on: bool) -> None:
         if on != self._reading:
@@ -436,13 +453,7 @@ class Session:
         self._unanswered.difference_update(numbers)
         if self._ended or not numbers:
             return
-        replies = self.codec.encode_alike(numbers, {**fields, "ok": True})
-        for first in range(0, len(replies), ALIKE_AT_ONCE):
-            part = replies[first : first + ALIKE_AT_ONCE]
-            self._out += part
-            self._out_bytes += sum(map(len, part))
-            if len(self._out) >= REPLIES_AT_ONCE:
-                self._write_out()
+        self._outgoing.say_alike(numbers, {**fields, "ok": True})
         if not self._pumping:
             self._wire.flush_later()  # also where all is written: there is room for more requests
 
@@ -463,7 +474,7 @@ class Session:
     def deliver(self, push: Push) -> bool:
         """Write what a feed's readers are given: the same bytes to each. What was said before goes
         before it, the answer to `subscribe` above all."""
-        if self._out:
+        if self._outgoing.waits:
             self._write_out()
         self._wire.write_push(push)
         return not self.stalled
@@ -472,12 +483,9 @@ class Session:
         """Tell the client something, whether or not it has asked for it."""
         if self._ended:
             return
-        data = self.codec.encode(message)
-        self._out.append(data)
-        self._out_bytes += len(data)
-        if len(self._out) >= REPLIES_AT_ONCE:
-            self._write_out()
-        elif not self._pumping and len(self._out) == 1:
+        self._outgoing.say(message, late=not self._taking)
+        self.stalled = self.stalled or self._outgoing.held_back
+        if not self._pumping:
             self._wire.flush_later()
 
     def flush(self) -> None:
@@ -487,13 +495,6 @@ class Session:
             self.pump()
 
     def _write_out(self) -> None:
-        """Few WebSocket messages, each of at most `push_bytes` where that can be."""
-        if not self._out or self._ended:
-            return
-        out, self._out = self._out, []
-        size, self._out_bytes, began = self._out_bytes, 0, clock()
-        most, separator = self.push_bytes, self.codec.separator
-        self._wire.write([separator.join(out)] if size <= most else together(out, separator, most))
-        if size > SLICE_BYTES:  # else it is little, beside what made it
-            self.service.guard.turns.took(self._rank, clock() - began)
+        if took_s := self._outgoing.write():
+            self.service.guard.turns.took(self._rank, took_s)
         self._note_idle()

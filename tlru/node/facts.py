@@ -218,7 +218,7 @@ def hello(node: Node, session: Session, args: dict[str, Any]) -> dict[str, Any]:
     if "max_bytes" in args:
         if args["max_bytes"] < MAX_BYTES_MIN:
             raise errors.BadRequest(f"`max_bytes` must be at least {MAX_BYTES_MIN}")
-        session.push_bytes = min(args["max_bytes"], session.limits.push_bytes)
+        session.send_at_most(min(args["max_bytes"], session.limits.push_bytes))
     service = session.service
     return {
         "node": node.config.id,

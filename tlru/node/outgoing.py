@@ -19,9 +19,11 @@ from typing import Final
 from tlru.node.session_wire import Wire
 from tlru.wire.batches import together
 from tlru.wire.codec import Codec, Message
+from tlru.wire.pushes import Push
 
 OUT_BYTES_MAX: Final = 256 << 10
-SLICE_BYTES: Final = 64 << 10  # what is more takes a while to write
+SLICE_BYTES: Final = 64 << 10  # in a slice of a turn, and of late ones in a turn
+COUNTED_BYTES: Final = 8 << 10  # what is less takes next to no time to write
 
 # Of a long message, so many answers leave together: the client works on them while we go on. At 64
 # requests a message this more than doubled what a client and a node on two cores do together.
@@ -32,16 +34,28 @@ ALIKE_AT_ONCE: Final = 64  # of those that are made at once
 class Outgoing:
     """Messages of one session, on their way to its client."""
 
-    __slots__ = ("_codec", "_held", "_parts", "_wire", "blocked", "bytes", "bytes_max")
+    __slots__ = (
+        "_codec",
+        "_held",
+        "_parts",
+        "_wire",
+        "blocked",
+        "bytes",
+        "bytes_max",
+        "late_bytes",
+        "said_bytes",
+    )
 
     def __init__(self, codec: Codec, wire: Wire, bytes_max: int) -> None:
         self.bytes_max = bytes_max  # of a WebSocket message, where that can be
         self.blocked = False  # the transport takes no more
         self.bytes = 0  # that are encoded, and not written
+        self.said_bytes = 0  # that were encoded ever
+        self.late_bytes = 0  # the same out of turn, since the session had its own
         self._codec = codec
         self._wire = wire
         self._parts: list[bytes] = []
-        self._held: deque[Message] = deque()
+        self._held: deque[Message | Push] = deque()
 
     @property
     def waits(self) -> bool:
@@ -59,20 +73,41 @@ class Outgoing:
         return bool(self._held) and not self.blocked
 
     def say(self, message: Message, *, late: bool = False) -> None:
-        """Say something; write, where much has gathered. `late`: it is not the session's turn."""
-        if self.blocked or self._held or (late and self.bytes >= SLICE_BYTES):
+        """Say something; write, where much has gathered. `late`: it is not the session's turn. What
+        nobody asked for (a list of servers, a goodbye) is little, and does not wait."""
+        wait = self.blocked or self._held or (late and self.late_bytes >= SLICE_BYTES)
+        if wait and "push" not in message:
             self._held.append(message)
-        else:
-            self._encode(message)
+            return
+        before = self.said_bytes
+        self._encode(message)
+        if late:
+            self.late_bytes += self.said_bytes - before
+
+    def hold(self, push: Push) -> None:
+        """Say this after what is held back."""
+        self._held.append(push)
 
     def say_one(self) -> None:
         """Say the first of what was held back."""
-        self._encode(self._held.popleft())
+        first = self._held.popleft()
+        if isinstance(first, Push):
+            self.write()
+            self._wire.write_push(first)
+        else:
+            self._encode(first)
+
+    def say_all(self) -> None:
+        """Say what is held back as far as the transport takes it: nothing comes after it."""
+        while self.goes_on:
+            self.say_one()
+        self.write()
 
     def _encode(self, message: Message) -> None:
         data = self._codec.encode(message)
         self._parts.append(data)
         self.bytes += len(data)
+        self.said_bytes += len(data)
         if len(self._parts) >= REPLIES_AT_ONCE or self.bytes >= OUT_BYTES_MAX:
             self.write()
 
@@ -98,7 +133,7 @@ class Outgoing:
             self._wire.write([separator.join(parts)])
         else:
             self._wire.write(together(parts, separator, self.bytes_max))
-        return clock() - began if size > SLICE_BYTES else 0.0
+        return clock() - began if size > COUNTED_BYTES else 0.0
 
     def clear(self) -> None:
         """Nobody is there to hear any of it."""

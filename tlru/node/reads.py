@@ -53,7 +53,8 @@ class ReadDesk:
         self._measure = measure
         self._guard = guard
         self._waiting = Reads()
-        self._barriers: set[asyncio.Task[None]] = set()
+        self._barriers: dict[asyncio.Task[None], tuple[Asker, int | None]] = {}
+        self._asking: dict[Asker, set[asyncio.Task[None]]] = {}  # the same, by who asks
 
     @property
     def waiting(self) -> int:
@@ -129,29 +130,37 @@ class ReadDesk:
         may_wait(asker, self.limits)
         asker.waits += 1
         task = asyncio.get_running_loop().create_task(self._ask_leader(name, args, asker, request))
-        self._barriers.add(task)
-        task.add_done_callback(self._barriers.discard)
+        self._barriers[task] = asker, request
+        self._asking.setdefault(asker, set()).add(task)
+        task.add_done_callback(self._is_over)
+
+    def _is_over(self, task: asyncio.Task[None]) -> None:
+        asker, _ = self._barriers.pop(task)
+        asker.waits -= 1
+        tasks = self._asking[asker]
+        tasks.remove(task)
+        if not tasks:
+            del self._asking[asker]
 
     async def _ask_leader(self, name: str, args: Args, asker: Asker, request: int | None) -> None:
         began, turns = perf_counter(), self._guard().turns
         rank = self._guard().rank(class_of(asker))
         try:
-            try:
-                async with asyncio.timeout(args.get("timeout", TIMEOUT_MS) / 1000):
-                    index = await self._log.read_barrier()
+            async with asyncio.timeout(args.get("timeout", TIMEOUT_MS) / 1000):
+                index = await self._log.read_barrier()
                 # Many are answered by one word of the leader: those of a class share their part of
                 # a turn, as with all else that they ask.
                 await turns.turn(rank)
-            finally:
-                asker.waits -= 1
             needed = _at_least(index, args.get("min"))
             started = perf_counter()
-            self._measure.late(
-                began,
-                asker,
-                lambda: self._answer_after(needed, name, args, asker, request, began),
-            )
-            turns.took(rank, perf_counter() - started)
+            try:
+                self._measure.late(
+                    began,
+                    asker,
+                    lambda: self._answer_after(needed, name, args, asker, request, began),
+                )
+            finally:
+                turns.took(rank, perf_counter() - started)
         except TimeoutError:
             late = errors.Timeout("no word from the leader in time", outcome_known=True)
             asker.refuse(request, late)
@@ -187,13 +196,16 @@ class ReadDesk:
     def forget(self, asker: Asker) -> None:
         """The asker is gone: nothing waits for it any longer."""
         self._waiting.forget(asker)
+        for task in self._asking.get(asker, ()):
+            task.cancel()
 
     def refuse_all(self, error: errors.TlruError) -> None:
         """The node stops: nobody waits any longer."""
         for read in self._waiting.overdue(1 << 62):
             self._refuse(read, error)
-        for task in self._barriers:
+        for task, (asker, request) in self._barriers.items():
             task.cancel()
+            asker.refuse(request, error)
 
     @staticmethod
     def _refuse(read: Read, error: errors.TlruError) -> None:

@@ -26,7 +26,7 @@ from tlru.engine.feeds import Reader
 from tlru.node import commands
 from tlru.node.access.standing import Standing
 from tlru.node.limits import FREE
-from tlru.node.outgoing import SLICE_BYTES, Outgoing
+from tlru.node.outgoing import OUT_BYTES_MAX, SLICE_BYTES, Outgoing
 from tlru.node.rests import LARGE_BYTES
 from tlru.node.service import CacheService
 from tlru.node.session_wire import NOT_AUTHENTICATED, TOO_FAST, Wire
@@ -47,8 +47,7 @@ REFUSED_A_TURN = 32
 REST_S = 0.05
 REFUSED_MAX = 10_000  # for being too fast, one after the other: this client does not listen
 
-SHARE_MIN = 0.2  # of a slice, to take messages in; the rest is for what they lead to
-
+SHARE_MIN = 0.2  # of a slice
 UNFORESEEN = "a request failed in a way that nobody foresaw"
 
 Fields = dict[str, Any]
@@ -69,10 +68,10 @@ class Session:
         self.standing = Standing(EVERYTHING)  # else whoever makes the session says so
         self.held = False  # until it is known who the client is, nothing of it is taken
         self.waiting: dict[Dot, str] = {}
-        self.waits = 0
+        self.waits = self.requests = 0
         self.limits = service.limits  # that the client is told; they stay when others take effect
-        self.requests = 0
-        self._outgoing = Outgoing(codec, wire, self.limits.push_bytes)
+        self.push_bytes = self.limits.push_bytes
+        self._outgoing = Outgoing(codec, wire, self.push_bytes)
         self._wire = wire
         # Kept, since to find the loop takes a system call, and this is asked with each request.
         self._time = asyncio.get_running_loop().time
@@ -82,14 +81,11 @@ class Session:
         self._taken = 0  # messages of the present frame
         self._unanswered: set[int] = set()
         self._pumping = self._taking = False
-        self._share = (
-            1.0  # of a slice, what is left of it to take messages: to flush takes time too
-        )
+        self._share = 1.0  # of a slice, to take messages in: the rest is for what they lead to
         self._room = 0  # requests that may still be taken in this turn
         self.feeds: dict[int, Reader[Push]] = {}
         self.stalled = False  # the client does not read, or has to read older answers first
-        self._reading = True
-        self._ended = False
+        self._reading, self._ended = True, False
         self._queued = False  # waits for its turn, until it is called
         self._resting = False  # with a large message, until it is called
         self._refused = self._too_fast = 0  # in this turn; in a row
@@ -186,31 +182,29 @@ class Session:
             self._taking = False
             turns.took(rank, clock() - began, large=self._large)
         self._write_out()
-        return (more or self._outgoing.goes_on) and turns.open(rank)
+        return self._room > 0 and (more or self._outgoing.goes_on) and turns.open(rank)
 
     def _take_some(self, until: float | None) -> bool:
         """Take messages until a bound is met; False where there is none left to take now."""
+        outgoing = self._outgoing
+        outgoing.late_bytes = 0
+        most = outgoing.said_bytes + (OUT_BYTES_MAX if until is None else SLICE_BYTES)
         while self._room > 0 and not self._full():
-            if self._outgoing.held_back:
-                self._outgoing.say_one()
+            if outgoing.held_back:
+                outgoing.say_one()
                 self._look_whether_stalled()
             elif (message := self._next()) is not None:
                 self._take(message)
             else:
                 return False
             self._room -= 1
-            if until is not None and (clock() >= until or self._outgoing.bytes >= SLICE_BYTES):
+            if outgoing.said_bytes >= most or (until is not None and clock() >= until):
                 return True
         return False
 
-    @property
-    def push_bytes(self) -> int:
-        """How large a WebSocket message to the client is at the most, where that can be."""
-        return self._outgoing.bytes_max
-
-    @push_bytes.setter
-    def push_bytes(self, most: int) -> None:
-        self._outgoing.bytes_max = most
+    def send_at_most(self, size: int) -> None:
+        """Send WebSocket messages of so many bytes at the most, where that can be."""
+        self.push_bytes = self._outgoing.bytes_max = size
 
     @property
     def over(self) -> bool:
@@ -238,7 +232,7 @@ class Session:
         self._part(TOO_FAST, f"after={after:.3f} {error.message}")
 
     def _part(self, code: int, reason: str) -> None:
-        self._write_out()
+        self.say_all()
         self.end()
         self._set_reading(True)  # else its answer to our goodbye would never be read
         self._wire.close(code, reason)
@@ -297,8 +291,7 @@ class Session:
     @property
     def _has_more(self) -> bool:
         """Whether the client has sent what was not taken yet, or is owed an answer."""
-        more = bool(self._frames) or self._messages is not None
-        return more or self._outgoing.held_back
+        return bool(self._frames) or self._messages is not None or self._outgoing.goes_on
 
     def until_idle(self) -> asyncio.Future[None]:
         """Resolves when everything that was asked has been answered, or nobody is left to ask."""
@@ -314,9 +307,8 @@ class Session:
 
     def _full(self) -> bool:
         outgoing = self._outgoing
-        if outgoing.blocked or outgoing.held_back:
-            return outgoing.blocked
-        return self.held or len(self._unanswered) >= self.limits.in_flight
+        full = self.held or len(self._unanswered) >= self.limits.in_flight
+        return outgoing.blocked or (full and not outgoing.held_back)
 
     def _set_reading(self, on: bool) -> None:
         if on != self._reading:
@@ -476,7 +468,10 @@ class Session:
         before it, the answer to `subscribe` above all."""
         if self._outgoing.waits:
             self._write_out()
-        self._wire.write_push(push)
+        if push.final and self._outgoing.held_back:
+            self._outgoing.hold(push)  # one of these may be the answer to its `subscribe`
+        else:
+            self._wire.write_push(push)
         return not self.stalled
 
     def push(self, message: Message) -> None:
@@ -493,6 +488,11 @@ class Session:
         self._write_out()
         if not self._reading or self._has_more:
             self.pump()
+
+    def say_all(self) -> None:
+        """Say what is still to be said, as far as the client reads: nothing comes after it."""
+        self._outgoing.say_all()
+        self._note_idle()
 
     def _write_out(self) -> None:
         if took_s := self._outgoing.write():

@@ -347,7 +347,7 @@ class WebSocketConnection(asyncio.Protocol):
     def close(self, code: int, reason: str) -> None:
         """Say goodbye, after all that was said; cut it if the client does not answer."""
         if self.session is not None:
-            self.session.flush()
+            self.session.say_all()
         try:
             self._protocol.send_close(code, reason[:100])
         except InvalidState:

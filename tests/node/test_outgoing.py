@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from peers.cluster.cluster import ClusterLog
+from peers.core.entry import Dot
 from tests.client.nodes import cluster_of
 from tests.node.test_knocking import of_three_classes, welcomed
 from tests.running import a_node, run, talking, until
-from tlru.errors import Unavailable
+from tlru.errors import TlruError, Unavailable
+from tlru.node.asker import OneByOne
 from tlru.node.outgoing import OUT_BYTES_MAX, SLICE_BYTES, Outgoing
 from tlru.node.session import Session
 from tlru.node.websocket import WebSocketConnection
@@ -240,5 +242,30 @@ def test_linear_reads_of_who_is_gone_are_given_up_and_those_of_a_stopped_node_re
                     (session,) = [c.session for c in node.connections if c.session is not None]
                     await until(lambda: session.waits == 0)
                 never.cancel()
+
+    run(scenario())
+
+
+def test_who_was_answered_just_now_is_not_refused_besides() -> None:
+    """Between the end of a read and word of it to whoever counts them."""
+    told: list[Any] = []
+
+    class Answered(OneByOne):
+        def __init__(self) -> None:
+            self.waiting: dict[Dot, str] = {}
+            self.waits = self.push_bytes = 0
+
+        def refuse(self, request: int | None, error: TlruError) -> None:
+            told.append((request, error))
+
+    async def scenario() -> None:
+        async with a_node() as node:
+            reads = node.services["default"].reads
+            done = asyncio.create_task(asyncio.sleep(0))
+            await done
+            reads._barriers[done] = Answered(), 1
+            reads.refuse_all(Unavailable("the node stops", code="draining"))
+            del reads._barriers[done]
+            assert told == []
 
     run(scenario())

@@ -204,8 +204,8 @@ class ReadDesk:
         for read in self._waiting.overdue(1 << 62):
             self._refuse(read, error)
         for task, (asker, request) in self._barriers.items():
-            task.cancel()
-            asker.refuse(request, error)
+            if task.cancel():  # else it has been answered just now
+                asker.refuse(request, error)
 
     @staticmethod
     def _refuse(read: Read, error: errors.TlruError) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from asyncio import StreamWriter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 from tests.attacks.target import FINAL, PING, Attack, Pair, Target, frame, head, upgrade
 
@@ -51,19 +52,28 @@ async def slow_tls(at: Target) -> None:
     await _drip(at, bytes.fromhex("160301020001"), b"\x00")
 
 
-async def never_reads(at: Target) -> None:
-    """Clients ask for large answers and watch everything, and read nothing of it."""
-    value = json.dumps({"id": 1, "op": "set", "key": "large", "value": "x" * 200_000})
-    _, writer = await at.socket()
-    writer.write(frame(FINAL | 1, value.encode()))
-    lot = b"\n".join(json.dumps(each).encode() for each in _gets())
-    writers = []
+async def _unread(at: Target, begin: Callable[[], Awaitable[Pair]]) -> AsyncIterator[StreamWriter]:
+    """Fifty connections, of which nothing is read, one after the other."""
     async for turn in at.paced(50.0):
         if turn == 50:
             break
-        reader, writer = await at.socket()
+        reader, writer = await begin()
         reader._transport.pause_reading()  # type: ignore[attr-defined]  # what it is all about
-        writers.append(writer)
+        yield writer
+
+
+def _set(key: str) -> bytes:
+    """What sets a large value."""
+    told = {"id": 1, "op": "set", "key": key, "value": "x" * 200_000}
+    return frame(FINAL | 1, json.dumps(told).encode())
+
+
+async def never_reads(at: Target) -> None:
+    """Clients ask for large answers and watch everything, and read nothing of it."""
+    _, writer = await at.socket()
+    writer.write(_set("large"))
+    lot = b"\n".join(json.dumps(each).encode() for each in _gets())
+    writers = [writer async for writer in _unread(at, at.socket)]
     async for turn in at.paced(100.0):
         writer = writers[turn % len(writers)]
         if writer.transport.get_write_buffer_size() < 1 << 20 and not writer.is_closing():
@@ -74,19 +84,14 @@ async def never_reads(at: Target) -> None:
 
 async def late_answers(at: Target) -> None:
     """Clients ask for large values that are answered later than asked, and read none of them."""
-    value = json.dumps({"id": 1, "op": "set", "key": "large", "value": "x" * 200_000})
     _, writer = await at.socket()
-    writer.write(frame(FINAL | 1, value.encode()))
+    writer.write(_set("large"))
     asked = [{"id": number, "op": "get", "key": "large"} for number in range(2, 202)]
     lot = [
         each | ({"read": "linear"} if n < 60 else {"touch": 60_000}) for n, each in enumerate(asked)
     ]
     writers = []
-    async for turn in at.paced(50.0):
-        if turn == 50:
-            break
-        reader, writer = await at.socket()
-        reader._transport.pause_reading()  # type: ignore[attr-defined]
+    async for writer in _unread(at, at.socket):
         writer.write(frame(FINAL | 1, b"\n".join(json.dumps(each).encode() for each in lot)))
         writers.append(writer)
     async for _ in at.paced(20.0):
@@ -97,19 +102,14 @@ async def late_answers(at: Target) -> None:
 async def streams_unread(at: Target) -> None:
     """Streams of Server-Sent Events of everything that happens, of which nothing is read."""
     asked = head("/v1/events?pattern=*&snapshot=true", f"Authorization: Bearer {at.token}")
-    pairs = []
-    async for turn in at.paced(50.0):
-        if turn == 50:
-            break
-        reader, writer = await at.open()
-        reader._transport.pause_reading()  # type: ignore[attr-defined]
+    writers = []
+    async for writer in _unread(at, at.open):
         writer.write(asked)
-        pairs.append((reader, writer))
+        writers.append(writer)
     _, writer = await at.socket()
-    large = json.dumps({"id": 1, "op": "set", "key": "attack", "value": "x" * 200_000}).encode()
     async for _ in at.paced(20.0):
-        writer.write(frame(FINAL | 1, large))
-    at.heard["streams open"] += sum(not writer.is_closing() for _, writer in pairs)
+        writer.write(_set("attack"))
+    at.heard["streams open"] += sum(not each.is_closing() for each in writers)
 
 
 def _gets() -> Iterator[dict[str, object]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.attacks.target import FINAL, HEAD_END, frame, upgrade
+from tests.attacks.target import FINAL, Target, frame
 from tests.node.http.streams import listening
 from tests.node.test_knocking import _nobody_is_refused as _nobody_is_refused
 from tests.node.test_knocking import of_three_classes, pytestmark, welcomed
@@ -26,14 +26,6 @@ from tlru.node.websocket import WebSocketConnection
 __all__ = ["pytestmark"]
 
 LARGE = "x" * 100_000
-
-
-async def _socket(node: Node, token: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A WebSocket that speaks when it is told to, in the middle of what the node does."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
-    writer.write(upgrade(f"Authorization: Bearer {token}"))
-    await reader.readuntil(HEAD_END)
-    return reader, writer
 
 
 def test_large_answers_leave_one_by_one_where_somebody_more_important_may_come(
@@ -115,7 +107,8 @@ def test_a_large_event_is_told_to_the_less_important_after_whoever_knocked_meanw
     async def test() -> None:
         async with a_node(tokens_file=file) as node, talking(node) as writer:
             await welcomed(node, writer, tokens["default"])
-            knock_in, knock_out = await _socket(node, tokens["critical"])
+            critical = Target(node.port, tokens["critical"], 60.0)
+            knock_in, knock_out = await critical.socket()
             async with _watched(node, tokens["bulk"]) as told:
                 _note(monkeypatch, order)
 
@@ -133,7 +126,7 @@ def test_a_large_event_is_told_to_the_less_important_after_whoever_knocked_meanw
                 first = order.index("ping")
                 assert order[:first].count("told") < 10, "the rest came after the knock"
                 assert order.count("told") >= 10
-            knock_out.transport.abort()
+            critical.drop_all()
 
     run(test())
 

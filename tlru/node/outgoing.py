@@ -79,10 +79,9 @@ class Outgoing:
         if wait and "push" not in message:
             self._held.append(message)
             return
-        before = self.said_bytes
-        self._encode(message)
+        size = self._encode(message)
         if late:
-            self.late_bytes += self.said_bytes - before
+            self.late_bytes += size
 
     def hold(self, push: Push) -> None:
         """Say this after what is held back."""
@@ -103,13 +102,14 @@ class Outgoing:
             self.say_one()
         self.write()
 
-    def _encode(self, message: Message) -> None:
+    def _encode(self, message: Message) -> int:
         data = self._codec.encode(message)
         self._parts.append(data)
         self.bytes += len(data)
         self.said_bytes += len(data)
         if len(self._parts) >= REPLIES_AT_ONCE or self.bytes >= OUT_BYTES_MAX:
             self.write()
+        return len(data)
 
     def say_alike(self, requests: Sequence[int], fields: Message) -> None:
         """Answer several requests with the same fields, which are few."""

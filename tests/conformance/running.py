@@ -124,7 +124,10 @@ def _take(report: Report, event: events.ScenarioFinished) -> None:
             if each.status is Status.FAILURE and each.failure_info is not None:
                 found = each.failure_info
                 answer = recorder.find_response(case_id=found.failure.case_id or id)
-                said = "" if answer is None else f"\n[{answer.status_code}] {answer.text[:400]}"
+                said = ""
+                if answer is not None:  # which may be any bytes
+                    start = answer.content[:400].decode(errors="replace")
+                    said = f"\n[{answer.status_code}] {start}"
                 message = f"{found.failure.title}: {found.failure.message}{said}"
                 report.find(Finding(operation, each.name, message, found.code_sample))
 

@@ -28,6 +28,7 @@ from peers.wire_fields import (
     OPERATIONS_MAX,
     ORIGINS_MAX,
     pack_plain,
+    remembering,
     take_int,
     take_ints,
     take_text,
@@ -41,6 +42,7 @@ _HEAD: Final = struct.Struct(">HQ")
 _HEAD_MARK: Final = 0x92CF
 _CONTENT_LENGTH: Final = 12
 _NAMED_LENGTH: Final = 6
+ORIGINS_REMEMBERED_MAX: Final = 16  # in a list that is remembered
 
 _new = tuple.__new__  # a third of the time that a named tuple takes, for what is checked already
 
@@ -180,7 +182,7 @@ def _read_named(named: Sequence[Any], count_max: int) -> _Named:
     origins, numbers, incarnations, sequences, untils, operations = named
     _check_operations(operations, count_max)
     count = len(operations)
-    names = (None, *_read_origins(origins))
+    names = (None, *_origins(origins))
     numbers = _spread(numbers, count)
     if max(numbers, default=0) >= len(names):
         raise WireError("an operation of an origin that is not in the list")
@@ -190,7 +192,7 @@ def _read_named(named: Sequence[Any], count_max: int) -> _Named:
     )
 
 
-def _read_origins(found: Any) -> list[Origin]:
+def _read_origins(found: Any) -> tuple[Origin, ...]:
     if not isinstance(found, tuple) or len(found) > ORIGINS_MAX:
         raise WireError(f"there are at most {ORIGINS_MAX} origins")
     origins = []
@@ -200,7 +202,15 @@ def _read_origins(found: Any) -> list[Origin]:
         origins.append(Origin(take_text(origin[0]), take_text(origin[1])))
     if len(set(origins)) < len(origins):
         raise WireError("an origin stands twice in the list")
-    return origins
+    return tuple(origins)
+
+
+_known_origins: Final = remembering(_read_origins, lambda _: True)  # they are texts
+
+
+def _origins(found: Any) -> tuple[Origin, ...]:
+    few = isinstance(found, tuple) and len(found) <= ORIGINS_REMEMBERED_MAX
+    return _known_origins(found) if few else _read_origins(found)
 
 
 def _check_operations(operations: Any, count_max: int) -> None:

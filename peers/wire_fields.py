@@ -13,7 +13,7 @@ import dataclasses
 import enum
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -43,10 +43,17 @@ _TEXT_BYTES_MAX: Final = 4 * DETAIL_CHARS_MAX
 # -- bytes
 
 
+PACKER_BYTES_MAX: Final = 1 << 20  # a packer keeps room for the longest that it has packed
+
+_packers: Final = [msgpack.Packer(autoreset=True)]  # to make one takes as long as to pack
+
+
 def pack_plain(plain: Any) -> bytes:
     """The msgpack bytes of plain data."""
     try:
-        packed: bytes = msgpack.packb(plain)
+        packed: bytes = _packers[0].pack(plain)
+        if len(packed) > PACKER_BYTES_MAX:
+            _packers[0] = msgpack.Packer(autoreset=True)
     except (ValueError, OverflowError, TypeError) as exc:
         raise WireError(f"what was to be sent cannot be written: {exc}") from exc
     return packed
@@ -128,9 +135,11 @@ def take_bytes(found: Any) -> bytes:
     raise _unlike(f"at most {OPERATION_BYTES_MAX} bytes", found)
 
 
-def remembering(take: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The same, for named tuples that are nearly always one of a few: who sends, of which epoch.
-    Only the first of their fields may be a number."""
+def remembering(
+    take: Callable[[Any], Any], has_integers: Callable[[Any], bool]
+) -> Callable[[Any], Any]:
+    """The same, for tuples that are nearly always one of a few: who sends, of which epoch, to whom.
+    `has_integers`: whether the numbers in what is equal to one of them are such: True equals 1."""
     known: dict[Any, Any] = {}
 
     def remembered(found: Any) -> Any:
@@ -138,7 +147,7 @@ def remembering(take: Callable[[Any], Any]) -> Callable[[Any], Any]:
             value = known.get(found)
         except TypeError as exc:
             raise _unlike("texts and numbers", found) from exc
-        if value is None or type(value[0]) is not type(found[0]):  # True is equal to 1
+        if value is None or not has_integers(found):
             value = take(found)
             if len(known) >= REMEMBERED_MAX:
                 known.clear()
@@ -229,7 +238,8 @@ class Codecs:
         ]
         unpack = _row_unpacker(kind, codecs, kind, defaults)
         if issubclass(kind, tuple):
-            return Codec(_row_packer(tuple, codecs), unpack)
+            quick = _quick_unpacker(kind, [hints[name] for name in names], codecs, unpack)
+            return Codec(_row_packer(tuple, codecs), quick)
         return Codec(_row_packer(_picker(names), codecs) or _picker(names), unpack)
 
 
@@ -291,6 +301,51 @@ def _row_unpacker(
             row += defaults[len(row) - needed :]
         return make(*row)
 
+    return unpack
+
+
+# What is asked of a field of these types is written where the row is read, and not in a function:
+# most messages have nothing but these, and to call one for each takes longer than all the rest.
+_INLINE: Final[dict[Any, str]] = {
+    int: f"type({{0}}) is int and 0 <= {{0}} <= {INT_MAX}",
+    bool: "type({0}) is bool",
+}
+_INLINE_OPTIONAL: Final = "({{0}} is None or {})"
+
+
+def _quick_unpacker(
+    kind: Any, hints: Sequence[Any], codecs: Sequence[Codec], careful: Callable[[Any], Any]
+) -> Callable[[Any], Any]:
+    """The same for a named tuple, written out: what has exactly its fields, as nearly all have, is
+    taken at one go, and everything else is left to the `careful` one, which says what is wrong."""
+    names = [f"field_{place}" for place in range(len(hints))]
+    asked, made = [], []
+    given: dict[str, Any] = {"careful": careful, "new": tuple.__new__, "kind": kind}
+    for name, hint, codec in zip(names, hints, codecs, strict=True):
+        optional = typing.get_origin(hint) is types.UnionType
+        scalar = typing.get_args(hint)[0] if optional else hint
+        question = _INLINE.get(scalar)
+        if question is None:
+            given[f"take_{name}"] = codec.unpack
+            made.append(f"take_{name}({name})")
+        else:
+            question = _INLINE_OPTIONAL.format(question) if optional else question
+            asked.append(question.format(name))
+            made.append(name)
+    source = f"""
+def unpack(found):
+    if type(found) is tuple and len(found) == {len(names)}:
+        {", ".join(names)}, = found
+        if {" and ".join(asked) or "True"}:
+            try:
+                return new(kind, ({", ".join(made)},))
+            except WireError as exc:
+                raise WireError(f"{kind.__name__}: {{exc}}") from exc
+    return careful(found)
+"""
+    given["WireError"] = WireError
+    exec(source, given)  # made of our own annotations, when the module is imported
+    unpack: Callable[[Any], Any] = given["unpack"]
     return unpack
 
 

@@ -32,6 +32,7 @@ from peers.cluster.opening import next_life, open_disk, restore
 from peers.cluster.plan import ClusterPlan, mesh_addresses, seat_at
 from peers.cluster.snapshots import Kept
 from peers.cluster.status import Look, standing, unknown
+from peers.cluster.turns import Turns
 from peers.core.changes import Changing
 from peers.core.clock import resume_from
 from peers.core.entry import Dot, Epoch
@@ -40,7 +41,6 @@ from peers.core.membership import Member, NodeId
 from peers.core.messages import AskBarrier, HandOver, Local, Stored
 from peers.core.output import NOTHING, Entrance, Output, Promise
 from peers.core.replica import Replica
-from peers.core.timing import GATHER_MS
 from peers.errors import RefusedError, StorageError
 from peers.mesh.mesh import Mesh
 from peers.mesh.settings import Identity
@@ -49,7 +49,6 @@ from peers.wire_fields import OPERATION_BYTES_MAX
 
 logger = logging.getLogger(__name__)
 
-TICK_S: Final = 0.02  # so often the core is asked what is due, if nothing else happens
 NOTE_CLOCK_S: Final = 0.5  # so often the time is noted, for when the whole cluster was down
 NOTE_AGE_MS: Final = 5_000  # a note may be so old, on a disk that is slow
 
@@ -66,8 +65,7 @@ class ClusterLog:
         self._broken = ""  # why this process cannot take part any more
         self._outputs: list[Output] = []
         self._driving = False
-        self._ticking = False  # a tick is owed at the end of this turn
-        self._gathering: asyncio.TimerHandle | None = None  # until what waits for more has to go
+        self.turns = Turns(self)
         self._admitted = False  # it was checked in this turn that operations may be taken
         self._barriers = Barriers()
         self._status = Look(self._look)
@@ -101,13 +99,14 @@ class ClusterLog:
             self._effects = Effects(self.disk, self.mesh, application, self)
             cluster_ms, wall = found.clock
             resumed = resume_from(cluster_ms, wall, wall_ms(), NOTE_AGE_MS) if wall else 0
+            self.turns.start()
+            undo.callback(self.turns.stop)
             self.begin_life(promise, found.log, commit=found.commit, resumed=resumed)
             undo.pop_all()
         self._started = True
         own = {self.mesh.address, *self.plan.mesh.advertise}
         self.mesh.seek([address for address in self.plan.join if address not in own])
         self._note_clock()
-        self._tick_often()
         if self.disk.keeps:
             interval_s = self.plan.keeping.snapshot_interval_s
             self.kept = Kept(self.disk, application, interval_s, self._here)
@@ -151,7 +150,7 @@ class ClusterLog:
         )
         self.application.begin(promise.epoch)
         self.links.reach(self.mesh, self.replica, anew=True)
-        self._touch()
+        self.turns.owe()
 
     async def stop(self) -> None:
         """Let another lead, finish what is in flight, keep what is to be kept."""
@@ -161,7 +160,7 @@ class ClusterLog:
         self._status.look_again()
         self._admitted = False
         await self._hand_over()
-        self._ticker.cancel()
+        self.turns.stop()
         self._noter.cancel()
         await self.asking.close()
         for task in list(self._tasks):
@@ -199,10 +198,12 @@ class ClusterLog:
     def drive(self, output: Output) -> None:
         """Carry it out, when all before it is carried out; and let the core do what is due once
         this turn of the loop is over."""
-        self._touch()
         self._admitted = False
-        if output is NOTHING:
-            return
+        if output is not NOTHING:
+            self._put_out(output)
+        self.turns.told()  # after those who were answered by it: they leave first
+
+    def _put_out(self, output: Output) -> None:
         self._outputs.append(output)
         if self._driving:
             return
@@ -214,7 +215,8 @@ class ClusterLog:
             self._driving = False
 
     def _carry_out(self, output: Output) -> None:
-        self._status.look_again()
+        if self.replica is None or not self.replica.calm:
+            self._status.look_again()
         if self._broken:
             return
         try:
@@ -237,39 +239,19 @@ class ClusterLog:
         if self.replica is not None:
             self.leave()
 
-    def _touch(self) -> None:
-        if not self._ticking:
-            self._ticking = True
-            self._loop.call_soon(self._end_loop_turn)
-
-    def _end_loop_turn(self) -> None:
-        if self._ticking:  # nobody has seen to it meanwhile
-            self.end_turn()
-
-    def end_turn(self) -> None:
-        """Let the core do what is due now that a turn of the loop, or of a peer's, is over."""
-        self._ticking = self._admitted = False
+    def do_what_is_due(self) -> None:
+        """Let the core do what is due now."""
+        self._admitted = False
         replica = self.replica
         if replica is None:
             return
-        now = boot_ms()
-        output = guarded(lambda: replica.tick(now), self)
+        output = guarded(lambda: replica.tick(boot_ms()), self)
         if output is not NOTHING:
-            self.drive(output)
+            self._put_out(output)
         if self.replica is not None:
             self.links.reach(self.mesh, self.replica)
-            if self._gathering is None and self.replica.gathers(now):
-                self._gathering = self._loop.call_later(GATHER_MS / 1000, self._go_on)
         if self._stopping and not self._leads_others():
             self._led_by_another.set()
-
-    def _go_on(self) -> None:
-        self._gathering = None
-        self._touch()
-
-    def _tick_often(self) -> None:
-        self._ticker = self._loop.call_later(TICK_S, self._tick_often)
-        self._touch()
 
     def _note_clock(self) -> None:
         self._noter = self._loop.call_later(NOTE_CLOCK_S, self._note_clock)
@@ -405,15 +387,16 @@ class ClusterLog:
         replica = self._active()
         if (trouble := self.disk.trouble) is not None:
             raise RefusedError("overloaded", trouble)
-        replica.check_may_propose(boot_ms())
-        self._touch()
+        replica.check_room()
+        self.turns.owe()
         self._admitted = True
         return replica
 
     def flush(self) -> None:
         """The caller has proposed all that it has: it leaves now."""
-        if self._ticking and not self._driving:
-            self.end_turn()
+        if self.turns.owed and not self._driving:
+            self.turns.end()
+            self.mesh.flush()
 
     async def read_barrier(self) -> int:
         """Ask the leader, or a majority where we lead, as of when one may read."""

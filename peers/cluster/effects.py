@@ -81,6 +81,8 @@ class Effects:
         for outgoing in output.send:
             self._send(outgoing, promise)
         if output.apply:
+            if output.send:
+                self._mesh.flush()  # the others go on while it is applied
             self._apply(output.apply)
         for serve in output.serve:
             self._given.carry_out(serve)

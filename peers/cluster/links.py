@@ -15,6 +15,7 @@ from peers.cluster.asking import Asking
 from peers.cluster.guard import guarded
 from peers.cluster.met import Met
 from peers.cluster.plan import mesh_addresses
+from peers.cluster.turns import Turns
 from peers.core.epochs import have_common_descent
 from peers.core.membership import Membership, NodeId
 from peers.core.messages import Envelope, Local, Lost
@@ -37,6 +38,7 @@ class Driver(Protocol):
     replica: Replica | None
     promise: Promise
     asking: Asking
+    turns: Turns
 
     @property
     def id(self) -> NodeId:
@@ -47,9 +49,6 @@ class Driver(Protocol):
 
     def hear(self, local: Local) -> None:
         """Tell the core what this node itself knows."""
-
-    def end_turn(self) -> None:
-        """Let the core do what is due."""
 
     def is_a_copy(self) -> None:
         """Another process lives with our state directory."""
@@ -123,8 +122,8 @@ class Links:
         self._driver.drive(output)
 
     def on_turn_end(self) -> None:
-        """What one peer had to say has been heard: see to it at once, not a turn later."""
-        self._driver.end_turn()
+        """What one peer had to say has been heard."""
+        self._driver.turns.end_peers()
 
     def on_up(self, node: NodeId) -> None:
         """There is a link."""

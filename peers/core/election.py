@@ -40,19 +40,21 @@ class Election:
         self._granted: dict[NodeId, int] = {}  # who would vote, or did, and when that came
         self._taking = False  # a newer log was asked for in this round
         self._stand_at = 0
+        self._gives_way = False  # to those who come first, from then on
         self._rested = state.started
         self.rest(state.started)
 
     # -- when to stand
 
     def rest(self, now: int) -> None:
-        """There is a leader, or somebody was voted for: wait for long before standing."""
+        """There is a leader, or somebody was voted for: wait for long before standing. Who comes
+        first is looked at then: who is silent by that time, as a leader that is gone, does not."""
         self._rested = now
-        self._stand_at = now + self.state.timing.election_timeout_ms + self._turn(now)
+        self._stand_at, self._gives_way = now + self.state.timing.election_timeout_ms, True
 
     def hurry(self, now: int) -> None:
         """Nobody leads any more, and everybody knows: stand as soon as it is our turn."""
-        self._stand_at = now + self._turn(now)
+        self._stand_at, self._gives_way = now + self._turn(now), False
 
     def _turn(self, now: int) -> int:
         """How long to give way to those who come first: the highest priority stands at once."""
@@ -66,6 +68,10 @@ class Election:
         """Stand if it is time, and if this node may lead."""
         if self.state.part is Part.LEADER or now < self._stand_at:
             return
+        if self._gives_way:
+            self._stand_at, self._gives_way = self._stand_at + self._turn(now), False
+            if now < self._stand_at:
+                return
         if self._may_stand() or self._is_nobody_able(now):
             self._ask(now)
 

@@ -21,6 +21,7 @@ class Follower:
     incarnation: int = 0  # the life that all below is of
     match: int = 0  # it holds the log up to here
     told: int = 0  # it was told that so much is committed
+    waits_for: int = 0  # up to here it has clients who wait to hear that
     owed: bool = False  # a word that brings its first answer back: before, it serves nobody
     counts: bool = True
     able: bool = True  # to lead

@@ -37,6 +37,7 @@ class Office:
         self.admission: Admission | None = None
         self.changing: Changing | None = None
         self.forwarded: set[tuple[NodeId, int]] = set()  # who waits to hear how far it has got
+        self._answered = 0  # up to here of the log the origins have heard
 
     def take_if_won(self, now: int) -> None:
         """A majority has voted for us."""
@@ -49,6 +50,7 @@ class Office:
         state.clock.set(self._time_to_go_on_from(now), now)
         self.leading = Leading(state, self._pack, now)
         self.changing = Changing(state, self.leading)
+        self._answered = 0
         self.admission = Admission(state, self.leading.gather)
         self.admission.let_in(state.origin, self._forwarding.all_waiting())
 
@@ -112,6 +114,10 @@ class Office:
         assert admission is not None
         if self.leading is not None and self.leading.has_gathered:
             return  # they hear of it when it is in the log
+        last = state.log.last.index
+        if last == self._answered and not self.forwarded:
+            return
+        self._answered = last
         admission.sealed()
         self._forwarding.appended_here(admission.through(state.origin, state.incarnation))
         for node, incarnation in sorted(self.forwarded):

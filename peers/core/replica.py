@@ -3,8 +3,9 @@
 Pure: messages, ticks and operations go in with the time `now`, an `Output` comes out. It hands each
 message to the part that decides about it, and sees that what must hold between the parts does.
 
-The shell calls `tick` at the end of every turn of its loop in which it called anything else, and
-at `next_tick` at the latest: what was gathered in the turn is put in order then, as one batch.
+The shell calls `tick` at the end of every turn of its loop in which it called anything else, unless
+the replica `rests`, and every few milliseconds: what was gathered in the turn is put in order then,
+as one batch.
 
 Invariant: whatever is sent relies only on promises that stand in this output or an earlier one.
 """
@@ -158,7 +159,7 @@ class Replica:
         self.office = Office(self.state, self.election, self.forwarding, pack)
         self._led_at = now
         self._leader_was: tuple[int, NodeId | None] = (0, None)
-        self._calm = False  # nothing has happened, since it was seen to, but reading and writing
+        self.calm = False  # nothing has happened, since it was seen to, but reading and writing
         self._seen_to = -1  # at which moment
         self.election.won = leads
 
@@ -167,9 +168,11 @@ class Replica:
     def receive(self, envelope: Envelope, now: int) -> Output:
         """Advance on one message of another node."""
         state, message, sender = self.state, envelope.message, envelope.sender
+        before_belonging = False
         if not isinstance(message, USUAL):
-            self._calm = False
-        of_another = envelope.epoch != state.epoch and not isinstance(message, BEFORE_BELONGING)
+            self.calm = False
+            before_belonging = isinstance(message, BEFORE_BELONGING)
+        of_another = envelope.epoch != state.epoch and not before_belonging
         if state.removed:
             return state.take_output()
         if envelope.birth == state.birth and envelope.life > state.incarnation:
@@ -179,7 +182,7 @@ class Replica:
             self.greeting.greet((sender.id,), now)  # a copy of what lived on hears it by that
             return state.take_output()
         if of_another:
-            self._calm = False
+            self.calm = False
             led = self._in_touch(now)
             # A leader that probes has no majority: nobody is led by it, but it may be ours.
             if isinstance(message, Append) or (isinstance(message, Probe) and not led):
@@ -193,7 +196,7 @@ class Replica:
             return state.take_output()  # it was said to another one of our name
         is_member = state.membership.has(sender)
         self.lives.note(envelope)
-        if not isinstance(message, BEFORE_BELONGING) and self.lives.is_for_another(envelope):
+        if not before_belonging and self.lives.is_for_another(envelope):
             self.greeting.greet((sender.id,), now)  # so that it knows of this life
             return state.take_output()
         if is_member:
@@ -207,7 +210,7 @@ class Replica:
     def hear(self, local: Local, now: int) -> Output:
         """Advance on what this node's own shell knows."""
         if not isinstance(local, Stored):
-            self._calm = False
+            self.calm = False
         match local:
             case Stored():
                 self._on_stored(local, now)
@@ -242,6 +245,10 @@ class Replica:
         standing = self.status(now)
         if standing is not NodeStatus.ACTIVE:
             raise RefusedError(str(standing), f"this node is {standing}")
+        self.check_room()
+
+    def check_room(self) -> None:
+        """RefusedError where as much waits already as may."""
         if self.forwarding.is_full or self._is_busy():
             raise RefusedError("overloaded", "too many writes wait to be committed")
 
@@ -258,7 +265,7 @@ class Replica:
         state = self.state
         if state.removed:
             return state.take_output()
-        if not self._calm or now - self._seen_to >= SEE_TO_MS:
+        if not self.calm or now - self._seen_to >= SEE_TO_MS:
             self._see_to(now)
         self.office.tick(now)
         if self.leading is None and self.following.in_touch(now):
@@ -268,7 +275,7 @@ class Replica:
     def _see_to(self, now: int) -> None:
         """All that is due by the time alone, or because of what seldom happens."""
         state = self.state
-        self._seen_to, self._calm = now, True
+        self._seen_to, self.calm = now, True
         if self._in_touch(now):
             self._led_at = now
         self.joining.tick(now)
@@ -321,12 +328,6 @@ class Replica:
     def leads(self) -> bool:
         """Whether this node leads, for all that it knows."""
         return self.leading is not None
-
-    def gathers(self, now: int) -> bool:
-        """Whether operations wait for more, not for a leader: a tick is due within `GATHER_MS`."""
-        if self.leading is not None:
-            return self.leading.has_gathered
-        return self.following.in_touch(now) and self.forwarding.gathers
 
     @property
     def digests(self) -> Digests | None:
@@ -480,12 +481,12 @@ class Replica:
         state = self.state
         draft = state.draft
         if draft.membership is not None:
-            self._calm = False
+            self.calm = False
             self.joining.look()
             self.office.resign_if_out(now)
         self.office.leave_if_over(now)
         if self._leader_was != (state.term, state.leader):
-            self._calm = False
+            self.calm = False
             self._leader_was = (state.term, state.leader)
             self.forwarding.begin_again()
         if draft.apply:

@@ -44,6 +44,7 @@ class Leading:
         self.state = state
         self._pack = pack
         self._gathered: list[Proposal] = []
+        self._untold_since: int | None = None  # somebody is not told yet how far is committed
         self._questions: list[Question] = []
         self._beat_at = now
         self._sealed_at = now
@@ -76,6 +77,17 @@ class Leading:
         """Whether operations wait for their place."""
         return bool(self._gathered)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether somebody is to be told soon how far is committed."""
+        return self._untold_since is not None
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether somebody waits to be told how far is committed, and it is more by now."""
+        commit = self.state.commit
+        return any(f.told < f.waits_for and f.told < commit for f in self.followers.values())
+
     def gather(self, proposal: Proposal) -> None:
         """Take an operation into the next batch."""
         self._gathered.append(proposal)
@@ -97,6 +109,14 @@ class Leading:
             part.append((proposal.dot, proposal.until, proposal.operation))
             size += len(proposal.operation)
         self._append(part, now)
+        self._note_who_waits(gathered)
+
+    def _note_who_waits(self, gathered: Sequence[Proposal]) -> None:
+        """Whoever forwarded some of this answers its clients when it hears what is committed."""
+        for origin in {proposal.dot.origin for proposal in gathered}:
+            follower = self.followers.get(origin.id)
+            if follower is not None:
+                follower.waits_for = self.state.log.last.index
 
     def _gathers(self, now: int) -> bool:
         """Whether more is to be gathered first: one batch is under way, and has only just left. So
@@ -141,16 +161,21 @@ class Leading:
         if beats:
             self._beat_at = now + self.state.timing.heartbeat_ms
             self._follow_membership(now)
-        suspended = self.is_suspended(now)
+        suspended, untold = self.is_suspended(now), False
+        last, commit = self.state.log.last.index, self.state.commit
         for node, follower in self.followers.items():
             if suspended and follower.counts:
                 if beats:
                     stamp = self.state.stamps.next(now)
                     self.state.draft.tell(node, Probe(self.state.term, stamp))
-            else:
-                self._send(node, follower, now, anyway=beats or follower.owed)
-                if follower.told < self.state.commit:
-                    self._tell(node, follower)
+                continue
+            anyway = beats or follower.owed
+            if anyway or follower.next.index < last:
+                self._send(node, follower, now, anyway=anyway)
+            if follower.told < commit and not self._tell(node, follower, now):
+                untold = True
+        if not untold:
+            self._untold_since = None
 
     def _follow_membership(self, now: int) -> None:
         """Who is new is taken to hold everything, and says what it does; of who is in the place of
@@ -164,11 +189,17 @@ class Leading:
             del self.followers[node]
         self._look_again()
 
-    def _tell(self, node: NodeId, follower: Follower) -> None:
-        """Say how far is committed, now that nothing else says so."""
-        state = self.state
-        follower.told = state.commit
-        state.draft.tell(node, Progress(state.term, state.commit, self.everywhere))
+    def _tell(self, node: NodeId, follower: Follower, now: int) -> bool:
+        """Say how far is committed, now that nothing else says so; False where that has time. Who
+        waits for it hears it at once, and all others with the next append, if there is one soon."""
+        if follower.told >= follower.waits_for:
+            if self._untold_since is None:
+                self._untold_since = now
+            if now - self._untold_since < GATHER_MS:
+                return False
+        follower.told = commit = self.state.commit
+        self.state.draft.tell(node, Progress(self.state.term, commit, self.everywhere))
+        return True
 
     def beat_soon(self) -> None:
         """Somebody waits for the next heartbeat's answers: send it with the next turn."""

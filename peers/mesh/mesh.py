@@ -359,10 +359,11 @@ class Mesh:
     def flush_later(self, link: Link) -> None:
         """Have it write at the end of this turn of the loop, with all others."""
         if not self._unsent:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._unsent.append(link)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what has gathered: who waits for it need not wait for what else there is to do."""
         links, self._unsent = self._unsent, []
         for link in links:
             link.flush()

@@ -10,6 +10,7 @@ from collections import deque
 
 from peers import wire
 from peers.core.base import Base
+from peers.core.due import gathers
 from peers.core.entry import Dot, Entry, Epoch, Origin, Position
 from peers.core.log import Log
 from peers.core.membership import Member, Membership
@@ -19,6 +20,7 @@ from peers.core.messages import (
     Envelope,
     Forward,
     Message,
+    Progress,
     Restored,
     SnapshotPiece,
     Stored,
@@ -160,16 +162,16 @@ def test_a_leader_that_takes_itself_out_lets_in_nothing_more_of_its_own() -> Non
 
 def test_what_waits_for_more_is_due_within_the_time_of_gathering() -> None:
     trio = at_rest()
-    assert not trio["b"].gathers(trio.now)
+    assert not gathers(trio["b"], trio.now)
     trio.write("b", b"first")
     trio.put_out("b", trio["b"].tick(trio.now))
-    assert not trio["b"].gathers(trio.now), "a lone one waits for nobody"
+    assert not gathers(trio["b"], trio.now), "a lone one waits for nobody"
     trio.write("b", b"second")
     trio.put_out("b", trio["b"].tick(trio.now))
-    assert trio["b"].gathers(trio.now), "one is under way"
+    assert gathers(trio["b"], trio.now), "one is under way"
     later = trio.now + GATHER_MS
     trio.put_out("b", trio["b"].tick(later))
-    assert not trio["b"].gathers(later)
+    assert not gathers(trio["b"], later)
 
 
 def test_what_waits_for_a_leader_waits_for_its_word_and_not_for_a_time() -> None:
@@ -180,13 +182,13 @@ def test_what_waits_for_a_leader_waits_for_its_word_and_not_for_a_time() -> None
     trio.write("b", b"first")
     trio.end_turn()
     trio.write("b", b"second")
-    assert trio["b"].gathers(trio.now)
+    assert gathers(trio["b"], trio.now)
     silent_since = trio["b"].following.leader_heard
     assert silent_since is not None
-    assert not trio["b"].gathers(silent_since + TIMING.election_timeout_ms), "it hears no leader"
+    assert not gathers(trio["b"], silent_since + TIMING.election_timeout_ms), "it hears no leader"
     trio.run(2 * TIMING.election_timeout_ms)
     assert trio["b"].state.leader is None
-    assert not trio["b"].gathers(trio.now), "and knows of none"
+    assert not gathers(trio["b"], trio.now), "and knows of none"
     trio.deaf.clear()
     trio.run(1_000)
     forwarded = [message for id, message in trio.sent if id == "b" and type(message) is Forward]
@@ -206,8 +208,57 @@ def test_who_is_out_waits_for_nothing_more() -> None:
     trio.write("b", b"first")
     trio.put_out("b", trio["b"].tick(trio.now))
     late = trio.write("b", b"late")
-    assert trio["b"].gathers(trio.now)
+    assert gathers(trio["b"], trio.now)
     trio.end_turn()
     assert trio["b"].state.removed
     assert (late, Settled.UNKNOWN) in trio.settled
-    assert not trio["b"].gathers(trio.now)
+    assert not gathers(trio["b"], trio.now)
+
+
+# -- who is told how far is committed
+
+
+def said_to(trio: Trio, by: str, kind: type) -> int:
+    """How many messages of a kind one of them has sent since `sent` was cleared."""
+    return sum(id == by and type(message) is kind for id, message in trio.sent)
+
+
+def test_who_waits_for_nothing_hears_of_a_commit_with_the_next_append() -> None:
+    trio = at_rest()
+    trio.sent.clear()
+    trio.write("a", b"first")
+    trio.end_turn()
+    trio.end_turn()
+    assert trio["a"].state.applied == 2, "a majority has it"
+    assert trio["b"].state.applied == 1
+    assert gathers(trio["a"], trio.now), "a tick is due soon"
+    trio.write("a", b"second")
+    trio.now += GATHER_MS - 1
+    trio.end_turn()
+    assert trio["b"].state.applied == trio["c"].state.applied == 2
+    assert said_to(trio, "a", Append) == 4
+    assert said_to(trio, "a", Progress) == 0
+
+
+def test_nobody_waits_longer_than_others_gather() -> None:
+    trio = at_rest()
+    trio.sent.clear()
+    trio.write("a")
+    trio.end_turn()
+    trio.end_turn()
+    trio.now += GATHER_MS
+    trio.end_turn()
+    assert trio["b"].state.applied == trio["c"].state.applied == 2
+    assert said_to(trio, "a", Progress) == 2
+    assert not gathers(trio["a"], trio.now)
+
+
+def test_whose_clients_wait_hears_of_it_at_once() -> None:
+    trio = at_rest()
+    trio.sent.clear()
+    trio.write("b")
+    for _ in range(3):  # it is forwarded; put in order and held; told of
+        trio.end_turn()
+    assert trio["b"].state.applied == 2
+    assert trio["c"].state.applied == 1
+    assert said_to(trio, "a", Progress) == 1

@@ -110,6 +110,7 @@ def whoever_gives_a_snapshot_fails() -> World:
     """In the middle of it. What was taken is of no use, and nothing of what there was is touched;
     another one gives it from its beginning."""
     world = stage(3, bounds=SHORT)
+    world.run(100)  # what is under way arrives
     world.network.cut({"c"}, set("ab"))
     write_many(world, "a", 30)
     given: list[int] = []
@@ -191,6 +192,7 @@ def nobody_has_what_is_named() -> World:
     the log all of them start again, with the state of their logs."""
     world = stage(3)
     write_many(world, "a", 3)
+    world.run(100)  # what is under way arrives
     for id in "bc":
         world.corrupt(id)
     world.invariants.spread += 1  # so who is found to be wrong need not be

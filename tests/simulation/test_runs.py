@@ -135,7 +135,7 @@ HARMS = {
         "machines unplugged",
         "sessions begun anew",
     ),
-    (25, "upgrade", "take_back", "raise_level", "crash"): (
+    (12, "upgrade", "take_back", "raise_level", "crash"): (
         "levels raised",
         "logs torn",
         "notes of the time torn",

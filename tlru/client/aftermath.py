@@ -17,7 +17,7 @@ from time import monotonic
 from tlru.client import replies
 from tlru.client.connection import Connection
 from tlru.client.outbox import Outbox
-from tlru.client.requests import Kind, Request, describe
+from tlru.client.requests import Kind, Request
 from tlru.client.retrying import Retries
 from tlru.errors import Retry, Timeout, TlruError, Unavailable, UnknownOutcome
 
@@ -79,7 +79,7 @@ class Aftermath:
         elif refusal is not None and isinstance(error, Timeout):
             request.tell(refusal)  # it says more than that there was no time left
         else:
-            what = describe(request.payload)
+            what = request.describe()
             request.tell(replies.retold(error, f"{what} was not done: {error}"))
 
     def end(self, connections: list[Connection], problem: str) -> None:

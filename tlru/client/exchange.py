@@ -29,6 +29,7 @@ from tlru.client.results import Reply
 from tlru.client.retrying import Retries
 from tlru.client.session import Session
 from tlru.client.settings import Settings
+from tlru.client.together import CONTENT, PlainSet, Together, pack_item
 from tlru.errors import Timeout, TlruError, Unavailable
 
 if TYPE_CHECKING:
@@ -106,6 +107,18 @@ class Exchange:
             rare.trace = trace
         return self._enqueue(number, payload, kind, timeout, rare)
 
+    def set(
+        self, key: str, value: bytes, life: float | None, timeout: float, told: bytes
+    ) -> asyncio.Future[Reply]:
+        """Ask for a plain set, which may leave together with others. `told` is the packed time
+        that the node has for it."""
+        item = pack_item(key, value, life)
+        number = self._number = self._number + 1
+        deadline = self._deadline(timeout)
+        future: asyncio.Future[Reply] = self.loop.create_future()
+        self._outbox.queue.append(PlainSet(number, future, key, item, told, deadline))
+        return future
+
     @property
     def limits(self) -> Limits:
         """What the node in service takes; what nodes usually take, where there is none yet."""
@@ -114,6 +127,13 @@ class Exchange:
     def _enqueue(
         self, number: int, payload: bytes, kind: Kind, timeout: float, rare: Rare | None
     ) -> asyncio.Future[Reply]:
+        deadline = self._deadline(timeout)
+        future: asyncio.Future[Reply] = self.loop.create_future()
+        self._outbox.queue.append(Request(number, future, payload, deadline, kind, rare))
+        return future
+
+    def _deadline(self, timeout: float) -> float:
+        """Until when to be patient with what is asked now, which leaves at the end of this turn."""
         if self._connection is None:
             self._check_open(timeout)
         if not self._turn_open:
@@ -121,9 +141,7 @@ class Exchange:
         deadline = self._now + timeout
         if deadline < self._deadlines.due:
             self._alarm.watch(deadline)
-        future: asyncio.Future[Reply] = self.loop.create_future()
-        self._outbox.queue.append(Request(number, future, payload, deadline, kind, rare))
-        return future
+        return deadline
 
     def _check_open(self, timeout: float) -> None:
         if self.ended is not None:
@@ -181,7 +199,21 @@ class Exchange:
         """A request was answered with an error."""
         exc = replies.error(error)
         self._on_refusal(connection, exc)
-        self._aftermath.refused(request, exc, self._asked)
+        if isinstance(request, Together):
+            self._refused_together(request.parts, exc)
+        else:
+            self._aftermath.refused(request, exc, self._asked)
+
+    def _refused_together(self, parts: list[PlainSet], exc: TlruError) -> None:
+        """Whose content the node objects to is found by asking each alone."""
+        if isinstance(exc, CONTENT):
+            for part in parts:
+                part.alone = True
+            self._outbox.put_back(parts)
+            self._see_to_it()
+            return
+        for part in parts:
+            self._aftermath.refused(part, exc, self._asked)
 
     def _on_refusal(self, connection: Connection, error: TlruError) -> None:
         if self._keeper.refused(connection, error):

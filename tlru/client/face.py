@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 from tlru.client.client import Client
 from tlru.client.copying import seen
 from tlru.client.exchange import Exchange
-from tlru.client.requests import Kind
+from tlru.client.requests import Kind, pack
 from tlru.client.results import Ack, Reply, Ttl, TtlOrUnset, Unset, seconds
 from tlru.client.serializers import Serializer
 from tlru.errors import TooLarge
@@ -45,6 +45,7 @@ class Face(Generic[T]):
         self._prefix = prefix
         self._ttl = seconds(ttl)
         self._timeout = timeout
+        self._told = _nodes_time(timeout)
         # Bound once: every value that is read goes through it.
         self._loads = serializer.loads
 
@@ -67,6 +68,18 @@ class Face(Generic[T]):
         given = self._timeout if timeout is None else timeout
         return self._exchange().ask(fields, given, kind)
 
+    def _set(
+        self, key: str, value: bytes, life: float | None, timeout: float | None
+    ) -> asyncio.Future[Reply]:
+        """Ask for a set of nothing but these: the path that has to be short."""
+        if timeout is None:
+            timeout, told = self._timeout, self._told
+        else:
+            told = _nodes_time(timeout)
+        exchange = self._exchange()
+        answer = exchange.set(key, value, life, timeout, told)
+        return self._seen(exchange, answer, {"key": key}) if exchange.copies else answer
+
     def _write(
         self,
         fields: dict[str, Any],
@@ -85,11 +98,15 @@ class Face(Generic[T]):
         kind = Kind.NAMED if (named if asked is None else asked) else Kind.PLAIN
         exchange = self._exchange()
         answer = exchange.ask(fields, given, kind, bound=bound)
-        if exchange.copies:
-            concerned = [copy for copy in exchange.copies if copy.covers(fields)]
-            if concerned:
-                return exchange.loop.create_task(seen(answer, concerned))
-        return answer
+        return self._seen(exchange, answer, fields) if exchange.copies else answer
+
+    @staticmethod
+    def _seen(
+        exchange: Exchange, answer: asyncio.Future[Reply], fields: dict[str, Any]
+    ) -> asyncio.Future[Reply]:
+        """The answer to a write, once it is to be seen in the copies of what it changes."""
+        concerned = [copy for copy in exchange.copies if copy.covers(fields)]
+        return exchange.loop.create_task(seen(answer, concerned)) if concerned else answer
 
     async def _in_parts(
         self, keys: Sequence[str], ask: Callable[[Sequence[str]], Awaitable[R]]
@@ -108,6 +125,11 @@ class Face(Generic[T]):
         half = len(keys) // 2
         halves = (self._in_parts(keys[:half], ask), self._in_parts(keys[half:], ask))
         return _joined(await asyncio.gather(*halves))
+
+
+def _nodes_time(timeout: float) -> bytes:
+    """What a node is told of the time that there is for a write, packed."""
+    return bytes(pack(min(timeout * NODES_SHARE, NODES_TIME_MAX_S)))
 
 
 def _joined(parts: Iterable[list[R]]) -> list[R]:

@@ -16,11 +16,13 @@ from typing import Any, Final
 from tlru.client.connection import Connection
 from tlru.client.requests import Kind, Rare, Request, with_field
 from tlru.client.session import OnceNames, Session
+from tlru.client.together import PlainSet, Together, may_join, run
 from tlru.errors import TooLarge, UnknownOutcome, WrongEpoch
 
 MESSAGE_BYTES_MIN: Final = 4096  # messages are not split below this, whatever a proxy objects to
 COMPACT_AT: Final = 1024  # from this length on, requests whose callers have gone are cleared out
 WAIT_MAX_S: Final = 3600.0  # the longest that a node waits until it is where it has to be
+TOGETHER_HEAD_BYTES: Final = 64  # of a message of plain sets, before the first of them
 READ: Final = Kind.READ
 
 
@@ -62,15 +64,21 @@ class Outbox:
             if request.future.done():
                 self.let_go(queue.popleft())
                 continue
-            payload = request.payload
+            left = 1  # so many leave the queue with it
+            if type(request) is PlainSet and may_join(request):
+                joined = run(queue, request, limits.keys, most - TOGETHER_HEAD_BYTES)
+                if (left := max(1, len(joined))) > 1:
+                    request = Together(joined)
+            payload = request.pack()
             if behind or request.kind is not READ:
-                payload = self._complete(request, connection, now)
+                payload = self._complete(request, payload, connection, now)
             length = len(payload)
             if size + length > most:
                 if parts:
                     break
                 payload = self._alone(request, payload, limits.message_bytes)
-            queue.popleft()
+            for _ in range(left):
+                queue.popleft()
             if payload:
                 size += length
                 room -= 1
@@ -90,10 +98,12 @@ class Outbox:
                 self.queue.append(request)
         self._compact_at = max(COMPACT_AT, 2 * len(self.queue))
 
-    def _complete(self, request: Request, connection: Connection, now: float) -> bytes:
+    def _complete(
+        self, request: Request, payload: bytes, connection: Connection, now: float
+    ) -> bytes:
         """Its bytes with what is known only when it leaves; none where it must not leave."""
         if request.kind is READ:
-            told = with_field(request.payload, "min", self._session.minimum())
+            told = with_field(payload, "min", self._session.minimum())
             # Half of the caller's time: the other half is for asking elsewhere.
             patience = min((request.deadline - now) / 2, WAIT_MAX_S)
             return with_field(told, "timeout", max(0.0, patience))
@@ -102,7 +112,6 @@ class Outbox:
         if request.rare is not None and not self._fits_epoch(request, request.rare):
             self.let_go(request)
             return b""
-        payload = request.payload
         if request.kind is Kind.NAMED:
             payload = with_field(payload, "once", self._name(request.history(), now))
         if request.rare is not None and request.rare.trace and connection.takes_traces:

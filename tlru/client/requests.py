@@ -74,6 +74,14 @@ class Request:
         self.kind = kind
         self.rare = rare
 
+    def pack(self) -> bytes:
+        """Its bytes, but for what is known only when it leaves."""
+        return self.payload
+
+    def describe(self) -> str:
+        """What was asked for, in the words of a message to its caller."""
+        return describe(self.payload)
+
     def settled(self) -> bool:
         """Whether its caller has an answer, or has gone away."""
         return self.future.done()
@@ -102,7 +110,7 @@ class Request:
 
     def fail(self, kind: type[TlruError], what: str, **facts: Any) -> None:
         """End it with an error that begins with what was asked for."""
-        self.tell(kind(f"{describe(self.payload)} {what}", **facts))
+        self.tell(kind(f"{self.describe()} {what}", **facts))
 
 
 def feed_request(number: int, payload: bytes, loop: asyncio.AbstractEventLoop) -> Request:

@@ -23,6 +23,7 @@ from tlru.client.results import (
     Written,
 )
 from tlru.client.serializers import dump
+from tlru.client.together import ROW_BYTES_MAX
 from tlru.errors import TooLarge
 
 T = TypeVar("T")
@@ -53,12 +54,19 @@ class Writing(Face[T]):
         there: "absent", "present", or a version. With `rev`, the source's own revision, it is
         applied only over a lower one. `old` asks for what was there before.
         """
+        name = self._prefix + key
+        packed = dump(self._serializer, name, value)
+        life = None if keep_ttl else self._life(ttl)
         conditional = if_ is not None or rev is not None
+        dressed = conditional or keep_ttl or old or mime is not None or ack is not None
+        if not dressed and self._leaves_plainly(packed, exactly_once):
+            reply = await self._set(name, packed, life, timeout)
+            return replies.written(self._serializer, name, reply)
         fields = {
             "op": "set",
-            "key": self._prefix + key,
-            "value": dump(self._serializer, self._prefix + key, value),
-            "ttl": None if keep_ttl else self._life(ttl),
+            "key": name,
+            "value": packed,
+            "ttl": life,
             "keep_ttl": keep_ttl or None,
             "if": if_,
             "rev": rev,
@@ -73,7 +81,14 @@ class Writing(Face[T]):
             named=conditional or old,
             bound=if_ not in (None, "absent", "present"),
         )
-        return replies.written(self._serializer, self._prefix + key, reply)
+        return replies.written(self._serializer, name, reply)
+
+    def _leaves_plainly(self, packed: bytes, exactly_once: bool | None) -> bool:
+        """Whether a set of this value needs no request of its own."""
+        client = self._client
+        named = client.settings.exactly_once if exactly_once is None else exactly_once
+        traced = client.settings.trace_now is not None
+        return not named and not traced and len(packed) <= ROW_BYTES_MAX
 
     async def add(
         self,

@@ -16,13 +16,12 @@ from typing import Any
 
 from sortedcontainers import SortedList
 
-from tlru.engine.digest import MASK, Digest, pack, xxh3
+from tlru.engine.digest import Digest, pack, xxh3
 from tlru.engine.operations import Rev
 from tlru.engine.sizes import text_bytes
 from tlru.engine.store import Entry, Store
 
 RESERVED = "_tlru/"
-_RESERVED_LETTERS = len(RESERVED)
 _RESERVED_END = "_tlru0"  # the least string above every reserved key: "0" follows "/"
 
 # What an item costs beside the letters of its key and the bytes of its value: the objects, and
@@ -43,7 +42,7 @@ def is_reserved(key: str) -> bool:
 class Item(Entry):
     """What is kept under a key. Times are cluster milliseconds."""
 
-    __slots__ = ("at", "changed", "created", "hash", "key", "mime", "rev", "value", "version")
+    __slots__ = ("_hash", "at", "changed", "created", "key", "mime", "rev", "value", "version")
 
     def __init__(
         self,
@@ -67,13 +66,25 @@ class Item(Entry):
         self.rev = rev
         self.mime = mime
         self.indexed = None
-        # What lies there is hashed where it lies, each part under the hash of those before it.
-        moments = _MOMENTS(version, changed, at, created, _NEVER if expires is None else expires)
-        seed = xxh3(moments, xxh3(key.encode()))
-        if rev is not None or mime is not None:
-            seed = xxh3(pack((rev, mime)), seed)
-        self.hash = xxh3(value, seed)
-        self.size = size_of(key, value, expires, rev, mime)
+        self._hash: int | None = None
+        if expires is rev is mime is None and key[:1] != "_" and key.isascii():
+            self.size = len(value) + ITEM_OVERHEAD_BYTES + len(key)
+        else:
+            self.size = size_of(key, value, expires, rev, mime)
+
+    @property
+    def hash(self) -> int:
+        """The hash of all of it. It is made when it is first asked for: most items of a busy key
+        are gone before."""
+        if self._hash is None:
+            expires = _NEVER if self.expires is None else self.expires
+            # What lies there is hashed where it lies, each part under the hash of those before it.
+            moments = _MOMENTS(self.version, self.changed, self.at, self.created, expires)
+            seed = xxh3(moments, xxh3(self.key.encode()))
+            if self.rev is not None or self.mime is not None:
+                seed = xxh3(pack((self.rev, self.mime)), seed)
+            self._hash = xxh3(self.value, seed)
+        return self._hash
 
     def fields(self) -> tuple[Any, ...]:
         """What the constructor was given, for snapshots."""
@@ -98,7 +109,7 @@ def size_of(
     mime: str | None = None,
 ) -> int:
     """What an item takes of `max_bytes`; a reserved one takes nothing of the users' budget."""
-    if key[:_RESERVED_LETTERS] == RESERVED:  # faster than startswith
+    if key[:1] == "_" and key.startswith(RESERVED):  # so most are told at a glance
         return 0
     size = len(value) + ITEM_OVERHEAD_BYTES + (len(key) if key.isascii() else text_bytes(key))
     if expires is not None:
@@ -112,6 +123,8 @@ def size_of(
 
 Observer = Callable[[str, Item | None], None]
 
+UNHASHED_MAX = 1_024  # so many are hashed in about a millisecond
+
 
 class Items:
     """Every item, by key; in order of use, of expiry and of the keys."""
@@ -119,7 +132,8 @@ class Items:
     def __init__(self) -> None:
         self.store: Store[str, Item] = Store(tie=lambda key: key)
         self.keys: SortedList[str] = SortedList()
-        self.digest = Digest()
+        self._digest = Digest()  # of all but those whose hashes are not in it yet
+        self._unhashed: dict[str, Item] = {}
         self.reserved = 0
         # Called with each key and what it held, before it changes: snapshots in the making.
         self.observers: list[Observer] = []
@@ -134,18 +148,30 @@ class Items:
         """How much of `max_bytes` is taken."""
         return int(self.store.size)
 
+    @property
+    def digest(self) -> int:
+        """The sum of the hashes of all items."""
+        self._hash_all()
+        return self._digest.value
+
+    def _hash_all(self) -> None:
+        self._digest.add(sum(item.hash for item in self._unhashed.values()))
+        self._unhashed.clear()
+
     def put(self, key: str, item: Item) -> Item | None:
         """Keep `item` under `key`; what was there."""
         if self.observers:
             self._observe(key)
         previous = self.store.put(key, item)
-        digest = self.digest
+        unhashed = self._unhashed
         if previous is None:
             self.keys.add(key)
             self.reserved += item.size == 0
-            digest.value = (digest.value + item.hash) & MASK
-        else:
-            digest.value = (digest.value + item.hash - previous.hash) & MASK
+        elif key not in unhashed:
+            self._digest.remove(previous.hash)
+        unhashed[key] = item
+        if len(unhashed) > UNHASHED_MAX:
+            self._hash_all()
         return previous
 
     def remove(self, key: str) -> Item:
@@ -187,7 +213,8 @@ class Items:
         kept = [(key, self.store.entries[key]) for key in reserved]
         self.store.clear()
         self.keys.clear()
-        self.digest.value = 0
+        self._digest.value = 0
+        self._unhashed.clear()
         self.reserved = 0
         observers, self.observers = self.observers, []
         for key, item in kept:
@@ -196,12 +223,13 @@ class Items:
 
     def _remove_run(self, keys: list[str]) -> None:
         """Take away users' items that follow each other in the order of the keys."""
+        self._hash_all()
         hashes = 0
         for key in keys:
             item = self.store.remove(key)
             assert item is not None
             hashes += item.hash
-        self.digest.remove(hashes)
+        self._digest.remove(hashes)
         index = self.keys
         start, end = index.bisect_left(keys[0]), index.bisect_right(keys[-1])
         if end - start > len(keys):  # the reserved keys stand between
@@ -233,7 +261,8 @@ class Items:
     def _gone(self, key: str, item: Item) -> None:
         self.keys.remove(key)
         self.reserved -= item.size == 0
-        self.digest.remove(item.hash)
+        if self._unhashed.pop(key, None) is None:
+            self._digest.remove(item.hash)
 
     def check(self) -> None:
         """Assert that the store, the key index and the counts agree."""

@@ -34,7 +34,7 @@ LIFE_MS_MAX: Final = (1 << 53) - 1
 _INT = (int, NoneType)
 _STR = (str, NoneType)
 _REV = (int, str, NoneType)
-_PLAIN_ROW = (None, None, None)  # no life, revision or content type
+_ROW_LENGTH = 5
 
 
 def _is_life(found: object) -> bool:
@@ -100,13 +100,20 @@ class SetMany(NamedTuple):
     items: tuple[tuple[str, bytes, int | None, Rev | None, str | None], ...]
 
     def well_formed(self) -> bool:
-        return type(self.items) is tuple and all(
-            type(row) is tuple
-            and len(row) == 5
-            and type(row[0]) is str
-            and type(row[1]) is bytes
-            and (row[2:] == _PLAIN_ROW or _is_dressed(*row[2:]))
-            for row in self.items
+        # Column by column: there may be hundreds, and nearly all are alike.
+        items = self.items
+        if type(items) is not tuple or not set(map(type, items)) <= {tuple}:
+            return False
+        if not set(map(len, items)) <= {_ROW_LENGTH}:
+            return False
+        keys, values, *dresses = zip(*items, strict=True) if items else ((), ())
+        return (
+            set(map(type, keys)) <= {str}
+            and set(map(type, values)) <= {bytes}
+            and (
+                all(column.count(None) == len(column) for column in dresses)
+                or all(map(_is_dressed, *dresses))
+            )
         )
 
 

@@ -108,7 +108,7 @@ class State:
     def digest(self) -> int:
         """64 bits that two machines at the same index share if and only if their state is equal."""
         head = record_hash("head", tuple(self.head().values()))
-        return (self.items.digest.value + self._tables.value + head) & MASK
+        return (self.items.digest + self._tables.value + head) & MASK
 
     def head(self) -> dict[str, Any]:
         """The state that is in no table."""
@@ -190,7 +190,7 @@ class State:
         self.once.check(self.locks.named)
         self.locks.check()
         items = sum(item.hash for item in self._entries.values()) & MASK
-        assert items == self.items.digest.value
+        assert items == self.items.digest
         hashes = (each for table in self.tables().values() for each in table.hashes())
         assert sum(hashes) & MASK == self._tables.value
         assert self.tombstones.horizon >= self.at - self.settings["tombstone_ms"]

@@ -1,0 +1,29 @@
+"""When a replica is to be asked what is due: what its shell goes by between one call and the next.
+
+Pure. It decides nothing about the log; asked too often, a replica has nothing to do, and asked too
+late, somebody waits.
+"""
+
+from __future__ import annotations
+
+from peers.core.replica import Replica
+
+
+def has_work(replica: Replica) -> bool:
+    """Whether operations wait to be put in order, or forwarded, or to be told of."""
+    if replica.leading is not None:
+        return replica.leading.has_gathered or replica.leading.is_waited_for
+    return replica.forwarding.waiting > 0
+
+
+def rests(replica: Replica) -> bool:
+    """Whether nothing is due but by the time alone: it only follows a leader."""
+    return replica.calm and replica.leading is None and not replica.forwarding.waiting
+
+
+def gathers(replica: Replica, now: int) -> bool:
+    """Whether something waits for more to go with, not for a leader: operations, or the word that
+    some are committed. A tick is due within `GATHER_MS`."""
+    if replica.leading is not None:
+        return replica.leading.has_gathered or replica.leading.has_news
+    return replica.following.in_touch(now) and replica.forwarding.gathers

@@ -104,8 +104,9 @@ def _tlru(codec: str) -> System:
     )
 
 
-def _floor() -> System:
-    """What is left where a server does nothing but send, by one system call a subscriber."""
+def _floors() -> list[System]:
+    """What is left where a server does nothing but send: by one system call a subscriber, and by
+    one for all of them."""
     folder = tempfile.mkdtemp(prefix="tlru-floor-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     source, built = Path(__file__).with_name("bare_sender.c"), f"{folder}/bare_sender"
@@ -115,13 +116,16 @@ def _floor() -> System:
         data = PAYLOAD * count
         return len(data).to_bytes(4) + data
 
-    return System(
-        "a bare sender in C",
-        lambda ports: [built, str(ports["port"])],
-        *(b"", b"s", b"subscribed"),
-        *(b"p", sized),
-        rival=False,
-    )
+    def floor(name: str, *how: str) -> System:
+        return System(
+            name,
+            lambda ports: [built, str(ports["port"]), *how],
+            *(b"", b"s", b"subscribed"),
+            *(b"p", sized),
+            rival=False,
+        )
+
+    return [floor("a bare sender in C"), floor("the same by io_uring", "ring")]
 
 
 def systems() -> list[System]:
@@ -162,7 +166,7 @@ def systems() -> list[System]:
             lambda count: pub * count,
             subscribers_come="other",
         ),
-        _floor(),
+        *_floors(),
     ]
 
 

@@ -68,6 +68,9 @@ class Watched(tlru.Cache[Any]):
     def _write(self, *args: Any, **more: Any) -> asyncio.Future[dict[str, Any]]:
         return self._noted(super()._write(*args, **more))
 
+    def _set(self, *args: Any) -> asyncio.Future[dict[str, Any]]:
+        return self._noted(super()._set(*args))
+
     def _noted(self, future: asyncio.Future[dict[str, Any]]) -> asyncio.Future[dict[str, Any]]:
         def note(done: asyncio.Future[dict[str, Any]]) -> None:
             if not done.cancelled() and done.exception() is None:

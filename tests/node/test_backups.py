@@ -87,6 +87,8 @@ def test_a_blank_node_begins_a_cluster_from_a_backup_and_the_others_join(
                 }
                 await cache.delete("k1")
                 before_epoch = before.log("n1").epoch
+                here, there = before.log("n1"), before.log("n2")
+                await until(lambda: there.status().applied == here.status().applied)
             path = await taken(before["n2"], tmp_path / "backup")
         made = Nodes(tmp_path / "new" if keeps else None)
         made.meshes = [f"127.0.0.1:{port}" for port in free_ports(3)]

@@ -9,9 +9,11 @@ import pytest
 
 from tests.node.clusters import three
 from tests.running import CODECS, Talker, a_node, run, talking
+from tlru.engine.machine import Applied, Machine
 from tlru.engine.operations import Set, SetMany
 from tlru.node import Node
 from tlru.node.grouping import BYTES_MAX, ROWS_MAX, Group
+from tlru.node.websocket import WebSocketConnection
 from tlru.wire.requests import OPS
 
 AT_ONCE = 300
@@ -34,6 +36,9 @@ class Hearing:
 
     def refuse(self, request: int | None, error: Exception) -> None:
         self.heard.append((request, error))
+
+    def hurry(self) -> None:
+        self.heard.append((None, "hurry"))
 
 
 async def asked(talker: Talker, *messages: dict[str, Any]) -> list[dict[str, Any]]:
@@ -216,5 +221,72 @@ def test_who_wants_no_answer_gets_none() -> None:
             reply = await talker.receive()
             assert (reply["id"], reply["applied"]) == (7, True)
             assert (await talker.ask("get", key="a"))["found"] is True
+
+    run(test())
+
+
+# -- what is certain
+
+
+ITEMS = [{"key": "a", "value": b"\x01"}, {"key": "b", "value": b"\x02"}]
+
+
+@pytest.mark.parametrize(
+    ("message", "sure"),
+    [
+        ({"op": "set", "key": "a", "value": b"\x01"}, True),
+        ({"op": "set", "key": "a", "value": b"\x01", "ttl": 50}, True),
+        ({"op": "set_many", "items": ITEMS}, True),
+        ({"op": "set_many", "items": [*ITEMS, {"key": "c", "value": b"\x03", "rev": 1}]}, False),
+        ({"op": "set_many", "items": ITEMS, "ack": "all"}, False),
+        (
+            {"op": "set_many", "items": ITEMS, "once": {"session": "s", "n": 1}},
+            False,
+        ),
+        ({"op": "set", "key": "a", "value": b"\x01", "if": "absent"}, False),
+        ({"op": "incr", "key": "n"}, False),
+    ],
+)
+def test_what_is_certain_to_be_done_is_answered_before_it_is(
+    message: dict[str, Any], sure: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client goes on beside it; what it reads afterwards is there all the same."""
+    order: list[str] = []
+    write, apply = WebSocketConnection.write, Machine.apply
+
+    def written(self: WebSocketConnection, messages: list[bytes]) -> None:
+        order.append("answered")
+        write(self, messages)
+
+    async def test() -> None:
+        async with three() as cluster:
+            node = cluster.running["n1"]
+            machine = node.services["default"].machine
+
+            def applied(self: Machine, entries: Any) -> Applied:
+                if self is machine and any(entry.operation for entry in entries):
+                    order.append("applied")
+                return apply(self, entries)
+
+            async with talking(node, "tlru.v1.msgpack") as talker:
+                now = (await talker.ask("ping"))["time"]
+                if "once" in message:
+                    message["once"]["at"] = now
+                with monkeypatch.context() as patched:
+                    patched.setattr(WebSocketConnection, "write", written)
+                    patched.setattr(Machine, "apply", applied)
+                    await talker.send({"id": 1, **message})
+                    while (reply := await talker.receive()).get("id") != 1:
+                        pass  # of the cluster's list, perhaps
+                    seen = order[: order.index("answered") + 1]
+                assert reply["ok"]
+                if sure:
+                    assert reply["applied"]
+                    assert reply["pos"] == reply["version"]
+                    assert (await talker.ask("get", key="a"))["version"] == reply["version"]
+                    assert reply["time"] == machine.items.store.entries["a"].at
+                # Checkpoints of the node's own may come before.
+                assert ("applied" in order[order.index("answered") :]) >= sure
+                assert sure or seen[-2:] == ["applied", "answered"]
 
     run(test())

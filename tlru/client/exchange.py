@@ -29,7 +29,7 @@ from tlru.client.results import Reply
 from tlru.client.retrying import Retries
 from tlru.client.session import Session
 from tlru.client.settings import Settings
-from tlru.client.together import CONTENT, PlainSet, Together, pack_item
+from tlru.client.together import CONTENT, ROWS_MAX, PlainSet, Together, pack_item
 from tlru.errors import Timeout, TlruError, Unavailable
 
 if TYPE_CHECKING:
@@ -116,7 +116,10 @@ class Exchange:
         number = self._number = self._number + 1
         deadline = self._deadline(timeout)
         future: asyncio.Future[Reply] = self.loop.create_future()
-        self._outbox.queue.append(PlainSet(number, future, key, item, told, deadline))
+        queue = self._outbox.queue
+        queue.append(PlainSet(number, future, key, item, told, deadline))
+        if not len(queue) % ROWS_MAX:
+            self._flush()  # a whole message: the node works on it while the next is asked for
         return future
 
     @property

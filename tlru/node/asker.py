@@ -36,6 +36,9 @@ class Asker(Protocol):
     def refuse(self, request: int | None, error: TlruError) -> None:
         """Hear that a request failed."""
 
+    def hurry(self) -> None:
+        """Have what was heard leave now: the node has something else to do first."""
+
 
 class OneByOne:
     """An asker to whom it is nothing special that several replies are alike."""
@@ -48,3 +51,6 @@ class OneByOne:
         """Hear it of each of them."""
         for request in requests:
             self.reply(request, dict(fields))
+
+    def hurry(self) -> None:
+        """What it hears goes nowhere, or leaves by itself."""

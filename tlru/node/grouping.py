@@ -104,6 +104,11 @@ class Group(OneByOne):
         for asker, requests in self._askers.items():
             asker.reply_alike(requests, fields)
 
+    def hurry(self) -> None:
+        """Each of them does."""
+        for asker in self._askers:
+            asker.hurry()
+
     def refuse(self, request: int | None, error: TlruError) -> None:
         """None of them were, or nobody knows."""
         for asker, requests in self._askers.items():

@@ -29,6 +29,13 @@ OVERLOAD: Final = "overload"  # the reason, beside the names of the limits
 OVERLOADED_S: Final = 0.5  # after this one may ask again, full jitter of the client's own aside
 BURST_S: Final = 1.0  # of its rate, where no burst is named
 OPEN_S: Final = 5.0  # after this a class that has all its connections may try again
+
+# Whoever is refused more than this in a turn waits: saying no costs time as well. The kernel keeps
+# what it sends meanwhile, and TCP makes it wait.
+REFUSED_A_TURN: Final = 32
+REST_S: Final = 0.05
+REFUSED_MAX: Final = 10_000  # for being too fast, one after the other: this client does not listen
+
 STATES_MAX: Final = 1_024  # classes that are known at once; further ones share one place
 
 

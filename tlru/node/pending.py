@@ -32,7 +32,9 @@ Finish = Callable[[dict[str, Any]], dict[str, Any]]
 class Write:
     """A proposed write whose asker waits."""
 
-    __slots__ = ("ack", "asker", "began", "deadline", "finish", "name", "request", "result")
+    __slots__ = (
+        *("ack", "asker", "began", "deadline", "finish", "name", "request", "result", "sure"),
+    )
 
     def __init__(
         self,
@@ -42,6 +44,8 @@ class Write:
         deadline: int,
         finish: Finish | None,
         name: str | None = None,
+        *,
+        sure: bool = False,
     ) -> None:
         self.began = perf_counter()
         self.name = name  # of the operation; None is the node's own
@@ -49,6 +53,7 @@ class Write:
         self.request = request
         self.ack = ack
         self.deadline = deadline
+        self.sure = sure  # nothing is asked of what is there: once it is committed, it is done
         self.finish = finish  # turns the machine's result into the reply's fields
         self.result: dict[str, Any] | None = None  # kept while not every voter holds it
 

@@ -25,7 +25,7 @@ from tlru.access.rights import check
 from tlru.engine.feeds import Reader
 from tlru.node import commands
 from tlru.node.access.standing import Standing
-from tlru.node.limits import FREE
+from tlru.node.limits import FREE, REFUSED_A_TURN, REFUSED_MAX, REST_S
 from tlru.node.outgoing import OUT_BYTES_MAX, SLICE_BYTES, Outgoing
 from tlru.node.rests import LARGE_BYTES
 from tlru.node.service import CacheService
@@ -40,12 +40,6 @@ logger = logging.getLogger(__name__)
 # So many times more requests than one WebSocket message may carry are refused one by one, and then
 # nothing more of it is looked at: a message could be two million lines.
 ENDLESS = 2
-
-# Whoever is refused more than this in a turn waits: saying no costs time as well. The kernel keeps
-# what it sends meanwhile, and TCP makes it wait.
-REFUSED_A_TURN = 32
-REST_S = 0.05
-REFUSED_MAX = 10_000  # for being too fast, one after the other: this client does not listen
 
 SHARE_MIN = 0.2  # of a slice
 UNFORESEEN = "a request failed in a way that nobody foresaw"
@@ -488,6 +482,11 @@ class Session:
         self._write_out()
         if not self._reading or self._has_more:
             self.pump()
+
+    def hurry(self) -> None:
+        """Write what it was told, unless that is about to be done anyway."""
+        if not self._pumping:
+            self._write_out()
 
     def say_all(self) -> None:
         """Say what is still to be said, as far as the client reads: nothing comes after it."""

@@ -51,6 +51,13 @@ def _needs_result(name: str, args: Args) -> bool:
     return any(row[3] is not None for row in args.get("items", ()))
 
 
+def is_sure(name: str, args: Args) -> bool:
+    """Whether it is certain what becomes of a write, once it has its place in the log in time."""
+    if name != "set_many" or "once" in args:
+        return False
+    return all(row[3] is None for row in args["items"])
+
+
 def operation(name: str, args: Args) -> Operation:
     """The operation that the log will order."""
     return _MAKERS[name](args)

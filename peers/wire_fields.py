@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import threading
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -45,15 +46,23 @@ _TEXT_BYTES_MAX: Final = 4 * DETAIL_CHARS_MAX
 
 PACKER_BYTES_MAX: Final = 1 << 20  # a packer keeps room for the longest that it has packed
 
-_packers: Final = [msgpack.Packer(autoreset=True)]  # to make one takes as long as to pack
+
+class _Packers(threading.local):
+    """The packer of each thread: to make one takes as long as to pack."""
+
+    def __init__(self) -> None:
+        self.packer = msgpack.Packer(autoreset=True)
+
+
+_packers: Final = _Packers()
 
 
 def pack_plain(plain: Any) -> bytes:
     """The msgpack bytes of plain data."""
     try:
-        packed: bytes = _packers[0].pack(plain)
+        packed: bytes = _packers.packer.pack(plain)
         if len(packed) > PACKER_BYTES_MAX:
-            _packers[0] = msgpack.Packer(autoreset=True)
+            _packers.packer = msgpack.Packer(autoreset=True)
     except (ValueError, OverflowError, TypeError) as exc:
         raise WireError(f"what was to be sent cannot be written: {exc}") from exc
     return packed
@@ -151,7 +160,7 @@ def remembering(
             value = take(found)
             if len(known) >= REMEMBERED_MAX:
                 known.clear()
-            known[found] = value
+            known[value] = value  # without what a later release may have added to it
         return value
 
     return remembered

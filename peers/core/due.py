@@ -11,9 +11,11 @@ from peers.core.replica import Replica
 
 def has_work(replica: Replica) -> bool:
     """Whether operations wait to be put in order, or forwarded, or to be told of."""
-    if replica.leading is not None:
-        return replica.leading.has_gathered or replica.leading.is_waited_for
-    return replica.forwarding.waiting > 0
+    leading, commit = replica.leading, replica.state.commit
+    if leading is None:
+        return replica.forwarding.waiting > 0
+    followers = leading.followers.values()
+    return leading.has_gathered or any(f.told < f.waits_for and f.told < commit for f in followers)
 
 
 def rests(replica: Replica) -> bool:

@@ -3,9 +3,8 @@
 Pure: messages, ticks and operations go in with the time `now`, an `Output` comes out. It hands each
 message to the part that decides about it, and sees that what must hold between the parts does.
 
-The shell calls `tick` at the end of every turn of its loop in which it called anything else, unless
-the replica `rests`, and every few milliseconds: what was gathered in the turn is put in order then,
-as one batch.
+The shell calls `tick` at the end of every turn of its loop in which it has to (`due.py`), and every
+few milliseconds: what was gathered in the turn is put in order then, as one batch.
 
 Invariant: whatever is sent relies only on promises that stand in this output or an earlier one.
 """
@@ -264,6 +263,7 @@ class Replica:
         """Do what is due."""
         state = self.state
         if state.removed:
+            self.calm = True  # for good
             return state.take_output()
         if not self.calm or now - self._seen_to >= SEE_TO_MS:
             self._see_to(now)

@@ -59,6 +59,8 @@ class Leading:
         self._follow_membership(now)
         # Until an entry of its own term is committed, a leader commits nothing of its predecessors.
         self.first = last.index + 1
+        for follower in self.followers.values():
+            follower.waits_for = self.first  # with what the leader before did not tell of
         if not state.log.says_who_belongs:
             # Who comes late to a new epoch learns it by this.
             self.enter_membership(state.membership, now)
@@ -81,12 +83,6 @@ class Leading:
     def has_news(self) -> bool:
         """Whether somebody is to be told soon how far is committed."""
         return self._untold_since is not None
-
-    @property
-    def is_waited_for(self) -> bool:
-        """Whether somebody waits to be told how far is committed, and it is more by now."""
-        commit = self.state.commit
-        return any(f.told < f.waits_for and f.told < commit for f in self.followers.values())
 
     def gather(self, proposal: Proposal) -> None:
         """Take an operation into the next batch."""
@@ -430,6 +426,8 @@ class Leading:
             self.state.draft.barriers.append(Barrier(number, index, time))
         else:
             self.state.draft.tell(asker, BarrierAnswer(number, index, time))
+            if index is not None and (follower := self.followers.get(asker)) is not None:
+                follower.waits_for = max(follower.waits_for, index)
 
     def give_up_questions(self, now: int) -> None:
         """We lead no more, or cannot tell: whoever asked is to ask again."""

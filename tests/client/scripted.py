@@ -57,7 +57,8 @@ class Link:
         self.hello = await self.next()
         assert self.hello["op"] == "hello"
         greeting = {"node": "n", "epoch": EPOCH, "pos": 1, "time": 1000, "status": "active"}
-        self.reply(self.hello, **{**greeting, "limits": {}, "servers": [], **fields})
+        may = {"read": [""], "write": [""], "subscribe": [""], "publish": [""], "admin": True}
+        self.reply(self.hello, **{**greeting, "limits": {}, "servers": [], "may": may, **fields})
 
     async def accept(self) -> None:
         """Accept the upgrade."""

@@ -8,10 +8,13 @@ from typing import Any
 import msgpack
 import pytest
 
+import tlru
+from tests import running
 from tests.client.scripted import Link, client, run, scripted, until
+from tests.running import a_node
 from tlru.client.cache import Cache
 from tlru.client.together import BYTES_MAX, ROW_BYTES_MAX, ROWS_MAX
-from tlru.errors import BadRequest, TooLarge, Unavailable, UnknownOutcome
+from tlru.errors import BadRequest, Forbidden, TooLarge, Unavailable, UnknownOutcome
 
 Seen = list[dict[str, Any]]
 
@@ -21,12 +24,12 @@ def keys(request: dict[str, Any]) -> list[str]:
     return [item["key"] for item in request["items"]] if "items" in request else [request["key"]]
 
 
-def asked(ask: Any, **limits: int) -> Seen:
+def asked(ask: Any, write: Any = ("",), **limits: int) -> Seen:
     """The requests that come of what `ask` does with a cache whose node takes everything."""
     seen: Seen = []
 
     async def script(link: Link, number: int) -> None:
-        await link.greet(limits=limits)
+        await link.greet(limits=limits, may={"write": list(write)})
         async for request in link.requests():
             seen.append(request)
             link.reply(request, applied=True, version=len(seen))
@@ -268,3 +271,43 @@ def test_too_large_for_a_node_alone_is_told() -> None:
         assert told[1]
 
     assert list(map(keys, asked(ask, message_bytes=8_192))) == [["b"]]
+
+
+@pytest.mark.parametrize("bad", ["", "_tlru/x", "k" * 1025, "\u20ac" * 400])
+def test_what_a_node_may_refuse_leaves_alone_and_in_its_place(bad: str) -> None:
+    """Asked again after a refusal, the others would come behind what was asked after them."""
+
+    async def ask(cache: Cache[Any]) -> None:
+        await asyncio.gather(
+            *(cache.set(key, 1) for key in ("a", "b")),
+            cache.set(bad, 1),
+            cache.set("c", 1, ttl=1e12),
+            *(cache.set(key, 2) for key in ("a", "b")),
+        )
+
+    assert list(map(keys, asked(ask))) == [["a", "b"], [bad], ["c"], ["a", "b"]]
+
+
+@pytest.mark.parametrize(
+    "greeting", [{"write": ("a", "b")}, {"write": ()}, {"key_bytes": 100}, {"value_bytes": 100}]
+)
+def test_where_a_node_may_refuse_more_nothing_is_joined(greeting: dict[str, Any]) -> None:
+    async def ask(cache: Cache[Any]) -> None:
+        await asyncio.gather(*(cache.set(key, 1) for key in "ab"))
+
+    assert list(map(keys, asked(ask, **greeting))) == [["a"], ["b"]]
+
+
+def test_sets_keep_their_order_on_a_real_node_whatever_is_refused() -> None:
+    async def test() -> None:
+        async with a_node() as node, tlru.connect(f"ws://127.0.0.1:{node.port}") as cache:
+            told = await asyncio.gather(
+                cache.set("k", 1),
+                cache.set("_tlru/x", 0),
+                cache.set("k", 2),
+                return_exceptions=True,
+            )
+            assert isinstance(told[1], Forbidden)
+            assert await cache.get("k") == 2
+
+    running.run(test())

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+from peers.core.entry import Dot, Entry, Origin
+from peers.ordered_log import Ack
 from tests.node.clusters import three
 from tests.running import CODECS, Talker, a_node, run, talking
 from tlru.engine.machine import Applied, Machine
 from tlru.engine.operations import Set, SetMany
 from tlru.node import Node
 from tlru.node.grouping import BYTES_MAX, ROWS_MAX, Group
+from tlru.node.pending import Write
 from tlru.node.websocket import WebSocketConnection
 from tlru.wire.requests import OPS
 
@@ -288,5 +291,24 @@ def test_what_is_certain_to_be_done_is_answered_before_it_is(
                 # Checkpoints of the node's own may come before.
                 assert ("applied" in order[order.index("answered") :]) >= sure
                 assert sure or seen[-2:] == ["applied", "answered"]
+
+    run(test())
+
+
+def test_a_void_is_not_certain_to_be_done() -> None:
+    """Its dot has its place, so that there is no gap; the write under it is not done."""
+
+    async def test() -> None:
+        async with three() as cluster:
+            service = cluster.running["n1"].services["default"]
+            asker, dot = Hearing(), Dot(Origin("n1", "birth"), 1, 1)
+            service._writes.add(dot, Write(asker, 1, Ack.QUORUM, 5_000, None, "set", sure=True))
+            entry = Entry(7, 1, 9_000, dot, None, b"")
+            service._answer_sure([entry])
+            service._answer_sure([entry._replace(until=8_999, operation=b"x")])
+            assert asker.heard == []
+            service._answer_sure([entry._replace(until=9_000, operation=b"x")])
+            fields = {"applied": True, "version": 7, "pos": 7, "time": 9_000}
+            assert asker.heard == [(1, fields), (None, "hurry")]
 
     run(test())

@@ -10,7 +10,7 @@ from collections import deque
 
 from peers import wire
 from peers.core.base import Base
-from peers.core.due import gathers
+from peers.core.due import gathers, rests
 from peers.core.entry import Dot, Entry, Epoch, Origin, Position
 from peers.core.log import Log
 from peers.core.membership import Member, Membership
@@ -212,6 +212,8 @@ def test_who_is_out_waits_for_nothing_more() -> None:
     trio.end_turn()
     assert trio["b"].state.removed
     assert (late, Settled.UNKNOWN) in trio.settled
+    trio.end_turn()
+    assert rests(trio["b"]), "else its shell would ask it again, turn after turn"
     assert not gathers(trio["b"], trio.now)
 
 
@@ -262,3 +264,20 @@ def test_whose_clients_wait_hears_of_it_at_once() -> None:
     assert trio["b"].state.applied == 2
     assert trio["c"].state.applied == 1
     assert said_to(trio, "a", Progress) == 1
+
+
+def test_who_forwarded_to_the_leader_before_hears_from_the_next_at_once() -> None:
+    trio = at_rest()
+    trio.write("c")
+    for _ in range(2):  # it is forwarded, and put in order
+        trio.end_turn()
+    trio.deaf = {"a"}
+    trio.sent.clear()
+    for _ in range(200):
+        trio.now += STEP_MS
+        trio.end_turn()
+        if trio["b"].leads and trio["b"].leading is not None and trio["b"].leading.may_read:
+            break
+    assert trio["b"].leads
+    trio.end_turn()  # without any time in between
+    assert not trio["c"].forwarding.waiting

@@ -12,7 +12,6 @@ import asyncio
 import os
 import weakref
 from asyncio import get_running_loop
-from threading import get_ident
 
 from tlru.client.exchange import Exchange
 from tlru.client.flights import Flights
@@ -30,7 +29,6 @@ class Client:
         self.complain_again_at = 0.0
         self._closed = False
         self._current: Exchange | None = None
-        self._thread = 0  # in which the loop of that one runs
         # Several, where one client is used from loops in several threads.
         self._exchanges: dict[asyncio.AbstractEventLoop, Exchange] = {}
         self._flights: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Flights]
@@ -40,8 +38,7 @@ class Client:
     def exchange(self) -> Exchange:
         """The exchange of the running loop."""
         current = self._current
-        # To ask for the running loop takes a system call, and a thread has one at the most.
-        if current is not None and self._thread == get_ident() and current.loop.is_running():
+        if current is not None and current.loop is get_running_loop():
             return current
         return self._of_this_loop()
 
@@ -86,7 +83,7 @@ class Client:
         exchange = self._exchanges.get(loop)
         if exchange is None:
             exchange = self._exchanges[loop] = Exchange(loop, self.settings, self._on_end)
-        self._current, self._thread = exchange, get_ident()
+        self._current = exchange
         return exchange
 
     def _on_end(self, exchange: Exchange) -> None:

@@ -36,6 +36,8 @@ class Limits:
     keys: int = 10_000
     scan: int = 1000
     mark_s: int = 5
+    key_bytes: int = 1024
+    value_bytes: int = 1 << 20
 
 
 class Owner(Protocol):
@@ -75,6 +77,7 @@ class Connection(asyncio.Protocol):
         self.limits = Limits()
         self.epoch = ""
         self.takes_traces = False
+        self.joins_sets = False  # plain ones, of which the node has to refuse none
         # This node has itself answered with these, so it is there.
         self.pos = 0
         self.time = 0

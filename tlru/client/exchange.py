@@ -29,7 +29,7 @@ from tlru.client.results import Reply
 from tlru.client.retrying import Retries
 from tlru.client.session import Session
 from tlru.client.settings import Settings
-from tlru.client.together import CONTENT, ROWS_MAX, PlainSet, Together, pack_item
+from tlru.client.together import CONTENT, ROWS_MAX, PlainSet, Together, may_be_refused, pack_item
 from tlru.errors import Timeout, TlruError, Unavailable
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ class Exchange:
         deadline = self._deadline(timeout)
         future: asyncio.Future[Reply] = self.loop.create_future()
         queue = self._outbox.queue
-        queue.append(PlainSet(number, future, key, item, told, deadline))
+        alone = may_be_refused(key, life)
+        queue.append(PlainSet(number, future, key, item, told, deadline, alone=alone))
         if not len(queue) % ROWS_MAX:
             self._flush()  # a whole message: the node works on it while the next is asked for
         return future
@@ -203,20 +204,23 @@ class Exchange:
         exc = replies.error(error)
         self._on_refusal(connection, exc)
         if isinstance(request, Together):
-            self._refused_together(request.parts, exc)
+            self._refused_together(connection, request.parts, exc)
         else:
             self._aftermath.refused(request, exc, self._asked)
 
-    def _refused_together(self, parts: list[PlainSet], exc: TlruError) -> None:
+    def _refused_together(
+        self, connection: Connection, parts: list[PlainSet], exc: TlruError
+    ) -> None:
         """Whose content the node objects to is found by asking each alone."""
         if isinstance(exc, CONTENT):
+            connection.joins_sets = False
             for part in parts:
                 part.alone = True
             self._outbox.put_back(parts)
             self._see_to_it()
             return
         for part in parts:
-            self._aftermath.refused(part, exc, self._asked)
+            self._aftermath.refused(part, replies.retold(exc, exc.message), self._asked)
 
     def _on_refusal(self, connection: Connection, error: TlruError) -> None:
         if self._keeper.refused(connection, error):

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 
 from tlru._version import __version__
-from tlru.client import replies
+from tlru.client import replies, together
 from tlru.client.coming_back import TOO_FAST, after_in_header
 from tlru.client.connection import Connection, Limits
 from tlru.client.framing import Framing
@@ -167,6 +167,7 @@ def _take_note(connection: Connection, greeting: Reply) -> None:
         if isinstance(told, dict) and isinstance(told.get(name), int) and told[name] > 0
     }
     connection.limits = Limits(**known)
+    connection.joins_sets = together.may_be_joined(greeting.get("may"), connection.limits)
 
 
 async def _fetch(token: Token) -> str | None:

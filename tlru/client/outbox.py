@@ -65,7 +65,7 @@ class Outbox:
                 self.let_go(queue.popleft())
                 continue
             left = 1  # so many leave the queue with it
-            if type(request) is PlainSet and may_join(request):
+            if type(request) is PlainSet and connection.joins_sets and may_join(request):
                 joined = run(queue, request, limits.keys, most - TOGETHER_HEAD_BYTES)
                 if (left := max(1, len(joined))) > 1:
                     request = Together(joined)
@@ -84,6 +84,8 @@ class Outbox:
                 room -= 1
                 unanswered[request.number] = request
                 parts.append(payload)
+                if left > 1:
+                    request.payload = b""  # it is never sent again as it is
         return parts
 
     def compact(self) -> None:

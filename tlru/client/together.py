@@ -6,8 +6,11 @@ that. A node orders what came together as one entry anyway, so each of them gets
 would have had.
 
 Invariants: of one key there is one set in a message of these, so that each of its versions is told.
-Whatever is said of the whole is said to each caller of its own key; and where a node objects to
-what one of them holds, each is asked by itself, so that nobody is refused for another's.
+Whatever is said of the whole is said to each caller of its own key. Only those are joined to which
+the node cannot object for what they hold, by its limits and by what the client may do: asked again
+each by itself they would come behind what was asked after them. Where it objects all the same (its
+whole cache has no room for one of them) that is what is done, and on that connection nothing is
+joined any more.
 """
 
 from __future__ import annotations
@@ -17,9 +20,12 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Final
 
+from tlru.client.connection import Limits
+from tlru.client.replies import retold
 from tlru.client.requests import Kind, Request, pack
 from tlru.client.results import Reply
 from tlru.errors import BadRequest, Forbidden, TlruError, TooLarge
+from tlru.wire.limits import TTL_S_MAX, TTL_S_MIN
 
 # So many that the node still gives way to others in between, and works on one message while the
 # next is made.
@@ -29,7 +35,11 @@ ROW_BYTES_MAX: Final = (
 )  # whatever is longer is packed once, by itself, and not copied again
 BYTES_MAX: Final = 64 << 10
 
+KEY_CHARS_MAX: Final = 256  # of four bytes at the most
+
 CONTENT: Final = (BadRequest, TooLarge, Forbidden)  # what a node says of one of them, to all
+
+RESERVED: Final = "_tlru/"  # keys that begin so are the cluster's own
 
 _ITEM: Final = b"\x82\xa3key%b\xa5value%b"
 _ITEM_WITH_LIFE: Final = b"\x83\xa3key%b\xa5value%b\xa3ttl%b"
@@ -52,8 +62,11 @@ class PlainSet(Request):
         item: bytes,
         told: bytes,
         deadline: float,
+        *,
+        alone: bool,
     ) -> None:
-        """`item` is from `pack_item`, `told` the packed time that the node has."""
+        """`item` is from `pack_item`, `told` the packed time that the node has. `alone`: it is not
+        to be joined with others."""
         self.number = number
         self.future = future
         self.payload = b""  # made when it leaves by itself
@@ -61,7 +74,7 @@ class PlainSet(Request):
         self.kind = Kind.PLAIN
         self.rare = None
         self.key, self.item, self.told = key, item, told
-        self.alone = False  # a node has objected to what it was together with
+        self.alone = alone
 
     def pack(self) -> bytes:
         """The request by itself."""
@@ -84,6 +97,21 @@ def pack_item(key: str, value: bytes, life: float | None) -> bytes:
         raise BadRequest(f"the set cannot be sent: {exc}") from exc
 
 
+def may_be_refused(key: str, life: float | None) -> bool:
+    """Whether a node may object to what a set holds, whoever asks for it."""
+    if not key or len(key) > KEY_CHARS_MAX or (key[0] == "_" and key.startswith(RESERVED)):
+        return True
+    return life is not None and not TTL_S_MIN <= life <= TTL_S_MAX
+
+
+def may_be_joined(may: Any, limits: Limits) -> bool:
+    """Whether a node that says so takes whatever we would join from a client with these rights."""
+    write = may.get("write") if isinstance(may, dict) else None
+    everything = isinstance(write, list) and "" in write
+    room = limits.key_bytes >= 4 * KEY_CHARS_MAX and limits.value_bytes >= ROW_BYTES_MAX
+    return everything and room
+
+
 class Together(Request):
     """Several of them as one request, which is no caller's own."""
 
@@ -100,7 +128,7 @@ class Together(Request):
     def tell(self, error: TlruError) -> None:
         """End each of them with this error."""
         for part in self.parts:
-            part.tell(error)
+            part.tell(retold(error, error.message))
 
     def fail(self, kind: type[TlruError], what: str, **facts: Any) -> None:
         """End each with an error that begins with its own key."""

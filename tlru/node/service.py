@@ -350,7 +350,7 @@ class CacheService:
         machine = self.machine
         noted = machine.noted
         spans = self.spans
-        if self._writes and spans is None:
+        if self._writes and spans is None and isinstance(self.log, ClusterLog):
             self._answer_sure(entries)
         applied = machine.apply(entries) if spans is None else spans.apply(machine, entries)
         if applied.diverged:
@@ -379,10 +379,12 @@ class CacheService:
         """Answer those whose writes are certain to be done, before they are: what they do next goes
         on beside it. Nobody can tell, since nothing is read here in between."""
         answered: list[Asker] = []
-        for index, _, at, dot, until, _, _ in entries:
+        for index, _, at, dot, until, operation, _ in entries:
             write = None if dot is None else self._writes.get(dot)
-            if dot is None or write is None or not write.sure or (until is not None and at > until):
+            if dot is None or write is None or not write.sure:
                 continue
+            if not operation or (until is not None and at > until):
+                continue  # it is in order, and not done: its time was over
             self._writes.take(dot)
             self.measure.committed(write)
             self._answer(dot, write, {"applied": True, "version": index}, index, at)

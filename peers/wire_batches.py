@@ -42,7 +42,6 @@ _HEAD: Final = struct.Struct(">HQ")
 _HEAD_MARK: Final = 0x92CF
 _CONTENT_LENGTH: Final = 12
 _NAMED_LENGTH: Final = 6
-ORIGINS_REMEMBERED_MAX: Final = 16  # in a list that is remembered
 
 _new = tuple.__new__  # a third of the time that a named tuple takes, for what is checked already
 
@@ -182,7 +181,7 @@ def _read_named(named: Sequence[Any], count_max: int) -> _Named:
     origins, numbers, incarnations, sequences, untils, operations = named
     _check_operations(operations, count_max)
     count = len(operations)
-    names = (None, *_origins(origins))
+    names = (None, *_take_origins(origins))
     numbers = _spread(numbers, count)
     if max(numbers, default=0) >= len(names):
         raise WireError("an operation of an origin that is not in the list")
@@ -205,12 +204,7 @@ def _read_origins(found: Any) -> tuple[Origin, ...]:
     return tuple(origins)
 
 
-_known_origins: Final = remembering(_read_origins, lambda _: True)  # they are texts
-
-
-def _origins(found: Any) -> tuple[Origin, ...]:
-    few = isinstance(found, tuple) and len(found) <= ORIGINS_REMEMBERED_MAX
-    return _known_origins(found) if few else _read_origins(found)
+_take_origins: Final = remembering(_read_origins, lambda _: True)  # there are only texts in them
 
 
 def _check_operations(operations: Any, count_max: int) -> None:

@@ -37,6 +37,7 @@ INT_MAX: Final = (1 << 63) - 1
 # All arrays of a message together, so that no nesting multiplies what each of them may hold.
 ELEMENTS_MAX: Final = 1 << 16
 REMEMBERED_MAX: Final = 256  # values that were checked before
+REMEMBERED_LENGTH_MAX: Final = 16  # of each of them
 _ARRAY_MAX: Final = max(BATCH_ENTRIES_MAX, BATCHES_MAX, OPERATIONS_MAX, ORIGINS_MAX)
 _TEXT_BYTES_MAX: Final = 4 * DETAIL_CHARS_MAX
 
@@ -158,6 +159,8 @@ def remembering(
             raise _unlike("texts and numbers", found) from exc
         if value is None or not has_integers(found):
             value = take(found)
+            if len(value) > REMEMBERED_LENGTH_MAX:
+                return value
             if len(known) >= REMEMBERED_MAX:
                 known.clear()
             known[value] = value  # without what a later release may have added to it

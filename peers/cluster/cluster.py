@@ -347,7 +347,8 @@ class ClusterLog:
 
     @property
     def node_status(self) -> NodeStatus:
-        """Which status this node has; looked up once a millisecond, and after whatever happens."""
+        """Which status this node has; looked up once a millisecond, and after whatever
+        is more than reading and writing."""
         return self._status.now()
 
     def behind_ms(self) -> int | None:

@@ -13,7 +13,8 @@ from peers.ordered_log import LogStatus
 
 
 class Look:
-    """Which status the node has: looked up once a millisecond, and after whatever happens."""
+    """Which status the node has: looked up once a millisecond, and after whatever is
+    more than reading and writing."""
 
     def __init__(self, look: Callable[[int], NodeStatus]) -> None:
         self._look = look

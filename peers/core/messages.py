@@ -106,9 +106,9 @@ class Append(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """The leader's: how far is committed by now, and what every voter holds. It is sent at once,
-    where no entries are to be sent that would say so; nobody answers it, and if it is lost the next
-    heartbeat says the same."""
+    """The leader's: how far is committed by now, and what every voter holds. It is sent where no
+    entries leave soon that would say so, at once to who waits for it; nobody answers it, and if it
+    is lost the next heartbeat says the same."""
 
     term: int
     commit: int

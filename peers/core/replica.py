@@ -235,19 +235,15 @@ class Replica:
 
         Raises `RefusedError` if that cannot be, before anything has a dot.
         """
-        self.check_may_propose(now)
-        return [self.take(*operation) for operation in operations], self._finish(now)
-
-    def check_may_propose(self, now: int) -> None:
-        """RefusedError where this node takes no operations now. What was checked holds until the
-        end of the turn, if nothing but `take` is called."""
         standing = self.status(now)
         if standing is not NodeStatus.ACTIVE:
             raise RefusedError(str(standing), f"this node is {standing}")
         self.check_room()
+        return [self.take(*operation) for operation in operations], self._finish(now)
 
     def check_room(self) -> None:
-        """RefusedError where as much waits already as may."""
+        """RefusedError where as much waits already as may. What was checked holds until the end of
+        the turn, if nothing but `take` is called."""
         if self.forwarding.is_full or self._is_busy():
             raise RefusedError("overloaded", "too many writes wait to be committed")
 

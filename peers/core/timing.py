@@ -42,7 +42,8 @@ class Bounds:
 
 
 # Operations are gathered for so long at most, while others are under way. Where there is much to do
-# that makes few large batches of it; one that comes alone waits for nobody.
+# that makes few large batches of it; one that comes alone waits for nobody. As long, who waits for
+# nothing is not told how far is committed: the next operations may say it.
 GATHER_MS: Final = 2
 
 STAMPS_A_MS: Final = 1_024

@@ -129,7 +129,7 @@ def _items_in(chunk: bytes) -> int:
 
 def _check(target: Target, path: Path) -> Exit:
     from tlru.backups.files import verify
-    from tlru.engine.items import over
+    from tlru.engine.items import is_reserved, over
     from tlru.node.seats import LEVEL
 
     size = _size_of(path)
@@ -139,8 +139,7 @@ def _check(target: Target, path: Path) -> Exit:
     told_facts = _facts(head)
     told_facts["file_bytes"] = size
     told_facts["over"] = sum(
-        over(item, now) and not key.startswith("_tlru/")
-        for key, item in state.items.store.entries.items()
+        over(item, now) and not is_reserved(key) for key, item in state.items.store.entries.items()
     )
     if target.json:
         say.json_line({"file": str(path), **told_facts})

@@ -45,7 +45,7 @@ class Face(Generic[T]):
         self._prefix = prefix
         self._ttl = seconds(ttl)
         self._timeout = timeout
-        self._told = _nodes_time(timeout)
+        self._told = bytes(pack(_nodes_time(timeout)))
         # Bound once: every value that is read goes through it.
         self._loads = serializer.loads
 
@@ -75,7 +75,7 @@ class Face(Generic[T]):
         if timeout is None:
             timeout, told = self._timeout, self._told
         else:
-            told = _nodes_time(timeout)
+            told = bytes(pack(_nodes_time(timeout)))
         exchange = self._exchange()
         answer = exchange.set(key, value, life, timeout, told)
         return self._seen(exchange, answer, {"key": key}) if exchange.copies else answer
@@ -93,12 +93,16 @@ class Face(Generic[T]):
         """Ask for a write. `named`: a repeat of it could do harm, so by default it has a name."""
         given = self._timeout if timeout is None else timeout
         fields["ack"] = ack
-        fields["timeout"] = min(given * NODES_SHARE, NODES_TIME_MAX_S)
-        asked = self._client.settings.exactly_once if exactly_once is None else exactly_once
-        kind = Kind.NAMED if (named if asked is None else asked) else Kind.PLAIN
+        fields["timeout"] = _nodes_time(given)
+        kind = Kind.NAMED if self._is_named(exactly_once, by_default=named) else Kind.PLAIN
         exchange = self._exchange()
         answer = exchange.ask(fields, given, kind, bound=bound)
         return self._seen(exchange, answer, fields) if exchange.copies else answer
+
+    def _is_named(self, exactly_once: bool | None, *, by_default: bool) -> bool:
+        """Whether a write bears a name: as its caller says, or else as the client was told."""
+        asked = self._client.settings.exactly_once if exactly_once is None else exactly_once
+        return by_default if asked is None else asked
 
     @staticmethod
     def _seen(
@@ -127,9 +131,9 @@ class Face(Generic[T]):
         return _joined(await asyncio.gather(*halves))
 
 
-def _nodes_time(timeout: float) -> bytes:
-    """What a node is told of the time that there is for a write, packed."""
-    return bytes(pack(min(timeout * NODES_SHARE, NODES_TIME_MAX_S)))
+def _nodes_time(timeout: float) -> float:
+    """What a node is told of the time that there is for a write."""
+    return min(timeout * NODES_SHARE, NODES_TIME_MAX_S)
 
 
 def _joined(parts: Iterable[list[R]]) -> list[R]:

@@ -84,8 +84,6 @@ class Outbox:
                 room -= 1
                 unanswered[request.number] = request
                 parts.append(payload)
-                if left > 1:
-                    request.payload = b""  # it is never sent again as it is
         return parts
 
     def compact(self) -> None:

@@ -24,6 +24,7 @@ from tlru.client.connection import Limits
 from tlru.client.replies import retold
 from tlru.client.requests import Kind, Request, pack
 from tlru.client.results import Reply
+from tlru.engine.items import is_reserved
 from tlru.errors import BadRequest, Forbidden, TlruError, TooLarge
 from tlru.wire.limits import TTL_S_MAX, TTL_S_MIN
 
@@ -38,8 +39,6 @@ BYTES_MAX: Final = 64 << 10
 KEY_CHARS_MAX: Final = 256  # of four bytes at the most
 
 CONTENT: Final = (BadRequest, TooLarge, Forbidden)  # what a node says of one of them, to all
-
-RESERVED: Final = "_tlru/"  # keys that begin so are the cluster's own
 
 _ITEM: Final = b"\x82\xa3key%b\xa5value%b"
 _ITEM_WITH_LIFE: Final = b"\x83\xa3key%b\xa5value%b\xa3ttl%b"
@@ -99,7 +98,7 @@ def pack_item(key: str, value: bytes, life: float | None) -> bytes:
 
 def may_be_refused(key: str, life: float | None) -> bool:
     """Whether a node may object to what a set holds, whoever asks for it."""
-    if not key or len(key) > KEY_CHARS_MAX or (key[0] == "_" and key.startswith(RESERVED)):
+    if not key or len(key) > KEY_CHARS_MAX or is_reserved(key):
         return True
     return life is not None and not TTL_S_MIN <= life <= TTL_S_MAX
 
@@ -119,11 +118,15 @@ class Together(Request):
 
     def __init__(self, parts: list[PlainSet]) -> None:
         first = parts[0]
-        items = b"".join([part.item for part in parts])
-        head = _SET_MANY % (pack(first.number), first.told, len(parts).to_bytes(2, "big"))
         futures: Any = _Futures(parts)  # all that is asked of a future here
-        super().__init__(first.number, futures, head + items, first.deadline, Kind.PLAIN, None)
+        super().__init__(first.number, futures, b"", first.deadline, Kind.PLAIN, None)
         self.parts = parts
+
+    def pack(self) -> bytes:
+        """The one request. It is never sent again as it is, so nothing keeps it."""
+        first, count = self.parts[0], len(self.parts).to_bytes(2, "big")
+        head = _SET_MANY % (pack(first.number), first.told, count)
+        return b"".join([head, *(part.item for part in self.parts)])
 
     def tell(self, error: TlruError) -> None:
         """End each of them with this error."""

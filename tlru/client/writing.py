@@ -85,9 +85,8 @@ class Writing(Face[T]):
 
     def _leaves_plainly(self, packed: bytes, exactly_once: bool | None) -> bool:
         """Whether a set of this value needs no request of its own."""
-        client = self._client
-        named = client.settings.exactly_once if exactly_once is None else exactly_once
-        traced = client.settings.trace_now is not None
+        named = self._is_named(exactly_once, by_default=False)
+        traced = self._client.settings.trace_now is not None
         return not named and not traced and len(packed) <= ROW_BYTES_MAX
 
     async def add(

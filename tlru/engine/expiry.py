@@ -187,11 +187,6 @@ class ExpiryIndex(Generic[K]):
         self.soonest = None
         return None
 
-    def may_be_due(self, now: Ordered) -> bool:
-        """Whether anything may be over at `now`. O(1); it is no where nothing is, but for a while
-        after something was prolonged."""
-        return self.soonest is not None and not now < self.soonest
-
     def pop_due(self, now: Ordered) -> K | None:
         """Forget the entry that is over first, if it is over at `now`. O(log n), amortised.
 

@@ -22,6 +22,7 @@ from tlru.engine.sizes import text_bytes
 from tlru.engine.store import Entry, Store
 
 RESERVED = "_tlru/"
+_RESERVED_LETTERS = len(RESERVED)
 _RESERVED_END = "_tlru0"  # the least string above every reserved key: "0" follows "/"
 
 # What an item costs beside the letters of its key and the bytes of its value: the objects, and
@@ -67,10 +68,7 @@ class Item(Entry):
         self.mime = mime
         self.indexed = None
         self._hash: int | None = None
-        if expires is rev is mime is None and key[:1] != "_" and key.isascii():
-            self.size = len(value) + ITEM_OVERHEAD_BYTES + len(key)
-        else:
-            self.size = size_of(key, value, expires, rev, mime)
+        self.size = size_of(key, value, expires, rev, mime)
 
     @property
     def hash(self) -> int:
@@ -109,7 +107,7 @@ def size_of(
     mime: str | None = None,
 ) -> int:
     """What an item takes of `max_bytes`; a reserved one takes nothing of the users' budget."""
-    if key[:1] == "_" and key.startswith(RESERVED):  # so most are told at a glance
+    if key[:_RESERVED_LETTERS] == RESERVED:  # faster than startswith
         return 0
     size = len(value) + ITEM_OVERHEAD_BYTES + (len(key) if key.isascii() else text_bytes(key))
     if expires is not None:

@@ -191,11 +191,7 @@ class Machine(State):
 
     def _set_many(self, op: SetMany) -> Result:
         at = self.at
-        if self.items.store.index.may_be_due(at):
-            current = [self._live(row[0]) for row in op.items]
-        else:
-            find = self._entries.get
-            current = [find(row[0]) for row in op.items]
+        current = [self._live(row[0]) for row in op.items]
         rows: list[Row] = []
         for (key, value, ttl, rev, mime), item in zip(op.items, current, strict=True):
             if rev is not None and not allowed(key, item, None, rev, self.tombstones):

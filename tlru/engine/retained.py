@@ -38,8 +38,7 @@ class Retained:
     def extend(self, events: Sequence[Event]) -> None:
         """More has happened."""
         self.events += events
-        self.bytes += EVENT_OVERHEAD_BYTES * len(events)
-        self.bytes += sum([len(event[1]) + len(event[4] or b"") for event in events])
+        self.bytes += sum(map(_size_of, events))
         if self.bytes > self.bytes_max:
             self._cut()
 

@@ -387,7 +387,7 @@ class CacheService:
                 continue  # it is in order, and not done: its time was over
             self._writes.take(dot)
             self.measure.committed(write)
-            self._answer(dot, write, {"applied": True, "version": index}, index, at)
+            self._answer(dot, write, {"applied": True, "version": index, "pos": index, "time": at})
             answered.append(write.asker)
         for asker in answered:
             asker.hurry()
@@ -413,9 +413,7 @@ class CacheService:
             case _:
                 pass  # its asker was answered before, or has gone
 
-    def _answer(
-        self, dot: Dot, write: Write, result: Result, pos: int | None = None, time: int = 0
-    ) -> None:
+    def _answer(self, dot: Dot, write: Write, result: Result) -> None:
         self.measure.answered(write)
         if write.asker.waiting:
             write.asker.waiting.pop(dot, None)
@@ -423,8 +421,8 @@ class CacheService:
             write.asker.refuse(write.request, writes.error_of(result))
             return
         fields = result if write.finish is None else write.finish(result)
-        fields["pos"] = self.machine.index if pos is None else pos
-        fields["time"] = self.machine.at if pos is None else time
+        fields.setdefault("pos", self.machine.index)
+        fields.setdefault("time", self.machine.at)
         write.asker.reply(write.request, fields)
 
     def _time_out(self, write: Write) -> None:

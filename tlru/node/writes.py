@@ -53,9 +53,7 @@ def _needs_result(name: str, args: Args) -> bool:
 
 def is_sure(name: str, args: Args) -> bool:
     """Whether it is certain what becomes of a write, once it has its place in the log in time."""
-    if name != "set_many" or "once" in args:
-        return False
-    return all(row[3] is None for row in args["items"])
+    return name == "set_many" and "once" not in args and not _needs_result(name, args)
 
 
 def operation(name: str, args: Args) -> Operation:

@@ -49,7 +49,7 @@ class Metrics(Collector):
         counts = self.events[cache] = Counter()
 
         def listen(events: Sequence[Event]) -> None:
-            counts.update([event[0] for event in events])
+            counts.update(event.type for event in events)
 
         return listen
 

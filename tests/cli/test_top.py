@@ -276,7 +276,7 @@ def test_that_no_server_is_left_is_shown_and_that_one_is_back() -> None:
             started(tty, node.url)
             port = node.url.rpartition(":")[2].partition("/")[0]
             node.end(signal.SIGKILL)
-            lines = tty.until(lambda lines: "looking for one" in lines[1])
+            lines = tty.until(lambda lines: "lost the server" in lines[1])
             assert any(line.startswith("n1 ") for line in lines)
         tty.until(lambda lines: " s old: lost the server" in lines[1])
         with serving("--listen", f"127.0.0.1:{port}"):

@@ -257,7 +257,8 @@ def test_a_cache_that_is_away_does_not_take_its_users_along(stale: float) -> Non
                 asyncio.create_task(cache.get_or_set("a", source, 60, stale=stale))
                 for _ in range(20)
             ]
-            await until(lambda: source.loads)
+            last = asyncio.create_task(cache.get_or_set("b", lambda: 0, 60, stale=stale))
+            assert await last == 0  # so whoever asked before it has given the cache up as well
             source.go.set()
             assert await asyncio.gather(*calls) == [1] * 20, "and the load is shared all the same"
             assert await cache.get_or_set("a", source, 60, stale=stale) == 2

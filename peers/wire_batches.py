@@ -82,7 +82,7 @@ def pack_batch(entries: Sequence[Entry], vector: Places) -> Batch:
     return Batch(tuple(entries), vector, packed)
 
 
-def unpack_batch(packed: bytes) -> Batch:
+def unpack_batch(packed: Any) -> Batch:
     """The batch of these bytes, which it keeps. WireError where they are damaged."""
     first, vector, terms, ats, (names, *dots, untils, operations) = _read_content(
         _content_of(packed)

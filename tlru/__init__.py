@@ -39,8 +39,8 @@ if TYPE_CHECKING:
         Watch,
         Written,
         connect,
-        typed,
     )
+    from tlru.client.typed import typed
     from tlru.config import Config, ConfigError
     from tlru.errors import (
         BadRequest,

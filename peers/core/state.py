@@ -16,11 +16,12 @@ from typing import Final
 
 from peers.core.base import Base
 from peers.core.clock import FollowedClock
+from peers.core.draft import Draft
 from peers.core.entry import Batch, Epoch, Origin, Position
 from peers.core.log import Log
 from peers.core.membership import Membership, NodeId
 from peers.core.messages import Message, Noted, PreVote
-from peers.core.output import NOTHING, Committed, Draft, Install, Life, Output, Promise
+from peers.core.output import NOTHING, Committed, Install, Life, Output, Promise
 from peers.core.timing import Bounds, Stamps, Timing
 
 # An election takes a third of a second and more: in no cluster's life do so many pass while one

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 )
 
 from peers.core.entry import Dot, Entry, Origin
+from tests.compiled import as_it_is
 from tests.engine.machine_helpers import messages_left_out, order_of, through_a_snapshot
 from tests.engine.machine_model import Model
 from tlru.engine import machine as machine_module
@@ -353,7 +354,7 @@ class Everything(Items, Locks, Names):
 for each in (Items, Locks, Names, Everything):
     each.TestCase.settings = settings(max_examples=70, stateful_step_count=50, deadline=None)
 
-TestKeysAreAsInThePlainModel = Items.TestCase
-TestLocksAreAsInThePlainModel = Locks.TestCase
-TestNamesAreAsInThePlainModel = Names.TestCase
-TestAllTogetherIsAsInThePlainModel = Everything.TestCase
+TestKeysAreAsInThePlainModel = as_it_is(Items.TestCase)
+TestLocksAreAsInThePlainModel = as_it_is(Locks.TestCase)
+TestNamesAreAsInThePlainModel = as_it_is(Names.TestCase)
+TestAllTogetherIsAsInThePlainModel = as_it_is(Everything.TestCase)

@@ -131,17 +131,17 @@ def test_an_empty_store_weighs_exactly_nothing(sizes: list[float]) -> None:
     """Sums of fractions drift; what is left must not be taken for something."""
     store: Store[int, Entry] = Store()
     for key, size in enumerate(sizes):
-        store.put(key, Entry(None, size))  # type: ignore[arg-type]  # any number will do
+        store.put(key, Entry(None, size))  # any number will do
         store.check()
     while store.entries:
         store.pop_oldest()
     assert store.size == 0
     for key, size in enumerate(sizes):
-        store.put(key, Entry(key, size))  # type: ignore[arg-type]
+        store.put(key, Entry(key, size))
     store.due(len(sizes))
     assert store.size == 0
     for key, size in enumerate(sizes):
-        store.put(key, Entry(key, size))  # type: ignore[arg-type]
+        store.put(key, Entry(key, size))
     for key in range(len(sizes)):
         store.remove(key)
     assert store.size == 0

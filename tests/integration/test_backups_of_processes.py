@@ -21,6 +21,7 @@ import pytest
 import tlru
 from tests.cli.commands import PATIENCE_S, TLRU, Ran, environment, serving
 from tests.cli.commands import tlru as command
+from tests.compiled import as_it_is
 from tests.integration.following import JSON, Line, line_to
 from tests.integration.poisoned import MODULE as POISONED
 from tests.integration.poisoned import POISON
@@ -368,6 +369,7 @@ async def _is_told_at_once(url: str) -> None:
     assert time.monotonic() - began < 30
 
 
+@as_it_is
 def test_a_node_alone_whose_state_is_wrong_begins_anew_from_a_backup(tmp_path: Path) -> None:
     """It serves nothing until then, and needs no restart; what it was restored to, it keeps."""
     path = tmp_path / "one.tlru"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.compiled import as_it_is
 from tests.integration import release
 from tests.integration.processes import LOOK_S, PATIENCE_S, Process, Processes, processes
 from tests.integration.recorder import recording
@@ -76,6 +77,7 @@ async def until_spoken(cluster: Processes, version: int) -> None:
             await asyncio.sleep(LOOK_S)
 
 
+@as_it_is
 def test_a_release_comes_and_goes_back_without_a_failed_request(tmp_path: Path) -> None:
     """One node after another, there and back. The newer ones speak the older version of the wire
     protocol with older ones, and their own with each other. Once its level is in force there is no

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import click
 
-from tlru._version import __version__
+from tlru._version import __version__, is_compiled
 from tlru.cli import say
 from tlru.cli.commands import SETTINGS, Group, show_help_if_alone
 from tlru.cli.exits import Exit, exit_for
@@ -57,6 +57,9 @@ COMMANDS: dict[str, dict[str, str]] = {
 _SENTENCES = {name: said for group in COMMANDS.values() for name, said in group.items()}
 
 
+_RELEASE = f"%(prog)s %(version)s{' (compiled)' if is_compiled() else ''}"
+
+
 @dataclass(slots=True)
 class Session:
     """What the commands of one run share: how they were asked to speak."""
@@ -84,7 +87,7 @@ class Commands(Group):
 
 
 @click.group(cls=Commands, context_settings=SETTINGS, invoke_without_command=True)
-@click.version_option(__version__, prog_name="tlru", message="%(prog)s %(version)s")
+@click.version_option(__version__, prog_name="tlru", message=_RELEASE)
 @click.pass_context
 def app(ctx: click.Context) -> None:
     """A cache you can watch: run a node, use it, look at it.

@@ -15,7 +15,7 @@ import math
 import os
 import ssl as tls
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -163,7 +163,7 @@ def _take_note(connection: Connection, greeting: Reply) -> None:
     told = greeting.get("limits")
     known = {
         name: told[name]
-        for name in Limits.__slots__
+        for name in (each.name for each in fields(Limits))
         if isinstance(told, dict) and isinstance(told.get(name), int) and told[name] > 0
     }
     connection.limits = Limits(**known)

@@ -23,11 +23,12 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final, Literal, TypeAlias, TypeVar, cast, overload
 
 from tlru.engine.expiry import Ordered
-from tlru.engine.inspection import InspectableCache, Item, Life, TimeToUse
+from tlru.engine.inspection import InspectableCache, Life, TimeToUse
 from tlru.engine.removal import OnRemove, Removal, RemovalQueue
 from tlru.engine.stats import Counters
 from tlru.engine.store import Store
 from tlru.engine.timer import FreezableTimer
+from tlru.engine.valued import Item
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -43,10 +43,13 @@ K = TypeVar("K")
 
 # A moment or a tie: whatever orders among its own kind (float, int, datetime, str).
 Ordered: TypeAlias = Any
-# (time, tie)
-Position: TypeAlias = tuple[Ordered, Ordered]
+# What something weighs: any number (int, float, Fraction).
+Size: TypeAlias = Any
+# (time, tie). Declared without a length, or a compiler would copy its parts about: what an entry
+# and the index hold has to be the same tuple.
+Position: TypeAlias = tuple[Ordered, ...]
 # (time, tie, key): a position in near. Ties differ, so the keys are never compared.
-Place: TypeAlias = tuple[Ordered, Ordered, K]
+Place: TypeAlias = tuple[Any, ...]
 
 # More than this and a bucket is divided, or near gives its later half away. Larger buckets make
 # the pauses longer in which one is sorted, about a tenth of a millisecond; smaller ones make more.
@@ -74,10 +77,10 @@ class Entry:
 
     __slots__ = ("expires", "indexed", "size")
 
-    def __init__(self, expires: Ordered | None = None, size: int = 1) -> None:
+    def __init__(self, expires: Ordered | None = None, size: Size = 1) -> None:
         self.expires = expires  # None: never over
-        self.size = size  # or any other number
-        self.indexed: Place[Any] | Bucket[Any] | None = None  # where the index holds it
+        self.size: Size = size
+        self.indexed: Place | Bucket[Any] | None = None  # where the index holds it
 
 
 E = TypeVar("E", bound=Entry)
@@ -92,7 +95,7 @@ class ExpiryIndex(Generic[K]):
         self._entries = entries
         self._tie = tie
         self._ties_given = 0
-        self._near: SortedList[Place[K]] = SortedList()
+        self._near: SortedList[Place] = SortedList()
         self._buckets: list[Bucket[K]] = []
         self._lows: list[Position] = []  # their bounds, for `bisect`
         # Nothing is over before this moment; None where nothing ever is. It may lie before the
@@ -104,7 +107,8 @@ class ExpiryIndex(Generic[K]):
         if entry.expires is None:
             return
         if self._tie is None:
-            self._ties_given = tie = self._ties_given + 1
+            tie: Ordered = self._ties_given + 1
+            self._ties_given += 1
         else:
             tie = self._tie(key)
         self._hold(key, entry, (entry.expires, tie))
@@ -175,7 +179,7 @@ class ExpiryIndex(Generic[K]):
         self._lows.clear()
         self.soonest = None
 
-    def first(self) -> Place[K] | None:
+    def first(self) -> Place | None:
         """The true position of the entry that is over first. O(log n), amortised."""
         near = self._near
         while near or self._buckets:
@@ -202,8 +206,9 @@ class ExpiryIndex(Generic[K]):
                 self._advance()
             elif self._settle(place := near[0]):
                 near.pop(0)
-                self._entries[place[2]].indexed = None
-                return place[2]
+                key: K = place[2]
+                self._entries[key].indexed = None
+                return key
         self.soonest = None
         return None
 
@@ -217,7 +222,7 @@ class ExpiryIndex(Generic[K]):
             if len(bucket) > BUCKET_MAX:
                 self._divide(at - 1)
         else:
-            place = (*position, key)
+            place: Place = (*position, key)
             self._near.add(place)
             entry.indexed = place
             if len(self._near) > NEAR_MAX:
@@ -229,7 +234,7 @@ class ExpiryIndex(Generic[K]):
         at = bisect_left(self._lows, bucket.low)
         del self._buckets[at], self._lows[at]
 
-    def _settle(self, place: Place[K]) -> bool:
+    def _settle(self, place: Place) -> bool:
         """True if the front place is where its entry belongs; if not, the entry is moved there."""
         time, tie, key = place
         entry = self._entries[key]
@@ -243,13 +248,14 @@ class ExpiryIndex(Generic[K]):
         """Sort the first bucket into near, which is empty; what was prolonged may go to others."""
         bucket = self._buckets.pop(0)
         del self._lows[0]
-        places: list[Place[K]] = []
+        places: list[Place] = []
         for key, (_, tie) in bucket.items():
             entry = self._entries[key]
             if self._lows and (entry.expires, tie) >= self._lows[0]:
                 self._hold(key, entry, (entry.expires, tie))
             else:
-                entry.indexed = place = (entry.expires, tie, key)
+                place: Place = (entry.expires, tie, key)
+                entry.indexed = place
                 places.append(place)
         self._near.update(places)
 

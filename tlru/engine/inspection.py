@@ -16,13 +16,14 @@ from collections import OrderedDict
 from collections.abc import Callable, ItemsView, Iterator, MutableMapping, ValuesView
 from datetime import timedelta
 from operator import itemgetter
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, overload
+from typing import Any, ClassVar, TypeAlias, TypeVar, overload
 
-from tlru.engine.expiry import Entry, ExpiryIndex, Ordered
+from tlru.engine.expiry import ExpiryIndex, Ordered
 from tlru.engine.removal import RemovalQueue
 from tlru.engine.stats import CacheStats, Counters
 from tlru.engine.store import Store
 from tlru.engine.timer import FreezableTimer
+from tlru.engine.valued import Item
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -34,19 +35,6 @@ Life: TypeAlias = float | timedelta
 TimeToUse: TypeAlias = Callable[[K, V, Any], Ordered | None]
 
 _ABSENT: Any = object()
-
-
-class Item(Entry, Generic[V]):
-    """A value in the store."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: V, expires: Ordered | None, size: int) -> None:
-        # Written out and not left to Entry, for this runs on every new key.
-        self.value = value
-        self.expires = expires
-        self.size = size
-        self.indexed = None
 
 
 class InspectableCache(MutableMapping[K, V]):
@@ -193,7 +181,8 @@ class InspectableCache(MutableMapping[K, V]):
     def currsize(self) -> float:
         """The sum of the sizes of all items. O(1); removes what is over first."""
         self._purge()
-        return self._store.size
+        size: float = self._store.size
+        return size
 
     @property
     def timer(self) -> FreezableTimer:

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from tlru.engine.expiry import E, Entry, ExpiryIndex, K, Ordered
+from tlru.engine.expiry import E, Entry, ExpiryIndex, K, Ordered, Size
 
 __all__ = ["Entry", "Store"]
 
@@ -36,7 +36,7 @@ class Store(Generic[K, E]):
     def __init__(self, *, tie: Callable[[K], Ordered] | None = None) -> None:
         self.entries: OrderedDict[K, E] = OrderedDict()
         self.index: ExpiryIndex[K] = ExpiryIndex(self.entries, tie)
-        self.size = 0
+        self.size: Size = 0
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -85,7 +85,7 @@ class Store(Generic[K, E]):
         self.size = self.size - entry.size if entries else 0
         return oldest
 
-    def renew(self, key: K, entry: E, expires: Ordered | None, size: int) -> None:
+    def renew(self, key: K, entry: E, expires: Ordered | None, size: Size) -> None:
         """Give an entry that is kept another expiry and size, as the most recently used.
 
         The same as putting a new entry in its place, but for the price of making one. O(1) if it is

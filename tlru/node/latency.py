@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 # Upper ends of the buckets, in seconds. A read from memory takes microseconds, a write through the
 # log of a region's cluster a millisecond, one over an ocean a quarter of a second.
-BOUNDS: Final = (
+BOUNDS: Final[tuple[float, ...]] = (
     *(0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025),
     *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
-_NAMES: Final = (*(format(bound, "g") for bound in BOUNDS), "+Inf")
+_NAMES: Final[tuple[str, ...]] = (*(format(bound, "g") for bound in BOUNDS), "+Inf")
 
 CLASSES_MAX: Final = 32  # classes of clients that are told apart
 OTHERS: Final = "other"  # the rest of them

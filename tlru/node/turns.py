@@ -27,9 +27,13 @@ from tlru.node.rests import Rests
 
 # Seconds of a turn, by rank. Whoever has begun ends what it has begun, so it can be a little more.
 # The most important rank is never told to wait: it is what the others wait for.
-PART_S: Final = (float("inf"), 0.008, 0.003)
+PART_S: Final[tuple[float, ...]] = (float("inf"), 0.008, 0.003)
 LEAST_RANK: Final = RANKS - 1
-REQUESTS: Final = (512, 512, 128)  # of one session in a turn, so that its equals come to theirs
+REQUESTS: Final[tuple[int, ...]] = (
+    512,
+    512,
+    128,
+)  # of one session in a turn, so that its equals come to theirs
 
 # Requests of HTTP that have waited and go on in a turn whatever is left of it: sessions come first
 # in it, and would leave them nothing. Each takes a fifth of a millisecond.

@@ -8,7 +8,7 @@ nothing: lengths are bounded before anything is built.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Protocol
 
 import msgpack
@@ -27,6 +27,8 @@ Message = dict[Any, Any]
 _SHORT_MAP, _SHORT_MAP_MAX = 0x80, 15  # the head of a map of so many fields at most is one byte
 
 _LINES = re.compile(rb"[^\n]+")
+_PACKER = msgpack.Packer(autoreset=True)
+_pack: Callable[[Any], bytes] = _PACKER.pack
 
 # The parts of a push of events between which its numbers stand.
 _EVENTS_HEAD = b"\x84" + b"".join(map(msgpack.packb, ("push", "events", "feed")))
@@ -77,6 +79,7 @@ class MsgpackCodec:
         # A list of things and what is around it: no message has a tree, as a value of JSON can.
         self._containers_max = self._array_max + FIELDS_MAX
         self.reading = Reading(limits, _take_bin)
+        self.encode = _pack
 
     def decode(self, data: bytes) -> Iterator[Message | errors.BadRequest]:
         """The maps of a frame. FramingError (1007) where the bytes are not msgpack."""
@@ -108,9 +111,6 @@ class MsgpackCodec:
         if taken != len(data):
             raise FramingError(1007, "the last map of the message is incomplete")
 
-    _packer = msgpack.Packer(autoreset=True)
-    encode = staticmethod(_packer.pack)
-
     def encode_alike(self, ids: Sequence[int], fields: Message) -> list[bytes]:
         """The same map with one more field before the others."""
         assert len(fields) < _SHORT_MAP_MAX, "a map of more has another head"
@@ -121,7 +121,7 @@ class MsgpackCodec:
 
     def encode_events(self, feed: int, upto: int, events: Sequence[bytes]) -> bytes:
         """A map of which the last member is the list."""
-        pack, size = self.encode, self._packer.pack_array_header(len(events))
+        pack, size = self.encode, _PACKER.pack_array_header(len(events))
         return b"".join((_EVENTS_HEAD, pack(feed), _UPTO, pack(upto), _EVENTS, size, *events))
 
 

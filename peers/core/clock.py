@@ -72,9 +72,19 @@ class FollowedClock:
     def hear(self, cluster: int, now: int, asked: int | None) -> None:
         """The leader said `cluster`, at some moment between `asked` and `now` of our clock."""
         if asked is not None:
-            self._samples.append(Sample(cluster, now, now - asked))
-            self._best = min(self._samples, key=lambda each: _error_at(each, now))
+            self._take(Sample(cluster, now, now - asked))
         self._highest = max(self._highest, cluster)
+
+    def _take(self, sample: Sample) -> None:
+        """All get worse alike as they age, so a new one need only be held against the best of the
+        others, unless that one goes to make room for it."""
+        samples, best = self._samples, self._best
+        goes = samples[0] if len(samples) == SAMPLES else None
+        samples.append(sample)
+        if best is None or len(samples) == 1 or _badness(sample) <= _badness(best):
+            self._best = sample  # the first of a leader's is the best of its, whatever was before
+        elif goes == best:
+            self._best = min(reversed(samples), key=_badness)
 
     def set(self, cluster: int, now: int) -> None:
         """From now on this clock is the cluster's: its node leads, or has just heard who does."""
@@ -116,3 +126,8 @@ class FollowedClock:
 
 def _error_at(sample: Sample, now: int) -> int:
     return sample.error + (now - sample.now) * DRIFT_PPM // 1_000_000
+
+
+def _badness(sample: Sample) -> int:
+    """What orders samples by their errors, at whatever moment that is: in millionths of a ms."""
+    return sample.error * 1_000_000 - sample.now * DRIFT_PPM

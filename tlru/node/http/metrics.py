@@ -49,7 +49,10 @@ class Metrics(Collector):
         counts = self.events[cache] = Counter()
 
         def listen(events: Sequence[Event]) -> None:
-            counts.update(event.type for event in events)
+            if len(events) == 1:  # as with most writes that come alone
+                counts[events[0].type] += 1
+            else:
+                counts.update(event.type for event in events)
 
         return listen
 

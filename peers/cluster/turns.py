@@ -58,7 +58,12 @@ class Turns:
     def told(self) -> None:
         """The core was told something: ask it then, unless it has nothing to do."""
         replica = self._driver.replica
-        if replica is not None and not rests(replica):
+        if replica is None:
+            return
+        now = boot_ms()
+        if rests(replica, now):
+            self._gather(replica, now)
+        else:
             self.owe()
 
     def _end_loop_turn(self) -> None:
@@ -81,7 +86,11 @@ class Turns:
             return
         if not replica.calm:
             self.owe()  # what has come of it is to be looked at as well
-        if self._gathering is None and gathers(replica, boot_ms()):
+        self._gather(replica, boot_ms())
+
+    def _gather(self, replica: Replica, now: int) -> None:
+        """See to it that what waits for more to go with it does not wait for long."""
+        if self._gathering is None and gathers(replica, now):
             self._gathering = self._loop.call_later(GATHER_MS / 1000, self._go_on)
 
     def _go_on(self) -> None:

@@ -7,6 +7,7 @@ late, somebody waits.
 from __future__ import annotations
 
 from peers.core.replica import Replica
+from peers.core.replication import Leading
 
 
 def has_work(replica: Replica) -> bool:
@@ -18,9 +19,26 @@ def has_work(replica: Replica) -> bool:
     return leading.has_gathered or any(f.told < f.waits_for and f.told < commit for f in followers)
 
 
-def rests(replica: Replica) -> bool:
-    """Whether nothing is due but by the time alone: it only follows a leader."""
-    return replica.calm and replica.leading is None and not replica.forwarding.waiting
+def rests(replica: Replica, now: int) -> bool:
+    """Whether nothing is due but by the time alone: it only follows a leader, or leads and has told
+    everybody what cannot wait."""
+    if not replica.calm or replica.forwarding.waiting:
+        return False
+    leading = replica.leading
+    return leading is None or (_is_quiet(leading, now) and not replica.office.owes_origins)
+
+
+def _is_quiet(leading: Leading, now: int) -> bool:
+    """Whether a tick would send nothing and tell nobody."""
+    if leading.has_gathered or leading.transfer_to is not None or now >= leading.beat_at:
+        return False
+    state, news = leading.state, leading.has_news
+    for follower in leading.followers.values():
+        if follower.owed or follower.next.index < state.log.last.index:
+            return False
+        if follower.told < state.commit and (follower.told < follower.waits_for or not news):
+            return False
+    return True
 
 
 def gathers(replica: Replica, now: int) -> bool:

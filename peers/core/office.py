@@ -98,6 +98,11 @@ class Office:
         self.leading.tick(now)
         self._answer_origins()
 
+    @property
+    def owes_origins(self) -> bool:
+        """Whether somebody is to be told how far its operations have got."""
+        return bool(self.forwarded) or self.state.log.last.index != self._answered
+
     def see_to(self, now: int) -> None:
         """What is due by the time alone."""
         if self.leading is None:
@@ -114,10 +119,9 @@ class Office:
         assert admission is not None
         if self.leading is not None and self.leading.has_gathered:
             return  # they hear of it when it is in the log
-        last = state.log.last.index
-        if last == self._answered and not self.forwarded:
+        if not self.owes_origins:
             return
-        self._answered = last
+        self._answered = state.log.last.index
         admission.sealed()
         self._forwarding.appended_here(admission.through(state.origin, state.incarnation))
         for node, incarnation in sorted(self.forwarded):

@@ -46,7 +46,7 @@ class Leading:
         self._gathered: list[Proposal] = []
         self._untold_since: int | None = None  # somebody is not told yet how far is committed
         self._questions: list[Question] = []
-        self._beat_at = now
+        self.beat_at = now
         self._sealed_at = now
         self.transfer_to: NodeId | None = None
         self._transfer_until = 0
@@ -153,9 +153,9 @@ class Leading:
             self.watch_transfer(now)
         if not self._gathers(now):
             self.seal(now)
-        beats = now >= self._beat_at
+        beats = now >= self.beat_at
         if beats:
-            self._beat_at = now + self.state.timing.heartbeat_ms
+            self.beat_at = now + self.state.timing.heartbeat_ms
             self._follow_membership(now)
         suspended, untold = self.is_suspended(now), False
         last, commit = self.state.log.last.index, self.state.commit
@@ -199,7 +199,7 @@ class Leading:
 
     def beat_soon(self) -> None:
         """Somebody waits for the next heartbeat's answers: send it with the next turn."""
-        self._beat_at = 0
+        self.beat_at = 0
 
     def _send(self, node: NodeId, follower: Follower, now: int, *, anyway: bool) -> None:
         state = self.state
@@ -265,11 +265,13 @@ class Leading:
         if answer.ahead and self._is_refused(now):
             self._step_aside(now)
         else:
+            before = self.state.commit
             self._commit()
+            if self._untold_since is None and self.state.commit > before:
+                self._untold_since = now
 
     def _is_refused(self, now: int) -> bool:
-        """Whether so many say that our clock is wrong that the others, who are heard, are no
-        majority."""
+        """Whether those who are heard and take our clock for right are no majority."""
         followers = self.followers
         taking = [n for n in self.heard(now) if n not in followers or not followers[n].ahead]
         return not self.state.membership.is_majority(taking)
@@ -322,7 +324,7 @@ class Leading:
         follower.in_flight_bytes = 0
         follower.reset = self.state.stamps.next(now)
         if not follower.behind:
-            self._beat_at = min(self._beat_at, now)
+            self.beat_at = min(self.beat_at, now)
 
     def _note_match(self, follower: Follower, matched: int) -> None:
         follower.match = max(follower.match, matched)

@@ -26,7 +26,7 @@ from peers.core.messages import (
     Stored,
 )
 from peers.core.outcomes import Ack, Settled
-from peers.core.output import Output, Promise
+from peers.core.output import NOTHING, Output, Promise
 from peers.core.replica import Replica
 from peers.core.timing import GATHER_MS, Timing
 
@@ -59,6 +59,7 @@ class Trio:
         self.deaf: set[str] = set()  # nothing reaches these, and nothing leaves them
         self.sent: list[tuple[str, Message]] = []  # in the last step: by whom, and what
         self.settled: list[tuple[Dot, Settled]] = []
+        self.ticked: dict[str, int] = {}  # when each was asked last what is due
         self._under_way: deque[Envelope] = deque()
 
     def __getitem__(self, id: str) -> Replica:
@@ -76,7 +77,12 @@ class Trio:
     def end_turn(self) -> None:
         """Everybody does what is due, and all that is said arrives."""
         for id, each in self.replicas.items():
-            self.put_out(id, each.tick(self.now))
+            # What is due by the time alone has been done where this moment has seen a tick.
+            rested = self.ticked.get(id) == self.now and rests(each, self.now)
+            output = each.tick(self.now)
+            assert not rested or output == NOTHING, "its shell would not have asked it"
+            self.ticked[id] = self.now
+            self.put_out(id, output)
         while self._under_way:
             envelope = self._under_way.popleft()
             self.put_out(envelope.to, self[envelope.to].receive(envelope, self.now))
@@ -213,7 +219,7 @@ def test_who_is_out_waits_for_nothing_more() -> None:
     assert trio["b"].state.removed
     assert (late, Settled.UNKNOWN) in trio.settled
     trio.end_turn()
-    assert rests(trio["b"]), "else its shell would ask it again, turn after turn"
+    assert rests(trio["b"], trio.now), "else its shell would ask it again, turn after turn"
     assert not gathers(trio["b"], trio.now)
 
 
@@ -230,6 +236,7 @@ def test_who_waits_for_nothing_hears_of_a_commit_with_the_next_append() -> None:
     trio.sent.clear()
     trio.write("a", b"first")
     trio.end_turn()
+    assert rests(trio["a"], trio.now), "a tick in this moment would change nothing"
     trio.end_turn()
     assert trio["a"].state.applied == 2, "a majority has it"
     assert trio["b"].state.applied == 1

@@ -20,6 +20,7 @@ from tests.node.http.visiting import Heard
 from tests.running import Talker, run, talking, until
 from tlru.node import seats
 from tlru.node.cluster import own_seat, sharing
+from tlru.node.cluster.members import KEPT_S
 
 
 def _ok(heard: Heard) -> Any:
@@ -84,8 +85,11 @@ def test_many_who_look_cost_each_member_one_question(monkeypatch: pytest.MonkeyP
 
             made.log("n2").asking.handler = counting
             desk = made["n1"].desk(made["n1"].services["default"])
+            began = time.monotonic()
             await asyncio.gather(*(desk.members.told() for _ in range(1_000)))
-            assert asked == ["n1"]
+            # A node looks by itself too, every now and then, and what was said is kept for a while.
+            most = 1 + (time.monotonic() - began) / KEPT_S
+            assert 1 <= asked.count("n1") <= most
 
     run(test())
 

@@ -8,6 +8,7 @@ the user sees lines that say what, and the shell one of the statuses of `exits.p
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 import traceback
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 import click
 
-from tlru._version import __version__, is_compiled
+from tlru._version import __version__
 from tlru.cli import say
 from tlru.cli.commands import SETTINGS, Group, show_help_if_alone
 from tlru.cli.exits import Exit, exit_for
@@ -57,7 +58,13 @@ COMMANDS: dict[str, dict[str, str]] = {
 _SENTENCES = {name: said for group in COMMANDS.values() for name, said in group.items()}
 
 
-_RELEASE = f"%(prog)s %(version)s{' (compiled)' if is_compiled() else ''}"
+def _is_compiled() -> bool:
+    """Whether what an operation passes is machine code (docs/compiled.md)."""
+    found = importlib.util.find_spec("peers.clocks")
+    return found is not None and not str(found.origin).endswith(".py")
+
+
+_RELEASE = f"%(prog)s %(version)s{' (compiled)' if _is_compiled() else ''}"
 
 
 @dataclass(slots=True)

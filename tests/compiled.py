@@ -1,14 +1,12 @@
-"""Whether what is tested is machine code (docs/compiled.md), and what cannot be tested then."""
+"""What cannot be tested of machine code (docs/compiled.md)."""
 
 from __future__ import annotations
 
-from typing import Final
-
 import pytest
 
-from peers.core import replica
+from tlru.cli.app import is_compiled
 
-COMPILED: Final = not str(replica.__file__).endswith(".py")
 as_it_is = pytest.mark.skipif(
-    COMPILED, reason="it puts something in the place of a part, which machine code does not allow"
+    is_compiled(),
+    reason="it replaces a part, or reads what is written about it: machine code allows neither",
 )

@@ -30,13 +30,13 @@ MADE_OF: Final = (
 
 
 def made_of() -> str:
-    """A digest of all that is compiled, and of how."""
+    """A digest of all that is installed, and of how."""
     digest = hashlib.sha256(sys.version.encode())
     for name in MADE_OF:
-        files = sorted((HERE / name).rglob("*.py")) or [HERE / name]
-        for path in files:
-            digest.update(f"{path.relative_to(HERE)} {path.stat().st_size}\n".encode())
-            digest.update(path.read_bytes())
+        for path in sorted((HERE / name).rglob("*")) or [HERE / name]:
+            if path.is_file() and path.parent.name != "__pycache__":
+                digest.update(f"{path.relative_to(HERE)} {path.stat().st_size}\n".encode())
+                digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

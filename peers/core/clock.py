@@ -125,7 +125,7 @@ class FollowedClock:
 
 
 def _error_at(sample: Sample, now: int) -> int:
-    return sample.error + (now - sample.now) * DRIFT_PPM // 1_000_000
+    return (_badness(sample) + now * DRIFT_PPM) // 1_000_000
 
 
 def _badness(sample: Sample) -> int:

@@ -22,23 +22,21 @@ def has_work(replica: Replica) -> bool:
 def rests(replica: Replica, now: int) -> bool:
     """Whether nothing is due but by the time alone: it only follows a leader, or leads and has told
     everybody what cannot wait."""
-    if not replica.calm or replica.forwarding.waiting:
+    if not replica.calm or has_work(replica):
         return False
     leading = replica.leading
     return leading is None or (_is_quiet(leading, now) and not replica.office.owes_origins)
 
 
 def _is_quiet(leading: Leading, now: int) -> bool:
-    """Whether a tick would send nothing and tell nobody."""
-    if leading.has_gathered or leading.transfer_to is not None or now >= leading.beat_at:
+    """Whether a leader without work has sent all that its followers are to have."""
+    if leading.transfer_to is not None or now >= leading.beat_at:
         return False
-    state, news = leading.state, leading.has_news
-    for follower in leading.followers.values():
-        if follower.owed or follower.next.index < state.log.last.index:
-            return False
-        if follower.told < state.commit and (follower.told < follower.waits_for or not news):
-            return False
-    return True
+    last, commit = leading.state.log.last.index, leading.state.commit
+    return not any(
+        f.owed or f.next.index < last or (f.told < commit and not leading.has_news)
+        for f in leading.followers.values()
+    )
 
 
 def gathers(replica: Replica, now: int) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgpack
 import pytest
 
+from tests.compiled import as_it_is
 from tests.engine.machine_helpers import Writer, bounds, error_of, through_a_snapshot
 from tlru.engine import once as once_module
-from tlru.engine.once import RECORDS_MAX, SKEW_MS
+from tlru.engine.once import RECORDS_MAX, SKEW_MS, OnceTable
 from tlru.engine.operations import Delete, Incr, Lock, Once, Publish, Set, Settings, Unlock
 
 ONCE_MS = 120_000
@@ -207,6 +208,8 @@ def test_a_result_that_nobody_will_ask_for_is_not_kept() -> None:
     assert error_of(write(Incr("k"), Once("s", 3, write.at, done=3))) == "too_old"
 
 
+@as_it_is
 def test_the_bound_holds_a_thousand_named_writes_a_second() -> None:
     """So many clients that never say `done` can be served for as long as results are kept."""
     assert RECORDS_MAX / (ONCE_MS + SKEW_MS) * 1_000 > 1_000
+    assert OnceTable.__doc__

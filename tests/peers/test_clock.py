@@ -5,13 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peers.core.clock import (
-    DRIFT_PPM,
-    SAMPLES,
-    ClusterClock,
-    FollowedClock,
-    resume_from,
-)
+from peers.core.clock import DRIFT_PPM, SAMPLES, ClusterClock, FollowedClock, resume_from
 
 moments = st.integers(0, 2**53)
 

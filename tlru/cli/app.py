@@ -58,13 +58,16 @@ COMMANDS: dict[str, dict[str, str]] = {
 _SENTENCES = {name: said for group in COMMANDS.values() for name, said in group.items()}
 
 
-def _is_compiled() -> bool:
+def is_compiled() -> bool:
     """Whether what an operation passes is machine code (docs/compiled.md)."""
     found = importlib.util.find_spec("peers.clocks")
     return found is not None and not str(found.origin).endswith(".py")
 
 
-_RELEASE = f"%(prog)s %(version)s{' (compiled)' if _is_compiled() else ''}"
+def _tell_release(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        click.echo(f"tlru {__version__}{' (compiled)' if is_compiled() else ''}")
+        ctx.exit()
 
 
 @dataclass(slots=True)
@@ -94,7 +97,14 @@ class Commands(Group):
 
 
 @click.group(cls=Commands, context_settings=SETTINGS, invoke_without_command=True)
-@click.version_option(__version__, prog_name="tlru", message=_RELEASE)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_release,
+    help="Show the version and exit.",
+)
 @click.pass_context
 def app(ctx: click.Context) -> None:
     """A cache you can watch: run a node, use it, look at it.

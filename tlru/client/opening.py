@@ -163,7 +163,7 @@ def _take_note(connection: Connection, greeting: Reply) -> None:
     told = greeting.get("limits")
     known = {
         name: told[name]
-        for name in (each.name for each in fields(Limits))
+        for name in (field.name for field in fields(Limits))
         if isinstance(told, dict) and isinstance(told.get(name), int) and told[name] > 0
     }
     connection.limits = Limits(**known)

@@ -29,11 +29,8 @@ from tlru.node.rests import Rests
 # The most important rank is never told to wait: it is what the others wait for.
 PART_S: Final[tuple[float, ...]] = (float("inf"), 0.008, 0.003)
 LEAST_RANK: Final = RANKS - 1
-REQUESTS: Final[tuple[int, ...]] = (
-    512,
-    512,
-    128,
-)  # of one session in a turn, so that its equals come to theirs
+# Requests of one session in a turn, so that its equals come to theirs.
+REQUESTS: Final[tuple[int, ...]] = (512, 512, 128)
 
 # Requests of HTTP that have waited and go on in a turn whatever is left of it: sessions come first
 # in it, and would leave them nothing. Each takes a fifth of a millisecond.

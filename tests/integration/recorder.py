@@ -13,7 +13,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -283,12 +283,22 @@ class Recorder:
         ]
         self.finals: dict[str, int | None] = {}  # what the counted keys hold in the end
         self._going = True
+        self._working = {client: asyncio.Lock() for client in self.clients}  # held during a step
         self._tasks = [asyncio.create_task(self._work(client)) for client in self.clients]
 
     async def _work(self, client: Client) -> None:
         while self._going:
-            await client.step()
+            async with self._working[client]:
+                await client.step()
             await asyncio.sleep(PACE_S)
+
+    @asynccontextmanager
+    async def resting(self) -> AsyncIterator[None]:
+        """Nobody asks for anything meanwhile, and nothing is under way."""
+        async with AsyncExitStack() as stack:
+            for lock in self._working.values():
+                await stack.enter_async_context(lock)
+            yield
 
     async def more(self, count: int, *clients: Client) -> None:
         """Wait until each of these, or of all, has so many calls more that went well."""

@@ -138,6 +138,7 @@ class Links:
         more, or will be heard of again at once; of all else the core finds out by silence."""
         if end.code == Close.ABNORMAL and not end.ours:
             self._driver.hear(Lost(node))
+            self._driver.turns.owe()  # whoever is to stand for it does not wait for a beat
         self._driver.asking.lost(node)
 
     def on_copy(self, node: NodeId) -> None:

@@ -1,21 +1,19 @@
 """When the core is asked what is due.
 
 At the end of each turn of the loop in which something was told to it that needs that, at once where
-operations wait, a little later where something waits for more to go with it, and every few
-milliseconds. It decides nothing about what is due.
+operations wait, a little later where something waits for more to go with it, with each beat, and
+when a leader's next word is due. It decides nothing about what is due.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Protocol
+from typing import Protocol
 
-from peers.clocks import boot_ms
-from peers.core.due import gathers, has_work, rests
+from peers.clocks import boot_ms, next_beat
+from peers.core.due import gathers, has_work, rests, word_due_in
 from peers.core.replica import Replica
 from peers.core.timing import GATHER_MS
-
-TICK_S: Final = 0.02  # so often the core is asked what is due, if nothing else happens
 
 
 class Driver(Protocol):
@@ -98,5 +96,9 @@ class Turns:
         self.owe()
 
     def _tick_often(self) -> None:
-        self._ticker = self._loop.call_later(TICK_S, self._tick_often)
+        now = self._loop.time()
+        at, replica = next_beat(now), self._driver.replica
+        if replica is not None and (word_ms := word_due_in(replica, boot_ms())) > 0:
+            at = min(at, now + word_ms / 1000)
+        self._ticker = self._loop.call_at(at, self._tick_often)
         self.owe()

@@ -39,6 +39,11 @@ def _is_quiet(leading: Leading, now: int) -> bool:
     )
 
 
+def word_due_in(replica: Replica, now: int) -> int:
+    """In how many milliseconds a leader's next word to its followers is due; 0 where none is."""
+    return 0 if replica.leading is None else max(0, replica.leading.beat_at - now)
+
+
 def gathers(replica: Replica, now: int) -> bool:
     """Whether something waits for more to go with, not for a leader: operations, or the word that
     some are committed. A tick is due within `GATHER_MS`."""

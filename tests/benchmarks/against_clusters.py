@@ -145,10 +145,7 @@ def tell_shares(found: dict[str, list[Round]], callers: int) -> None:
 async def compare(seconds: float, rounds: int, *, rivals: bool) -> None:
     """Run all, and print the tables."""
     async with contextlib.AsyncExitStack() as stack:
-        clusters = [
-            await stack.enter_async_context(tlru_cluster()),
-            await stack.enter_async_context(tlru_cluster(client_at=1)),
-        ]
+        clusters = await stack.enter_async_context(tlru_cluster())
         if rivals:
             clusters.append(await stack.enter_async_context(nats_cluster()))
             clusters.append(await stack.enter_async_context(etcd_cluster()))

@@ -58,20 +58,26 @@ def tlru_commands(folder: str, *more: str) -> tuple[list[list[str]], list[int]]:
 
 
 @contextlib.asynccontextmanager
-async def tlru_cluster(client_at: int = 0) -> AsyncIterator[Cluster]:
-    """Three nodes; the client talks to the one that leads, or to another."""
+async def tlru_cluster() -> AsyncIterator[list[Cluster]]:
+    """Three nodes, with one client that talks to the one that leads, and one that does not."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         commands, ports = tlru_commands(folder)
         running_now = [stack.enter_context(running(command)) for command in commands]
         for port in ports:
             await until_active(port)
-        name = "tlru" if client_at == 0 else "tlru, through a follower"
-        url = f"ws://127.0.0.1:{ports[client_at]}"
-        async with tlru.connect(url, timeout=PATIENCE_S) as cache:
-            pids = {"leader": running_now[0].pid}
-            pids |= {f"follower {n}": running_now[n].pid for n in range(1, NODES)}
-            yield Cluster(name, lambda n: cache.set(f"k{n % KEYS}", VALUE), pids)
+        pids = {"leader": running_now[0].pid}
+        pids |= {f"follower {n}": running_now[n].pid for n in range(1, NODES)}
+        async with (
+            tlru.connect(f"ws://127.0.0.1:{ports[0]}", timeout=PATIENCE_S) as near,
+            tlru.connect(f"ws://127.0.0.1:{ports[1]}", timeout=PATIENCE_S) as away,
+        ):
+            yield [
+                Cluster("tlru", lambda n: near.set(f"k{n % KEYS}", VALUE), pids),
+                Cluster(
+                    "tlru, through a follower", lambda n: away.set(f"k{n % KEYS}", VALUE), pids
+                ),
+            ]
 
 
 BARE = "bare, in Python"

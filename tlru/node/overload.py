@@ -16,7 +16,8 @@ from typing import Final
 
 from tlru.engine.client_limits import RANKS
 
-TICK_S: Final = 0.05
+TICK_MS: Final = 50
+TICK_S: Final = TICK_MS / 1000
 HALVED: Final = 0.5  # of what a rank has, in each tick of too much
 REGAINED: Final = 0.02  # in each tick that is well: all of it in 2.5 s
 WELL: Final = 0.6  # of what is too much; between the two nothing changes

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from peers.awake import Awake
+from peers.clocks import next_beat
 from peers.cluster.cluster import ClusterLog
 from peers.errors import StorageError
 from peers.single import SingleLog
@@ -46,7 +47,7 @@ from tlru.node.websocket import WebSocketConnection
 
 logger = logging.getLogger(__name__)
 
-TICK_S = 0.25
+TICK_MS = 250
 LEAVING_S = 1.0  # what is left of a stop for clients to answer our goodbye
 
 
@@ -311,9 +312,9 @@ class Node:
         self._looks.begin()
         self.rates.tick(now)
         self.rates.latency.loop.add(max(0.0, now - self._tick_due))
-        self._tick_due = now + TICK_S
+        self._tick_due = next_beat(now, TICK_MS)
         self._tell_of_servers()
-        self._ticker = self._loop.call_later(TICK_S, self._tick)
+        self._ticker = self._loop.call_at(self._tick_due, self._tick)
 
     # -- going down
 

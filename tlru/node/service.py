@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from peers.clocks import next_beat
 from peers.cluster.cluster import ClusterLog
 from peers.cluster.wishes import has_founded
 from peers.core.entry import Dot, Entry, Epoch
@@ -166,7 +167,8 @@ class CacheService:
             write.asker.waiting.pop(dot, None)
             self._time_out(write)
         self.reads.tick(now)
-        self._ticker = self._loop.call_later(EXPIRE_EVERY_MS / 1000, self._tick)
+        due = next_beat(self._loop.time(), EXPIRE_EVERY_MS)
+        self._ticker = self._loop.call_at(due, self._tick)
 
     # -- what clients ask
 

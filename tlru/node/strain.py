@@ -11,9 +11,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from peers.clocks import next_beat
 from tlru.engine.client_limits import RANKS
 from tlru.node.limits import Guard
-from tlru.node.overload import TICK_S, Overload, Strain
+from tlru.node.overload import TICK_MS, Overload, Strain
 from tlru.node.turns import Turns
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class StrainWatch:
         self.turns.knocking.close()
 
     def _again(self) -> None:
-        self._due = self._loop.time() + TICK_S
+        self._due = next_beat(self._loop.time(), TICK_MS)
         self._timer = self._loop.call_at(self._due, self._tick)
 
     def _tick(self) -> None:

@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 DIGEST_BYTES: Final = 8
 
+_new = tuple.__new__  # a third of the time that a named tuple takes, for each message
+
 
 class Core(Protocol):
     """Who is told what was found out."""
@@ -94,9 +96,10 @@ class Effects:
             self._settle(dot, settled)
 
     def _send(self, outgoing: Outgoing, promise: Promise) -> None:
-        sender = Origin(self._core.id, promise.birth)
+        sender = _new(Origin, (self._core.id, promise.birth))
         to, birth, life, message = outgoing
-        envelope = Envelope(sender, promise.incarnation, promise.epoch, to, birth, life, message)
+        head = (sender, promise.incarnation, promise.epoch, to, birth, life)
+        envelope = _new(Envelope, (*head, message))
         try:
             self._mesh.send(to, wire.encode(envelope, self._mesh.version_with(to)))
         except WireError as exc:

@@ -15,8 +15,12 @@ def has_work(replica: Replica) -> bool:
     leading, commit = replica.leading, replica.state.commit
     if leading is None:
         return replica.forwarding.waiting > 0
-    followers = leading.followers.values()
-    return leading.has_gathered or any(f.told < f.waits_for and f.told < commit for f in followers)
+    if leading.has_gathered:
+        return True
+    for follower in leading.followers.values():
+        if follower.told < follower.waits_for and follower.told < commit:
+            return True
+    return False
 
 
 def rests(replica: Replica, now: int) -> bool:
@@ -33,10 +37,13 @@ def _is_quiet(leading: Leading, now: int) -> bool:
     if leading.transfer_to is not None or now >= leading.beat_at:
         return False
     last, commit = leading.state.log.last.index, leading.state.commit
-    return not any(
-        f.owed or f.next.index < last or (f.told < commit and not leading.has_news)
-        for f in leading.followers.values()
-    )
+    tells_soon = leading.has_news
+    for follower in leading.followers.values():
+        if follower.owed or follower.next.index < last:
+            return False
+        if follower.told < commit and not tells_soon:
+            return False
+    return True
 
 
 def word_due_in(replica: Replica, now: int) -> int:

@@ -21,6 +21,8 @@ from peers.core.state import Part, State
 from peers.core.syncing import Taking
 from peers.core.timing import stamped_at
 
+_new = tuple.__new__  # a third of the time that a named tuple takes, for each answer
+
 PATIENCE = 8  # election timeouts of leaders alone whose time is refused; then it is taken
 
 
@@ -203,16 +205,11 @@ class Following:
         state = self.state
         if matched is not None:
             self._answered = matched
-        answer = AppendAnswer(
-            state.term,
-            matched,
-            last,
-            echo,
-            state.stamps.next(now),
-            state.takes_part,
-            self._is_able(),
-            self.refuses,
-            state.noted,
-            state.reaches(now),
+        answer = _new(
+            AppendAnswer,
+            (
+                *(state.term, matched, last, echo, state.stamps.next(now), state.takes_part),
+                *(self._is_able(), self.refuses, state.noted, state.reaches(now)),
+            ),
         )
         state.draft.tell(leader, answer)

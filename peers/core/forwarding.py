@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from peers.core.entry import Dot, Entry, Origin, Places, Proposal
 from peers.core.membership import NodeId
@@ -22,14 +21,17 @@ from peers.core.outcomes import Ack, Settled
 from peers.core.state import State
 from peers.core.timing import GATHER_MS
 
+_new = tuple.__new__  # a third of the time that a named tuple takes, for each operation
 
-@dataclass(slots=True)
+
 class Waiting:
     """An operation of our own that was not seen committed yet."""
 
-    proposal: Proposal
-    ack: Ack
-    told: bool = False  # its client has the answer that it asked for, or another
+    __slots__ = ("ack", "proposal", "told")
+
+    def __init__(self, proposal: Proposal, ack: Ack, told: bool = False) -> None:
+        self.proposal, self.ack = proposal, ack
+        self.told = told  # its client has the answer that it asked for, or another
 
 
 class Forwarding:
@@ -62,8 +64,8 @@ class Forwarding:
     def take(self, operation: bytes, until: int | None, ack: Ack) -> Proposal:
         """Give an operation its dot. It cannot be refused any more."""
         self.sequence += 1
-        dot = Dot(self.state.origin, self.state.incarnation, self.sequence)
-        proposal = Proposal(dot, operation, until)
+        dot = _new(Dot, (self.state.origin, self.state.incarnation, self.sequence))
+        proposal = _new(Proposal, (dot, operation, until))
         self._waiting.append(Waiting(proposal, ack))
         if ack is Ack.LEADER:
             self._early += 1

@@ -84,7 +84,10 @@ class Log:
 
     def membership_at(self, index: int) -> tuple[int, Membership]:
         """Who belonged at `index`, and since which entry."""
-        return next(change for change in reversed(self._changes) if change[0] <= index)
+        for change in reversed(self._changes):
+            if change[0] <= index:
+                return change
+        raise AssertionError(f"{index} lies before the base")
 
     def newest_with(self, origin: Origin) -> int | None:
         """The index of the newest membership that has this member; None where none has."""
@@ -203,7 +206,10 @@ class Log:
 
     def entries(self, after: int, through: int) -> tuple[Entry, ...]:
         """The entries behind `after` up to `through`, both of them ends of batches."""
-        return tuple(e for batch in self.between(after, through) for e in batch.entries)
+        batches = self.between(after, through)
+        if len(batches) == 1:
+            return batches[0].entries
+        return tuple(e for batch in batches for e in batch.entries)
 
     def bytes_after(self, index: int) -> int:
         """How much lies behind the end `index`."""

@@ -261,10 +261,12 @@ class State:
         """The members that were heard within an election timeout. Of one that was never heard
         nothing is known for as long after the start."""
         since = now - self.timing.election_timeout_ms
-        heard, never = self.heard, self.started
-        return tuple(
-            node for node in self.membership.others(self.id) if heard.get(node, never) > since
-        )
+        heard, never, me = self.heard, self.started, self.id
+        reached: list[NodeId] = []
+        for member in self.membership.members:
+            if member.id != me and heard.get(member.id, never) > since:
+                reached.append(member.id)
+        return tuple(reached)
 
     def silent(self, now: int) -> tuple[NodeId, ...]:
         """The members that were not."""

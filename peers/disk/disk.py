@@ -158,17 +158,18 @@ class Disk:
         much waits: they have to come again before anything else does."""
         if not batches:
             return
+        assert batches[0].first == self._last + 1, f"{batches[0].first} behind {self._last}"
+        if not self.keeps:
+            self._last = batches[-1].last.index
+            return
         size = sum(len(batch.packed) for batch in batches)
         if self.queued_bytes + size > self._queue_bytes_max:
             raise StorageError(
                 f"{self.queued_bytes} bytes wait to be written to {self._store.data}, and "
                 f"{self._queue_bytes_max} are the most; {self.trouble or 'the disk is too slow'}"
             )
-        assert batches[0].first == self._last + 1, f"{batches[0].first} behind {self._last}"
         last = batches[-1].last
         self._last = last.index
-        if not self.keeps:
-            return
         self._number += 1
         self.queued_bytes += size
         self._put(Append(self._number, tuple(batches), size))

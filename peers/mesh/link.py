@@ -108,6 +108,7 @@ class Link(asyncio.Protocol):
         self.phase = Phase.UPGRADE
         self.end: End | None = None
         self.node = ""  # who it is, once it is greeted
+        self.version = 0  # of the protocol, likewise
         self.traffic = Traffic()
         self.pulse = Pulse()
         loop = asyncio.get_running_loop()
@@ -150,12 +151,6 @@ class Link(asyncio.Protocol):
         assert self._transport is not None, "nobody asks before it is up"
         found: dict[str, Any] | None = self._transport.get_extra_info("peercert")
         return found
-
-    @property
-    def version(self) -> int:
-        """The protocol version of the link."""
-        assert self._shake is not None
-        return self._shake.version
 
     def queued(self) -> int:
         """Bytes that wait to leave."""
@@ -359,8 +354,9 @@ class Link(asyncio.Protocol):
                 self._on_greeted()
 
     def _on_greeted(self) -> None:
+        assert self._shake is not None
         self.phase = Phase.WAITING
-        self.node = self.greeting.node
+        self.node, self.version = self.greeting.node, self._shake.version
         self._host.greeted(self)
 
     def _on_word(self, text: bytes) -> None:

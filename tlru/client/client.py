@@ -12,6 +12,7 @@ import asyncio
 import os
 import weakref
 from asyncio import get_running_loop
+from threading import get_ident
 
 from tlru.client.exchange import Exchange
 from tlru.client.flights import Flights
@@ -38,7 +39,9 @@ class Client:
     def exchange(self) -> Exchange:
         """The exchange of the running loop."""
         current = self._current
-        if current is not None and current.loop is get_running_loop():
+        # The loop of this thread that runs is the running one. (To ask for that one is dearer: it
+        # has the system say which process this is. After a fork nothing is `current`.)
+        if current is not None and current.thread == get_ident() and current.loop.is_running():
             return current
         return self._of_this_loop()
 

@@ -13,6 +13,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,7 +55,7 @@ class Exchange:
     ) -> None:
         # Of the system: a child after a fork must not draw its parent's waits.
         chance = random.SystemRandom().random
-        self.loop = loop
+        self.loop, self.thread = loop, get_ident()
         self.settings = settings
         self.session = Session()
         self.ended: str | None = None

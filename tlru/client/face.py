@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
+from tlru.client import replies
 from tlru.client.client import Client
 from tlru.client.copying import seen
 from tlru.client.exchange import Exchange
 from tlru.client.requests import Kind, pack
-from tlru.client.results import Ack, Reply, Ttl, TtlOrUnset, Unset, seconds
+from tlru.client.results import Ack, Reply, Ttl, TtlOrUnset, Unset, Written, seconds
 from tlru.client.serializers import Serializer
 from tlru.errors import TooLarge
 
@@ -46,6 +47,7 @@ class Face(Generic[T]):
         self._ttl = seconds(ttl)
         self._timeout = timeout
         self._told = bytes(pack(_nodes_time(timeout)))
+        self._answer: tuple[Reply | None, Written[T]] = (None, Written(applied=True))
         # Bound once: every value that is read goes through it.
         self._loads = serializer.loads
 
@@ -79,6 +81,15 @@ class Face(Generic[T]):
         exchange = self._exchange()
         answer = exchange.set(key, value, life, timeout, told)
         return self._seen(exchange, answer, {"key": key}) if exchange.copies else answer
+
+    def _written(self, key: str, reply: Reply) -> Written[T]:
+        """What became of such a set. Those that left together share one answer, and what it says
+        is the same for all of them."""
+        known, written = self._answer
+        if reply is not known:
+            written = replies.written(self._serializer, key, reply)
+            self._answer = reply, written
+        return written
 
     def _write(
         self,

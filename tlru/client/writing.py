@@ -60,8 +60,7 @@ class Writing(Face[T]):
         conditional = if_ is not None or rev is not None
         dressed = conditional or keep_ttl or old or mime is not None or ack is not None
         if not dressed and self._leaves_plainly(packed, exactly_once):
-            reply = await self._set(name, packed, life, timeout)
-            return replies.written(self._serializer, name, reply)
+            return self._written(name, await self._set(name, packed, life, timeout))
         fields = {
             "op": "set",
             "key": name,
@@ -85,9 +84,9 @@ class Writing(Face[T]):
 
     def _leaves_plainly(self, packed: bytes, exactly_once: bool | None) -> bool:
         """Whether a set of this value needs no request of its own."""
-        named = self._is_named(exactly_once, by_default=False)
-        traced = self._client.settings.trace_now is not None
-        return not named and not traced and len(packed) <= ROW_BYTES_MAX
+        settings = self._client.settings
+        named = settings.exactly_once if exactly_once is None else exactly_once
+        return not named and settings.trace_now is None and len(packed) <= ROW_BYTES_MAX
 
     async def add(
         self,

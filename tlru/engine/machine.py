@@ -11,7 +11,6 @@ operation is not allowed, as nothing; the reply says which. Nothing is half appl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import msgpack
@@ -42,8 +41,8 @@ from tlru.engine.operations import (
     Settings,
     Touch,
     Unlock,
-    decode,
 )
+from tlru.engine.own import Own
 from tlru.engine.settings import effective
 from tlru.engine.state import State
 
@@ -69,14 +68,26 @@ Result = dict[str, Any]
 """The fields of a reply, msgpack's types only; with `error` and `message` where it was refused."""
 
 
-@dataclass(slots=True)
 class Applied:
     """What entries led to. A reply belongs to the operation with its dot, which may be an earlier
     one than any of these entries: a waiter whose turn has come."""
 
-    replies: list[tuple[Dot, Result]]
-    events: list[Event]
-    diverged: bool = False  # a majority reported another digest than ours was
+    __slots__ = ("diverged", "events", "replies")
+
+    def __init__(self, replies: list[tuple[Dot, Result]], events: list[Event]) -> None:
+        self.replies, self.events = replies, events
+        self.diverged = False  # a majority reported another digest than ours was
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Applied) and (
+            (self.replies, self.events, self.diverged)
+            == (other.replies, other.events, other.diverged)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # equal by content, which grows
+
+    def __repr__(self) -> str:
+        return f"Applied({self.replies!r}, {self.events!r}, diverged={self.diverged})"
 
 
 class Machine(State):
@@ -86,12 +97,14 @@ class Machine(State):
         super().__init__()
         self._out = Applied([], [])
         self._dot: Dot | None = None
+        self.own = Own()
 
     # -- changes
 
     def apply(self, entries: Iterable[Entry]) -> Applied:
         """Carry out entries, in order. UnknownOperationError, before anything has changed, where
         one of them is above this release's feature level."""
+        decode = self.own.decode
         work = [(entry, decode(entry.operation) if entry.operation else None) for entry in entries]
         out = self._out = Applied([], [])
         for entry, ordered in work:

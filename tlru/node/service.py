@@ -23,7 +23,7 @@ from tlru import errors
 from tlru.engine.events import Event
 from tlru.engine.items import ITEM_OVERHEAD_BYTES
 from tlru.engine.machine import Machine, Result
-from tlru.engine.operations import GiveUpWait, Once, Operation, Settings, encode
+from tlru.engine.operations import GiveUpWait, Once, Operation, Settings
 from tlru.engine.settings import DEFAULTS
 from tlru.engine.snapshot import Capture
 from tlru.node import writes
@@ -99,7 +99,7 @@ class CacheService:
         self._ticker: asyncio.TimerHandle | None = None
 
     def _take_up(self, machine: Machine) -> None:
-        self.machine = machine
+        self.machine, self._encode = machine, machine.own.encode
         self.reads = ReadDesk(
             machine, self.log, self.limits, self.rates, self.measure, lambda: self.guard
         )
@@ -262,7 +262,7 @@ class CacheService:
         if group is None:
             return
         try:
-            dot = self.log.propose(encode(group.operation()), Ack.QUORUM, group.deadline)
+            dot = self.log.propose(self._encode(group.operation()), Ack.QUORUM, group.deadline)
         except RefusedError as exc:
             group.refuse(None, writes.unavailable(exc))
         else:
@@ -274,7 +274,7 @@ class CacheService:
 
     def write_own(self, operation: Operation, asker: Asker) -> None:
         """A write of the node itself, into the reserved key space. RefusedError if it cannot be."""
-        dot = self.log.propose(encode(operation))
+        dot = self.log.propose(self._encode(operation))
         deadline = self.log.now() + TIMEOUT_MS
         self._writes.add(dot, Write(asker, None, Ack.QUORUM, deadline, None))
 
@@ -307,7 +307,7 @@ class CacheService:
         self._close_group()  # what came before it has its place before it
         self._check_room(writes.size_of(operation))
         try:
-            return self.log.propose(encode(operation, once), ack, until)
+            return self.log.propose(self._encode(operation, once), ack, until)
         except RefusedError as exc:
             raise writes.unavailable(exc) from exc
 
@@ -323,7 +323,7 @@ class CacheService:
 
     def _propose_own(self, operation: Operation) -> Dot | None:
         try:
-            return self.log.propose(encode(operation))
+            return self.log.propose(self._encode(operation))
         except RefusedError as exc:
             # Nothing is lost: what is owed now is still owed at the next tick.
             logger.debug("cache %s: %s", self.name, exc)

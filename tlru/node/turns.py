@@ -112,7 +112,7 @@ class Turns:
 
     def _listen(self, rank: int) -> None:
         """Give way to whoever has knocked."""
-        heard = self.knocking.heard(each for each in range(rank) if not self._floods[each])
+        heard = self.knocking.heard([each for each in range(rank) if not self._floods[each]])
         if heard is not None:
             for less in range(heard + 1, RANKS):
                 self._left[less] = min(self._left[less], 0.0)
@@ -133,8 +133,9 @@ class Turns:
     def _count(self) -> None:
         if not self._counted:
             self._counted = True
-            later = self._later or asyncio.get_running_loop().call_soon
-            later(self._over)
+            if self._later is None:
+                self._later = asyncio.get_running_loop().call_soon  # it asks the system who we are
+            self._later(self._over)
 
     def _over(self) -> None:
         self._counted = False
@@ -148,8 +149,10 @@ class Turns:
         self._left[:] = PART_S
         try:
             for rank in range(RANKS):
-                self._let_on(rank)
-                self._call(rank)
+                if self._waiting[rank]:
+                    self._let_on(rank)
+                if self._queues[rank]:
+                    self._call(rank)
         finally:
             if any(self._queues) or any(self._waiting):
                 self._count()

@@ -80,9 +80,26 @@ class MsgpackCodec:
         self._containers_max = self._array_max + FIELDS_MAX
         self.reading = Reading(limits, _take_bin)
         self.encode = _pack
+        self._lone = True  # the last frame was one map
 
     def decode(self, data: bytes) -> Iterator[Message | errors.BadRequest]:
         """The maps of a frame. FramingError (1007) where the bytes are not msgpack."""
+        if self._lone and len(data) <= self._containers_max:
+            # Most frames are. An unpacker for several costs more than to read one.
+            try:
+                message = msgpack.unpackb(
+                    data,
+                    max_array_len=self._array_max,
+                    max_map_len=FIELDS_MAX,
+                    strict_map_key=False,
+                )
+            except Exception:  # whatever else it is, is found out below
+                self._lone = False
+            else:
+                return iter((message if type(message) is dict else _no_object(message),))
+        return self._decode_several(data)
+
+    def _decode_several(self, data: bytes) -> Iterator[Message | errors.BadRequest]:
         count, options = None, {}
         if len(data) > self._containers_max:  # in less there cannot be more
             count = _Containers(self._containers_max)
@@ -95,11 +112,11 @@ class MsgpackCodec:
             strict_map_key=False,
             **options,
         )
-        taken = 0  # at the end of the last whole map; the unpacker's own count runs into a half one
+        taken = maps = 0  # the end of the last whole map: the unpacker's count runs into a half one
         try:
             unpacker.feed(data)
             for message in unpacker:
-                taken = unpacker.tell()
+                taken, maps = unpacker.tell(), maps + 1
                 if count is not None:
                     count.count = 0
                 if type(message) is dict:
@@ -110,6 +127,7 @@ class MsgpackCodec:
             raise FramingError(1007, f"not msgpack: {exc}"[:100]) from exc
         if taken != len(data):
             raise FramingError(1007, "the last map of the message is incomplete")
+        self._lone = maps == 1
 
     def encode_alike(self, ids: Sequence[int], fields: Message) -> list[bytes]:
         """The same map with one more field before the others."""

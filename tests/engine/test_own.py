@@ -1,0 +1,57 @@
+"""What a node wrote itself it need not read back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tlru.engine.operations import Once, Set, SetMany, decode
+from tlru.engine.own import KEPT_MAX, Own
+
+MANY = SetMany((("a", b"1", None, None, None), ("b", b"2", 5, 7, "text/plain")))
+
+
+def copied(data: bytes) -> bytes:
+    return bytes(bytearray(data))
+
+
+def test_the_very_bytes_give_back_what_was_written_once() -> None:
+    own = Own()
+    data = own.encode(MANY)
+    assert own.decode(data)[0] is MANY
+    again, once = own.decode(data)
+    assert (again, once) == decode(data) == (MANY, None)
+    assert again is not MANY
+
+
+def test_bytes_that_came_from_elsewhere_are_read() -> None:
+    own = Own()
+    data = own.encode(MANY)
+    found, _ = own.decode(copied(data))
+    assert found == MANY
+    assert found is not MANY
+    assert own.decode(data)[0] is MANY
+
+
+def test_what_is_named_or_is_one_set_is_read() -> None:
+    own = Own()
+    once = Once("s", 1, 2)
+    for operation, name in ((MANY, once), (Set("a", b"1"), None)):
+        data = own.encode(operation, name)
+        assert own.decode(data) == decode(data) == (operation, name)
+        assert own.decode(data)[0] is not operation
+
+
+def test_a_value_that_could_still_change_is_read() -> None:
+    own, value = Own(), bytearray(b"1")
+    row: Any = ("a", value, None, None, None)
+    data = own.encode(SetMany((row,)))
+    value[:] = b"2"
+    assert own.decode(data) == (SetMany((("a", b"1", None, None, None),)), None)
+
+
+def test_what_the_log_never_gives_back_does_not_gather_for_ever() -> None:
+    own = Own()
+    kept = [own.encode(MANY) for _ in range(3 * KEPT_MAX)]
+    known = [data for data in kept if own.decode(data)[0] is MANY]
+    assert known == kept[-len(known) :]
+    assert 0 < len(known) <= KEPT_MAX

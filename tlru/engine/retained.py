@@ -38,7 +38,10 @@ class Retained:
     def extend(self, events: Sequence[Event]) -> None:
         """More has happened."""
         self.events += events
-        self.bytes += sum(map(_size_of, events))
+        size = self.bytes
+        for event in events:
+            size += _size_of(event)
+        self.bytes = size
         if self.bytes > self.bytes_max:
             self._cut()
 

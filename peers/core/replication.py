@@ -225,13 +225,8 @@ class Leading:
                 return
             anyway = False
             since, time = state.log.base.position.index, state.clock.running(now)
-            append = _new(
-                Append,
-                (
-                    *(state.term, follower.next, batches, state.commit, since, self.everywhere),
-                    *(time, state.stamps.next(now), follower.sent),
-                ),
-            )
+            where = (state.term, follower.next, batches, state.commit, since, self.everywhere)
+            append = _new(Append, (*where, time, state.stamps.next(now), follower.sent))
             state.draft.tell(node, append)
             follower.told, follower.owed = state.commit, False
             if batches:

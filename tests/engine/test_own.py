@@ -14,7 +14,7 @@ def copied(data: bytes) -> bytes:
     return bytes(bytearray(data))
 
 
-def test_the_very_bytes_give_back_what_was_written_once() -> None:
+def test_the_same_bytes_give_back_what_was_written_once() -> None:
     own = Own()
     data = own.encode(MANY)
     assert own.decode(data)[0] is MANY
@@ -24,12 +24,10 @@ def test_the_very_bytes_give_back_what_was_written_once() -> None:
 
 
 def test_bytes_that_came_from_elsewhere_are_read() -> None:
-    own = Own()
-    data = own.encode(MANY)
-    found, _ = own.decode(copied(data))
+    data = Own().encode(MANY)
+    found, _ = Own().decode(copied(data))
     assert found == MANY
     assert found is not MANY
-    assert own.decode(data)[0] is MANY
 
 
 def test_what_is_named_or_is_one_set_is_read() -> None:
@@ -51,7 +49,8 @@ def test_a_value_that_could_still_change_is_read() -> None:
 
 def test_what_the_log_never_gives_back_does_not_gather_for_ever() -> None:
     own = Own()
-    kept = [own.encode(MANY) for _ in range(3 * KEPT_MAX)]
-    known = [data for data in kept if own.decode(data)[0] is MANY]
-    assert known == kept[-len(known) :]
-    assert 0 < len(known) <= KEPT_MAX
+    wanted = [SetMany((("a", b"%d" % n, None, None, None),)) for n in range(3 * KEPT_MAX)]
+    kept = [own.encode(each) for each in wanted]
+    known = [own.decode(data)[0] is each for data, each in zip(kept, wanted, strict=True)]
+    assert 0 < sum(known) <= KEPT_MAX
+    assert all(known[-sum(known) :])

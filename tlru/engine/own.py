@@ -2,7 +2,7 @@
 
 Pure. Bytes are what the log orders, so whoever applies an entry reads them. The node that wrote
 them has read what they say already, from its client: of sets of many keys, where that is most of
-the work, it keeps what it had until the log gives it the very same bytes back.
+the work, it keeps what it had until the log gives it the same bytes back.
 
 Invariant: `decode` gives what `operations.decode` would.
 """
@@ -23,8 +23,7 @@ class Own:
     __slots__ = ("_written",)
 
     def __init__(self) -> None:
-        # By the address of the bytes, which nothing else can have while they are kept.
-        self._written: dict[int, tuple[bytes, Operation]] = {}
+        self._written: dict[bytes, Operation] = {}
 
     def encode(self, operation: Operation, once: Once | None = None) -> bytes:
         """The bytes of an operation that is about to be proposed."""
@@ -32,15 +31,13 @@ class Own:
         if once is None and type(operation) is SetMany and _comes_back(operation):
             if len(self._written) >= KEPT_MAX:
                 self._written.clear()  # of most of them the log will never speak again
-            self._written[id(data)] = data, operation
+            self._written[data] = operation
         return data
 
     def decode(self, data: bytes) -> tuple[Operation, Once | None]:
         """The operation of bytes that the log gives back."""
-        written = self._written.pop(id(data), None)
-        if written is not None and written[0] is data:
-            return written[1], None
-        return operations.decode(data)
+        written = self._written.pop(data, None)
+        return operations.decode(data) if written is None else (written, None)
 
 
 def _comes_back(operation: SetMany) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tlru.engine.operations import Once, Set, SetMany, decode
-from tlru.engine.own import KEPT_MAX, Own
+from tlru.engine.own import KEPT_BYTES_MAX, KEPT_MAX, Own
 
 MANY = SetMany((("a", b"1", None, None, None), ("b", b"2", 5, 7, "text/plain")))
 
@@ -54,3 +54,21 @@ def test_what_the_log_never_gives_back_does_not_gather_for_ever() -> None:
     known = [own.decode(data)[0] is each for data, each in zip(kept, wanted, strict=True)]
     assert 0 < sum(known) <= KEPT_MAX
     assert all(known[-sum(known) :])
+
+
+def test_what_is_kept_has_a_bound_in_bytes() -> None:
+    own = Own()
+    size = KEPT_BYTES_MAX // 4
+    wanted = [SetMany((("a", b"%d" % n + bytes(size), None, None, None),)) for n in range(9)]
+    kept = [own.encode(each) for each in wanted]
+    known = [own.decode(data)[0] is each for data, each in zip(kept, wanted, strict=True)]
+    assert 0 < sum(known) < 4
+    assert all(known[-sum(known) :])
+    assert own.decode(own.encode(wanted[0]))[0] is wanted[0]  # there is room again
+
+
+def test_what_is_larger_than_all_that_may_be_kept_is_read() -> None:
+    own, large = Own(), SetMany((("a", bytes(KEPT_BYTES_MAX), None, None, None),))
+    found, _ = own.decode(own.encode(large))
+    assert found == large
+    assert found is not large

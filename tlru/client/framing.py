@@ -28,8 +28,6 @@ from tlru.wire import frames
 
 SUBPROTOCOL: Final = Subprotocol("tlru.v1.msgpack")
 NIL: Final = b"\xc0"
-MASK_BYTES: Final = 4
-MASKS_AT_ONCE: Final = 64
 REASON_BYTES_MAX: Final = 120  # of the 123 that a close frame has room for
 
 
@@ -55,7 +53,6 @@ class Framing:
         self._message_bytes_max = message_bytes_max
         self._parts: list[bytes] = []
         self._out: list[bytes] = []
-        self._masks, self._mask_at = b"", 0
         self.upgraded = False
         self.end: End | None = None
         self._frames.send_request(self._frames.connect())
@@ -102,16 +99,8 @@ class Framing:
         message = parts[0] if len(parts) == 1 else b"".join(parts)
         if self._frames.state is not State.OPEN:
             raise InvalidState("the connection is closing")
-        self._out.append(frames.frame(message, frames.BINARY, self._mask()))
+        self._out.append(frames.frame(message, frames.BINARY, urandom(4)))
         return len(message)
-
-    def _mask(self) -> bytes:
-        """Four bytes that nobody could foresee; the system is asked for many at once."""
-        at, end = self._mask_at, self._mask_at + MASK_BYTES
-        if end > len(self._masks):
-            self._masks, at, end = urandom(MASKS_AT_ONCE * MASK_BYTES), 0, MASK_BYTES
-        self._mask_at = end
-        return self._masks[at:end]
 
     def close(self, code: int, reason: str) -> bool:
         """Begin to close; False where that is not possible, or under way already."""

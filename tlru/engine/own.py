@@ -14,30 +14,44 @@ from typing import Final
 from tlru.engine import operations
 from tlru.engine.operations import Once, Operation, SetMany
 
-KEPT_MAX: Final = 1_024  # under way at once; beyond it they are read like everybody else's
+# Under way at once, and what they take; beyond it they are read like everybody else's. A node that
+# may not write just now keeps what it refuses until then.
+KEPT_MAX: Final = 1_024
+KEPT_BYTES_MAX: Final = 8 << 20
 
 
 class Own:
     """What this node wrote and has not applied yet."""
 
-    __slots__ = ("_written",)
+    __slots__ = ("_bytes", "_written")
 
     def __init__(self) -> None:
         self._written: dict[bytes, Operation] = {}
+        self._bytes = 0  # of these
 
     def encode(self, operation: Operation, once: Once | None = None) -> bytes:
         """The bytes of an operation that is about to be proposed."""
         data = operations.encode(operation, once)
         if once is None and type(operation) is SetMany and _comes_back(operation):
-            if len(self._written) >= KEPT_MAX:
-                self._written.clear()  # of most of them the log will never speak again
-            self._written[data] = operation
+            self._keep(data, operation)
         return data
+
+    def _keep(self, data: bytes, operation: Operation) -> None:
+        if len(data) > KEPT_BYTES_MAX or data in self._written:
+            return
+        if len(self._written) >= KEPT_MAX or self._bytes + len(data) > KEPT_BYTES_MAX:
+            self._written.clear()  # of most of them the log will never speak again
+            self._bytes = 0
+        self._written[data] = operation
+        self._bytes += len(data)
 
     def decode(self, data: bytes) -> tuple[Operation, Once | None]:
         """The operation of bytes that the log gives back."""
         written = self._written.pop(data, None)
-        return operations.decode(data) if written is None else (written, None)
+        if written is None:
+            return operations.decode(data)
+        self._bytes -= len(data)
+        return written, None
 
 
 def _comes_back(operation: SetMany) -> bool:

@@ -6,7 +6,7 @@ import contextlib
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tlru.node.unpacking import Damaged, UnpackedTooLarge, Unpacking
@@ -50,6 +50,9 @@ def test_one_byte_too_many_is_too_many(data: bytes, step: int) -> None:
     assert unpacking.made == len(data), "and not more than that one is made"
 
 
+# Its end comes up in a second step, and bytes behind it are left of the first: a node once turned
+# for ever over these two.
+@example(b"\xb3\xc4", 1)
 @given(st.binary(max_size=300), st.integers(1, 64))
 def test_any_bytes_are_unpacked_or_refused(data: bytes, step: int) -> None:
     with contextlib.suppress(Damaged, UnpackedTooLarge):

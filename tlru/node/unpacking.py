@@ -53,7 +53,8 @@ class Unpacking:
 
     def _inflate(self, room: int) -> bytes:
         if self._inflater.eof:  # the sender has said that this is all
-            self._at = len(self._packed)
+            # What was still to be taken when the end came up is passed over, like all behind it.
+            self._at, self._rest = len(self._packed), b""
             return b""
         if not self._rest:
             self._rest = self._packed[self._at : self._at + _TAKEN_AT_ONCE]

@@ -9,7 +9,7 @@ Invariant: `decode` gives what `operations.decode` would.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from tlru.engine import operations
 from tlru.engine.operations import Once, Operation, SetMany
@@ -57,7 +57,8 @@ class Own:
 def _comes_back(operation: SetMany) -> bool:
     """Whether bytes give back just these rows: of what a checked request holds, all but values that
     are another kind of bytes."""
-    for row in operation.items:  # noqa: SIM110  compiled, a loop is a third of what `all` is
+    rows: tuple[Any, ...] = operation.items  # a value not checked yet may be of any kind
+    for row in rows:  # noqa: SIM110  compiled, a loop is a third of what `all` is
         if type(row[1]) is not bytes:
             return False
     return True

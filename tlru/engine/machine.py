@@ -61,9 +61,6 @@ _INTEGER_TAGS = frozenset(
 _SET = EventType.SET
 _new = tuple.__new__  # half of the time that a named tuple takes to make
 
-Row = tuple[str, bytes, Item | None, int | None, Rev | None, str | None]
-"""What is written: key, value, the item that is there, expiry, revision and content type."""
-
 Result = dict[str, Any]
 """The fields of a reply, msgpack's types only; with `error` and `message` where it was refused."""
 
@@ -197,20 +194,19 @@ class Machine(State):
         expires = None if ttl is None else self.at + ttl
         if keep_ttl and item is not None:
             expires = item.expires
-        self._write(((key, value, item, expires, rev, mime),))
+        self._write(key, value, item, expires, rev, mime)
         if old and item is not None:
             return {"applied": True, "version": self.index, "old": item.value}
         return {"applied": True, "version": self.index}
 
     def _set_many(self, op: SetMany) -> Result:
-        at = self.at
         current = [self._live(row[0]) for row in op.items]
-        rows: list[Row] = []
-        for (key, value, ttl, rev, mime), item in zip(op.items, current, strict=True):
+        for (key, _, _, rev, _), item in zip(op.items, current, strict=True):
             if rev is not None and not allowed(key, item, None, rev, self.tombstones):
                 return {"applied": False, "key": key, **_what_is_there(item)}
-            rows.append((key, value, item, None if ttl is None else at + ttl, rev, mime))
-        self._write(rows)
+        at = self.at
+        for (key, value, ttl, rev, mime), item in zip(op.items, current, strict=True):
+            self._write(key, value, item, None if ttl is None else at + ttl, rev, mime)
         return {"applied": True, "version": self.index}
 
     def _delete(self, op: Delete) -> Result:
@@ -276,7 +272,7 @@ class Machine(State):
         value: bytes = msgpack.packb(number)
         expires = self._expiry(op.ttl) if item is None else item.expires
         rev = None if item is None else item.rev
-        self._write(((op.key, value, item, expires, rev, None),))
+        self._write(op.key, value, item, expires, rev, None)
         return {"value": value, "version": self.index}
 
     def _clear(self, op: Clear) -> Result:
@@ -388,17 +384,25 @@ class Machine(State):
         self.tombstones.passed(key, item.version, item.at, self.at)
         self._emit(how, key)
 
-    def _write(self, rows: Iterable[Row]) -> None:
-        index, at, put, tell = self.index, self.at, self.items.put, self._out.events.append
-        for key, value, previous, expires, rev, mime in rows:
-            if previous is None:
-                created = at
-                self.tombstones.there_again(key)
-            else:
-                created = previous.created
-                key = previous.key  # one copy of the text for the store and its indexes
-            put(key, Item(key, value, index, index, at, created, expires, rev, mime))
-            tell(_new(Event, (_SET, key, index, at, value, expires, rev, mime)))
+    def _write(
+        self,
+        key: str,
+        value: bytes,
+        previous: Item | None,
+        expires: int | None,
+        rev: Rev | None,
+        mime: str | None,
+    ) -> None:
+        """Keep a value, and tell of it; `previous` is what lived under the key before."""
+        index, at = self.index, self.at
+        if previous is None:
+            created = at
+            self.tombstones.there_again(key)
+        else:
+            created = previous.created
+            key = previous.key  # one copy of the text for the store and its indexes
+        self.items.put(key, Item(key, value, index, index, at, created, expires, rev, mime))
+        self._out.events.append(_new(Event, (_SET, key, index, at, value, expires, rev, mime)))
 
     def _expiry(self, ttl: int | None) -> int | None:
         return None if ttl is None else self.at + ttl

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Any, Final
 
 from tlru.engine.events import Event
 
-EVENT_OVERHEAD_BYTES = 280  # the tuple, its numbers, and the text and bytes objects' own heads
+# Of the tuple, its numbers, and the text and bytes objects' own heads.
+EVENT_OVERHEAD_BYTES: Final = 280
 CUT_MIN = 256  # a list is not cut for less: each time, all that stays is moved
 
 
@@ -50,11 +52,13 @@ class Retained:
         time; never of a part of a version, nor of the last one."""
         events, bytes_wanted = self.events, self.bytes_max - self.bytes_max // 16
         over, cut = self.bytes, 0
-        last = events[-1].version
-        while cut < len(events) and over > bytes_wanted and events[cut].version != last:
-            over -= _size_of(events[cut])
+        last = _version_of(events[-1])
+        for event in events:
+            if over <= bytes_wanted or _version_of(event) == last:
+                break
+            over -= _size_of(event)
             cut += 1
-        while 0 < cut < len(events) and events[cut].version == events[cut - 1].version:
+        while 0 < cut < len(events) and _version_of(events[cut]) == _version_of(events[cut - 1]):
             over -= _size_of(events[cut])
             cut += 1
         if cut < CUT_MIN and self.bytes <= 2 * self.bytes_max:
@@ -93,11 +97,14 @@ class Retained:
         return events[start:stop]
 
 
-def _version_of(event: Event) -> int:
-    return event.version
+# By their places: compiled, a name is looked up each time.
+def _version_of(event: tuple[Any, ...]) -> int:
+    version: int = event[2]
+    return version
 
 
-def _size_of(event: Event) -> int:
-    value = event[4]
-    size = EVENT_OVERHEAD_BYTES + len(event[1])
+def _size_of(event: tuple[Any, ...]) -> int:
+    key: str = event[1]
+    value: bytes | None = event[4]
+    size = EVENT_OVERHEAD_BYTES + len(key)
     return size if value is None else size + len(value)

@@ -87,13 +87,14 @@ def unpack_batch(packed: Any) -> Batch:
     first, vector, terms, ats, (names, *dots, untils, operations) = _read_content(
         _content_of(packed)
     )
-    indexes = range(first, first + len(terms))
     if 0 in dots[0] and any(operations[n] for n, dot in enumerate(dots[0]) if not dot):
         return Batch((_with_membership(first, terms, ats, untils, operations),), vector, packed)
-    rows = zip(
-        *(indexes, terms, ats, _dots(names, *dots), untils, operations, (None,) * len(terms)),
-        strict=True,
-    )
+    known = _dots(names, *dots)
+    if len(terms) == 1:  # of a lone writer, who waits for it
+        row = (first, terms[0], ats[0], known[0], untils[0], operations[0], None)
+        return Batch((_new(Entry, row),), vector, packed)
+    indexes = range(first, first + len(terms))
+    rows = zip(indexes, terms, ats, known, untils, operations, (None,) * len(terms), strict=True)
     return Batch(tuple(map(_new, repeat(Entry), rows)), vector, packed)
 
 
@@ -137,8 +138,9 @@ def _read_vector(origins: Sequence[Origin], incarnations: Any, sequences: Any) -
     known = origins[:count]
     take_ints(incarnations, len(known))
     take_ints(sequences, len(known))
-    if sorted(known) != list(known):
-        raise WireError("a vector whose origins are not in order")
+    for n in range(1, len(known)):
+        if known[n] < known[n - 1]:
+            raise WireError("a vector whose origins are not in order")
     return tuple(zip(known, incarnations, sequences, strict=True))
 
 
@@ -210,13 +212,17 @@ _take_origins: Final = remembering(_read_origins, lambda _: True)  # there are o
 def _check_operations(operations: Any, count_max: int) -> None:
     if not isinstance(operations, tuple) or len(operations) > count_max:
         raise WireError(f"there are at most {count_max} operations")
-    if not set(map(type, operations)) <= {bytes}:
-        raise WireError("an operation that is not bytes")
-    if max(map(len, operations), default=0) > OPERATION_BYTES_MAX:
-        raise WireError(f"an operation of more than {OPERATION_BYTES_MAX} bytes")
+    for operation in operations:
+        if type(operation) is not bytes:
+            raise WireError("an operation that is not bytes")
+        if len(operation) > OPERATION_BYTES_MAX:
+            raise WireError(f"an operation of more than {OPERATION_BYTES_MAX} bytes")
 
 
 def _dots(names: Any, numbers: Any, incarnations: Any, sequences: Any) -> list[Dot | None]:
+    if len(numbers) == 1:
+        dot = (names[numbers[0]], incarnations[0], sequences[0])
+        return [_new(Dot, dot) if numbers[0] else None]
     rows = zip(map(names.__getitem__, numbers), incarnations, sequences, strict=True)
     dots: list[Dot | None] = list(map(_new, repeat(Dot), rows))
     if 0 in numbers:

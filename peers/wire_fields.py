@@ -121,6 +121,9 @@ def take_int(found: Any) -> int:
 
 def take_ints(found: Any, count: int) -> tuple[int, ...]:
     """A column of `count` integers."""
+    if isinstance(found, tuple) and len(found) == count == 1:
+        take_int(found[0])
+        return found
     if (
         isinstance(found, tuple)
         and len(found) == count

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 # Objects until the young are looked at, such looks until the survivors are, and those until all.
-THRESHOLDS: Final = (20_000, 1, 10)
+THRESHOLDS: Final = (20_000, 5, 10)
 CLOSED_MAX: Final = 10_000  # connections, of some kilobytes each, until all is looked at
 OLD: Final = 2  # the generation of what has survived twice
 

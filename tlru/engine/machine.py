@@ -191,7 +191,7 @@ class Machine(State):
             key, item, condition, rev, self.tombstones
         ):
             return {"applied": False, **_what_is_there(item)}
-        expires = None if ttl is None else self.at + ttl
+        expires = self._expiry(ttl)
         if keep_ttl and item is not None:
             expires = item.expires
         self._write(key, value, item, expires, rev, mime)
@@ -204,14 +204,11 @@ class Machine(State):
         current = [self._live(row[0]) for row in items]
         row: tuple[Any, ...]  # compiled, a place of a tuple costs less than to take it apart
         for n, row in enumerate(items):
-            if row[3] is not None and not allowed(
-                row[0], current[n], None, row[3], self.tombstones
-            ):
-                return {"applied": False, "key": row[0], **_what_is_there(current[n])}
-        at = self.at
+            key, rev = row[0], row[3]
+            if rev is not None and not allowed(key, current[n], None, rev, self.tombstones):
+                return {"applied": False, "key": key, **_what_is_there(current[n])}
         for n, row in enumerate(items):
-            expires = None if row[2] is None else at + row[2]
-            self._write(row[0], row[1], current[n], expires, row[3], row[4])
+            self._write(row[0], row[1], current[n], self._expiry(row[2]), row[3], row[4])
         return {"applied": True, "version": self.index}
 
     def _delete(self, op: Delete) -> Result:

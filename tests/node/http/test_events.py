@@ -61,7 +61,8 @@ def test_a_push_is_heard_at_once_as_one_event_with_the_position_as_its_id(versio
             assert heard.id == f"{epoch}-{heard.data['upto']}"
             assert heard.data["push"] == "events"
             assert event["key"] == "price:EUR"
-            assert event["version"] == done["version"] == heard.data["upto"]
+            # Notes of the node's own may follow the write in the same push, and move it on.
+            assert event["version"] == done["version"] <= heard.data["upto"]
             assert event["value"] == {"a": "line\nand another"}
 
     run(scenario())

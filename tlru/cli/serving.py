@@ -23,6 +23,7 @@ from typing import Final, NoReturn
 from tlru import logs
 from tlru._version import __version__
 from tlru.cli import anew, say
+from tlru.cli.allocator import keep_large_apart
 from tlru.cli.collector import Collector
 from tlru.cli.exits import CannotStartError, Exit
 from tlru.config import Config
@@ -56,6 +57,7 @@ def run_node(config: Config, announce: Announce, terms: Terms = ALONE) -> Exit:
 
     Where it is told to begin anew, this does not return. Raises `CannotStartError`.
     """
+    keep_large_apart()
     with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
         try:
             ended = runner.run(_serve(config, announce, terms))

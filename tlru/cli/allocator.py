@@ -12,8 +12,9 @@ from __future__ import annotations
 import ctypes
 from typing import Final
 
-# Below this are values and messages, which come and go too fast to be asked for page by page.
-LARGE_BYTES: Final = 4 << 20
+# The table of a dict of 50,000 keys is larger. Below this are nearly all values and messages, which
+# come and go too fast to be asked for page by page.
+LARGE_BYTES: Final = 512 << 10
 _M_MMAP_THRESHOLD: Final = -3  # malloc.h
 
 

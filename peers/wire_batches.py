@@ -41,6 +41,7 @@ FORM: Final = 1
 _HEAD: Final = struct.Struct(">HQ")
 _HEAD_MARK: Final = 0x92CF
 _CONTENT_LENGTH: Final = 12
+_NAMED_FROM: Final = 6  # of a batch's columns; those before it are its own
 _NAMED_LENGTH: Final = 6
 
 _new = tuple.__new__  # a third of the time that a named tuple takes, for what is checked already
@@ -84,17 +85,16 @@ def pack_batch(entries: Sequence[Entry], vector: Places) -> Batch:
 
 def unpack_batch(packed: Any) -> Batch:
     """The batch of these bytes, which it keeps. WireError where they are damaged."""
-    first, vector, terms, ats, (names, *dots, untils, operations) = _read_content(
-        _content_of(packed)
-    )
-    if 0 in dots[0] and any(operations[n] for n, dot in enumerate(dots[0]) if not dot):
+    first, vector, terms, ats, named = _read_content(_content_of(packed))
+    origins, numbers, incarnations, sequences, untils, operations = named
+    if 0 in numbers and any(operations[n] for n, number in enumerate(numbers) if not number):
         return Batch((_with_membership(first, terms, ats, untils, operations),), vector, packed)
-    known = _dots(names, *dots)
+    dots = _dots(origins, numbers, incarnations, sequences)
     if len(terms) == 1:  # of a lone writer, who waits for it
-        row = (first, terms[0], ats[0], known[0], untils[0], operations[0], None)
+        row = (first, terms[0], ats[0], dots[0], untils[0], operations[0], None)
         return Batch((_new(Entry, row),), vector, packed)
     indexes = range(first, first + len(terms))
-    rows = zip(indexes, terms, ats, known, untils, operations, (None,) * len(terms), strict=True)
+    rows = zip(indexes, terms, ats, dots, untils, operations, (None,) * len(terms), strict=True)
     return Batch(tuple(map(_new, repeat(Entry), rows)), vector, packed)
 
 
@@ -124,24 +124,26 @@ def _read_content(content: Any) -> tuple[int, Places, Any, Any, _Named]:
     if len(content) < _CONTENT_LENGTH:
         raise WireError(f"a batch of {len(content)} parts, where {_CONTENT_LENGTH} are needed")
     # What a later release appended is not looked at.
-    _, first, incarnations, sequences, terms, ats, *named = content[:_CONTENT_LENGTH]
-    read = _read_named(named, BATCH_ENTRIES_MAX)
+    first, incarnations, sequences, terms, ats = content[1:_NAMED_FROM]
+    read = _read_named(content, _NAMED_FROM, BATCH_ENTRIES_MAX)
     count = len(read[-1])
     if not count or take_int(first) > INT_MAX - count:
         raise WireError("a batch has entries, and an index for each")
-    vector = _read_vector(read[0][1:], incarnations, sequences)
+    vector = _read_vector(read[0], incarnations, sequences)
     return first, vector, _rising(terms, count, "terms"), _rising(ats, count, "times"), read
 
 
-def _read_vector(origins: Sequence[Origin], incarnations: Any, sequences: Any) -> Places:
+def _read_vector(origins: tuple[Any, ...], incarnations: Any, sequences: Any) -> Places:
     count = len(incarnations) if isinstance(incarnations, tuple) else 0
-    known = origins[:count]
-    take_ints(incarnations, len(known))
-    take_ints(sequences, len(known))
-    for n in range(1, len(known)):
-        if known[n] < known[n - 1]:
+    count = min(count, len(origins))
+    take_ints(incarnations, count)
+    take_ints(sequences, count)
+    places = []
+    for n in range(count):
+        if n and origins[n] < origins[n - 1]:
             raise WireError("a vector whose origins are not in order")
-    return tuple(zip(known, incarnations, sequences, strict=True))
+        places.append((origins[n], incarnations[n], sequences[n]))
+    return tuple(places)
 
 
 # -- operations under their dots
@@ -151,7 +153,7 @@ def pack_proposals(proposals: tuple[Proposal, ...]) -> _Named:
     """Operations as columns. WireError where they are more, or larger, than a message may have."""
     dots, operations, untils = _columns(proposals)
     named = _pack_named(dots, untils, operations, ())
-    _read_named(named, OPERATIONS_MAX)
+    _read_named(named, 0, OPERATIONS_MAX)
     return named
 
 
@@ -159,10 +161,11 @@ def unpack_proposals(found: Any) -> tuple[Proposal, ...]:
     """The operations of these columns."""
     if type(found) is not tuple or len(found) < _NAMED_LENGTH:
         raise WireError(f"operations are {_NAMED_LENGTH} columns")
-    names, *dots, untils, operations = _read_named(found[:_NAMED_LENGTH], OPERATIONS_MAX)
-    if 0 in dots[0]:
+    read = _read_named(found, 0, OPERATIONS_MAX)
+    origins, numbers, incarnations, sequences, untils, operations = read
+    if 0 in numbers:
         raise WireError("an operation without a dot")
-    rows = zip(_dots(names, *dots), operations, untils, strict=True)
+    rows = zip(_dots(origins, numbers, incarnations, sequences), operations, untils, strict=True)
     return tuple(map(_new, repeat(Proposal), rows))
 
 
@@ -178,18 +181,22 @@ def _pack_named(
     return (tuple(numbers), *columns, operations)
 
 
-def _read_named(named: Sequence[Any], count_max: int) -> _Named:
-    """The columns, checked and of one length; origins by number, so that None is the first."""
-    origins, numbers, incarnations, sequences, untils, operations = named
+def _read_named(columns: tuple[Any, ...], at: int, count_max: int) -> _Named:
+    """Those of the columns that begin at this place, checked and of one length."""
+    operations = columns[at + 5]
     _check_operations(operations, count_max)
     count = len(operations)
-    names = (None, *_take_origins(origins))
-    numbers = _spread(numbers, count)
-    if max(numbers, default=0) >= len(names):
+    origins = _take_origins(columns[at])
+    numbers = _spread(columns[at + 1], count)
+    if count and max(numbers) > len(origins):
         raise WireError("an operation of an origin that is not in the list")
     return (
-        *(names, numbers, _spread(incarnations, count), _spread(sequences, count)),
-        *(_spread_untils(untils, count), operations),
+        origins,
+        numbers,
+        _spread(columns[at + 2], count),
+        _spread(columns[at + 3], count),
+        _spread_untils(columns[at + 4], count),
+        operations,
     )
 
 
@@ -219,10 +226,11 @@ def _check_operations(operations: Any, count_max: int) -> None:
             raise WireError(f"an operation of more than {OPERATION_BYTES_MAX} bytes")
 
 
-def _dots(names: Any, numbers: Any, incarnations: Any, sequences: Any) -> list[Dot | None]:
+def _dots(origins: Any, numbers: Any, incarnations: Any, sequences: Any) -> list[Dot | None]:
     if len(numbers) == 1:
-        dot = (names[numbers[0]], incarnations[0], sequences[0])
-        return [_new(Dot, dot) if numbers[0] else None]
+        number = numbers[0]
+        return [_new(Dot, (origins[number - 1], incarnations[0], sequences[0])) if number else None]
+    names = (None, *origins)
     rows = zip(map(names.__getitem__, numbers), incarnations, sequences, strict=True)
     dots: list[Dot | None] = list(map(_new, repeat(Dot), rows))
     if 0 in numbers:

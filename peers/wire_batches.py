@@ -62,7 +62,8 @@ def pack_batch(entries: Sequence[Entry], vector: Places) -> Batch:
     assert entries, "a batch has entries"
     indexes, terms, ats, dots, untils, operations, memberships = zip(*entries, strict=True)
     first = indexes[0]
-    assert indexes == tuple(range(first, first + len(indexes))), "indexes follow each other"
+    for place in range(len(indexes)):
+        assert indexes[place] == first + place, "indexes follow each other"
     known, incarnations, sequences = _columns(vector)
     if memberships.count(None) < len(memberships):
         alone = len(entries) == 1 and (dots, untils, operations) == ((None,), (None,), (b"",))
@@ -170,15 +171,26 @@ def unpack_proposals(found: Any) -> tuple[Proposal, ...]:
 
 
 def _pack_named(
-    dots: Iterable[Dot | None], untils: Any, operations: Any, known: Iterable[Origin]
+    dots: Sequence[Dot | None], untils: Any, operations: Any, known: Iterable[Origin]
 ) -> _Named:
-    numbers = {origin: number for number, origin in enumerate(known, 1)}
-    rows = [
-        (0, 0, 0) if dot is None else (numbers.setdefault(dot[0], len(numbers) + 1), dot[1], dot[2])
-        for dot in dots
-    ]
-    columns = map(_squeezed, (*_columns(rows), untils))
-    return (tuple(numbers), *columns, operations)
+    numbers: dict[Origin, int] = {}
+    for origin in known:
+        numbers[origin] = len(numbers) + 1
+    rows: list[tuple[int, int, int]] = []
+    for dot in dots:
+        if dot is None:
+            rows.append((0, 0, 0))
+        else:
+            rows.append((numbers.setdefault(dot[0], len(numbers) + 1), dot[1], dot[2]))
+    of_dots, incarnations, sequences = _columns(rows)
+    return (
+        tuple(numbers),
+        _squeezed(of_dots),
+        _squeezed(incarnations),
+        _squeezed(sequences),
+        _squeezed(untils),
+        operations,
+    )
 
 
 def _read_named(columns: tuple[Any, ...], at: int, count_max: int) -> _Named:
@@ -241,11 +253,17 @@ def _dots(origins: Any, numbers: Any, incarnations: Any, sequences: Any) -> list
 # -- columns
 
 
-def _columns(rows: Sequence[tuple[Any, Any, Any]]) -> tuple[Any, Any, Any]:
-    if not rows:
-        return (), (), ()
-    one, two, three = zip(*rows, strict=True)
-    return one, two, three
+def _columns(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, Any, Any]:
+    one, two, three = (
+        [],
+        [],
+        [],
+    )  # loops: to call `zip` with all of them takes as long as a few rows
+    for row in rows:
+        one.append(row[0])
+        two.append(row[1])
+        three.append(row[2])
+    return tuple(one), tuple(two), tuple(three)
 
 
 def _squeezed(column: tuple[Any, ...]) -> Any:

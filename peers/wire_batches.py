@@ -254,11 +254,8 @@ def _dots(origins: Any, numbers: Any, incarnations: Any, sequences: Any) -> list
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, Any, Any]:
-    one, two, three = (
-        [],
-        [],
-        [],
-    )  # loops: to call `zip` with all of them takes as long as a few rows
+    # A loop: to call `zip` with all of them takes as long as a few rows.
+    one, two, three = [], [], []
     for row in rows:
         one.append(row[0])
         two.append(row[1])

@@ -40,9 +40,9 @@ FORM: Final = 1
 # An array of two, of which the first is an unsigned number of 64 bits, however small it is.
 _HEAD: Final = struct.Struct(">HQ")
 _HEAD_MARK: Final = 0x92CF
-_CONTENT_LENGTH: Final = 12
-_NAMED_FROM: Final = 6  # of a batch's columns; those before it are its own
 _NAMED_LENGTH: Final = 6
+_NAMED_FROM: Final = 6  # of a batch's columns; those before it are its own
+_CONTENT_LENGTH: Final = _NAMED_FROM + _NAMED_LENGTH
 
 _new = tuple.__new__  # a third of the time that a named tuple takes, for what is checked already
 

@@ -14,9 +14,9 @@ from tlru.cli.allocator import LARGE_BYTES, keep_large_apart
 from tlru.cli.exits import CannotStartError
 from tlru.config import Config
 
-# How much the system has given for large blocks, before one is held and while: the first of its
-# size has been freed already, from which glibc learns.
-LOOK = """
+# Run in a process of its own: `mallinfo().a` is how large the heap is, `.e` how much the system has
+# given for large blocks. The first of a size is freed at once, from which glibc learns.
+BEGINNING = """
 import ctypes, sys
 from tlru.cli.allocator import LARGE_BYTES, keep_large_apart
 
@@ -27,12 +27,19 @@ mallinfo = ctypes.CDLL(None).mallinfo2
 mallinfo.restype = Told
 if "apart" in sys.argv:
     assert keep_large_apart()
-size = 2 * LARGE_BYTES
-first = bytearray(size)
+"""
+GIVEN_APART = """
+first = bytearray(2 * LARGE_BYTES)
 del first
 before = mallinfo().e
-second = bytearray(size)
+second = bytearray(2 * LARGE_BYTES)
 print(mallinfo().e - before)
+"""
+GIVEN_BACK = """
+message = bytearray(1 << 20)
+before = mallinfo().a
+del message
+print(before - mallinfo().a)
 """
 
 glibc = pytest.mark.skipif(
@@ -40,19 +47,24 @@ glibc = pytest.mark.skipif(
 )
 
 
-def _given_apart(*argv: str) -> int:
-    command = [sys.executable, "-c", LOOK, *argv]
+def _bytes(program: str, *argv: str) -> int:
+    command = [sys.executable, "-c", BEGINNING + program, *argv]
     return int(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout)
 
 
 @glibc
 def test_a_large_block_is_the_systems_own_also_after_one_was_freed() -> None:
-    assert _given_apart("apart") >= 2 * LARGE_BYTES
+    assert _bytes(GIVEN_APART, "apart") >= 2 * LARGE_BYTES
 
 
 @glibc
 def test_left_to_itself_the_library_puts_it_among_the_small_ones() -> None:
-    assert _given_apart() < LARGE_BYTES, "if this fails it is no longer needed"
+    assert _bytes(GIVEN_APART) < LARGE_BYTES, "if this fails it is no longer needed"
+
+
+@glibc
+def test_the_room_of_a_message_is_kept_for_the_next() -> None:
+    assert _bytes(GIVEN_BACK, "apart") == 0
 
 
 def test_where_there_is_no_such_setting_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import ctypes
 from typing import Final
 
-# A value has 1 MiB at most where nothing else is said, and is not to be asked for page by page: that
-# makes 1 MB take two to three times as long to set. The table of a dict of 60,000 keys is larger.
+# A value has 1 MiB at most where nothing else is said, and is not to be asked for page by page: to
+# set one would take two to three times as long. The table of a dict of 60,000 keys is larger.
 LARGE_BYTES: Final = 3 << 19
 # Once the one is said, glibc no longer raises the other with it, and gives back the end of its heap
 # after every message of more than 128 KiB, to ask for it again with the next.

@@ -257,9 +257,10 @@ def _columns(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, Any, Any]:
     # A loop: to call `zip` with all of them takes as long as a few rows.
     one, two, three = [], [], []
     for row in rows:
-        one.append(row[0])
-        two.append(row[1])
-        three.append(row[2])
+        first, second, third = row  # exactly these
+        one.append(first)
+        two.append(second)
+        three.append(third)
     return tuple(one), tuple(two), tuple(three)
 
 

@@ -185,3 +185,10 @@ def test_a_batch_that_others_would_refuse_is_not_made(entry: Entry) -> None:
         pack_batch([entry], ())
     with pytest.raises(WireError):
         pack_batch([Entry(entry.index - 1, 1, 1, None, None, b""), entry], ())
+
+
+@pytest.mark.parametrize("place", [("birth", 1), ("birth", 1, 2, 3)])
+def test_a_vector_whose_places_are_no_triples_is_not_packed(place: tuple[Any, ...]) -> None:
+    vector: Any = (place,)
+    with pytest.raises(ValueError, match="values to unpack"):
+        pack_batch(BATCH.entries, vector)

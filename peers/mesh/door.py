@@ -1,8 +1,7 @@
 """Who comes in: connections are accepted here, and counted from that moment on.
 
-A server of asyncio's that does TLS tells of a connection only when the handshake is over, so the
-number of those that never end it would have no bound. Here the oldest that has not proved itself
-gives way to the newest: whoever only holds places must be quicker than those who mean it.
+The oldest that has not proved itself gives way to the newest: whoever only holds places must be
+quicker than those who mean it.
 
 Invariant: at most so many connections are half open, and none for longer than a greeting may take.
 """
@@ -16,14 +15,13 @@ from collections.abc import Callable
 from typing import Final
 
 from peers import listening
+from peers.accepting import Accepting
 from peers.mesh.ends import Close, End
 from peers.mesh.greeting import Side
 from peers.mesh.link import Host, Link
 from peers.mesh.settings import join_address
 
 BACKLOG: Final = 128
-# Where no file is free for a connection, the next try waits so long.
-ACCEPT_PAUSE_S: Final = 0.5
 
 Complain = Callable[[str, End], None]
 
@@ -36,8 +34,8 @@ class Door:
         self._half_open: dict[asyncio.Task[None] | Link, None] = {}  # in the order of their coming
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
-        self._pause: asyncio.TimerHandle | None = None
         self._socket: socket.socket
+        self._accepting: Accepting
 
     @property
     def half_open(self) -> int:
@@ -52,44 +50,24 @@ class Door:
         )
         other = None if beside is None else beside._socket
         self._socket = listening.listen(found[0], BACKLOG, other)
-        self._watch()
+        self._accepting = Accepting(self._socket, self._begin, self._cannot_accept)
         return join_address(*self._socket.getsockname()[:2])
 
     async def close(self) -> None:
         """Let nobody in any more; links that are there stay."""
-        if self._pause is not None:
-            self._pause.cancel()
-        self._loop.remove_reader(self._socket)
+        self._accepting.close()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        self._socket.close()
 
     def proved(self, link: Link) -> None:
         """It is known who it is; or it is gone."""
         self._half_open.pop(link, None)
 
-    def _watch(self) -> None:
-        # Not a task that waits for the next one: to cancel that could lose one that is there.
-        self._pause = None
-        self._loop.add_reader(self._socket, self._accept)
-
-    def _accept(self) -> None:
-        for _ in range(BACKLOG):
-            try:
-                accepted, _ = self._socket.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as exc:
-                said = f"no connection can be accepted: {exc}"
-                self._complain("whoever comes", End(Close.ABNORMAL, said, ours=True))
-                self._loop.remove_reader(self._socket)
-                self._pause = self._loop.call_later(ACCEPT_PAUSE_S, self._watch)
-                return
-            accepted.setblocking(False)
-            self._begin(accepted)
+    def _cannot_accept(self, sentence: str) -> None:
+        self._complain("whoever comes", End(Close.ABNORMAL, sentence, ours=True))
 
     def _begin(self, accepted: socket.socket) -> None:
         task = self._loop.create_task(self._let_in(accepted), name="mesh lets in")

@@ -1,29 +1,37 @@
 """Where clients come in: a listening socket, and what it takes to have another one beside it.
 
-Decides how the port is taken. A listener can be left open when its node stops, so that whoever
-comes meanwhile waits in the kernel's queue for the next node of this process instead of being
-refused.
+Decides how the port is taken, and how somebody who speaks no TLS is let in. A listener can be left
+open when its node stops, so that whoever comes meanwhile waits in the kernel's queue for the next
+node of this process instead of being refused.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import socket
-from collections.abc import Callable
+import time
 
+from peers.accepting import Accepting
 from peers.listening import listen
+from peers.mesh.status import Complaints
 from tlru.config.addresses import Address
-from tlru.node.tls_gate import Opened, TlsGate
+from tlru.node.tls_gate import Factory, TlsGate
 
 BACKLOG = 4_096  # connections that the kernel keeps for us while the loop is busy
 
+logger = logging.getLogger(__name__)
+
 
 class Listener:
-    """One listening socket, and later the server on it."""
+    """One listening socket, and later those who come in by it."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._server: asyncio.Server | Opened | None = None
+        self._accepting: Accepting | None = None
+        self._entering: set[asyncio.Task[None]] = set()
+        self._complaints = Complaints(time.monotonic)
         self.port: int = sock.getsockname()[1]
 
     @classmethod
@@ -34,15 +42,12 @@ class Listener:
         )
         return cls(listen(found[0], BACKLOG, None if beside is None else beside._sock))
 
-    async def serve(
-        self, protocol: Callable[[], asyncio.Protocol], gate: TlsGate | None = None
-    ) -> None:
+    def serve(self, protocol: Factory, gate: TlsGate | None = None) -> None:
         """Let clients in, through the `gate` where they are to speak TLS."""
-        if gate is not None:
-            self._server = gate.open(self._sock, protocol)
-            return
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(protocol, sock=self._sock, backlog=BACKLOG)
+        begin = self._begin if gate is None else gate.begin
+        self._accepting = Accepting(
+            self._sock, lambda accepted: begin(accepted, protocol), self._cannot_accept
+        )
 
     def leave_open(self) -> socket.socket:
         """The same socket under another number, which stays open when this one closes."""
@@ -50,7 +55,31 @@ class Listener:
 
     def close(self) -> None:
         """Let nobody in any more; who is in stays."""
-        if self._server is None:
+        if self._accepting is None:
             self._sock.close()
         else:
-            self._server.close()
+            self._accepting.close()
+
+    def _begin(self, accepted: socket.socket, protocol: Factory) -> None:
+        task = asyncio.get_running_loop().create_task(_let_in(accepted, protocol), name="lets in")
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._entering.discard(task)
+            if task.cancelled():
+                accepted.close()  # it may not even have begun
+
+        self._entering.add(task)
+        task.add_done_callback(ended)
+
+    def _cannot_accept(self, sentence: str) -> None:
+        if self._complaints.may("accept"):
+            logger.warning("%s", sentence)
+
+
+async def _let_in(accepted: socket.socket, protocol: Factory) -> None:
+    with contextlib.suppress(OSError):
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        await asyncio.get_running_loop().connect_accepted_socket(protocol, accepted)
+    except OSError as exc:
+        logger.debug("a connection came to nothing: %s", exc)

@@ -163,7 +163,7 @@ class Reloading:
             moves = "listen" in found.changed or turned
             if turned and tls.port is not None:
                 node.gate.context = tls.port.context  # for who comes as soon as it listens
-            listener = await node.listen_beside(config, undo) if moves else None
+            listener = node.listen_beside(config, undo) if moves else None
             await self._tell_logs(config, node.port if listener is None else listener.port)
             if not node.serves:
                 raise NotNow(AWAY)

@@ -157,7 +157,7 @@ class Node:
             undo.push_async_callback(self.access.stop)
             await self.http.start()
             undo.push_async_callback(self.http.stop)
-            await listener.serve(self._door, self._gate_of(self.config))
+            listener.serve(self._door, self._gate_of(self.config))
             self._listener = listener
             undo.pop_all()
         self.reloading.watch.start()
@@ -190,6 +190,7 @@ class Node:
             waiting=self.doors,
             addresses=self.addresses,
             welcomes=self._welcomes,
+            draining=lambda: self.draining,
         )
 
     def _welcomes(self, transport: asyncio.BaseTransport) -> bool:
@@ -209,14 +210,14 @@ class Node:
         changed. `restarting` says whether that will be; where not, `mistakes` says why."""
         return await self.reloading.restart()
 
-    async def listen_beside(self, config: Config, undo: contextlib.AsyncExitStack) -> Listener:
+    def listen_beside(self, config: Config, undo: contextlib.AsyncExitStack) -> Listener:
         """Let clients in where this configuration says so, too. NotNow where that cannot be."""
         try:
             listener = Listener.at(config.listen_address, self._listener)
         except OSError as exc:
             raise cannot_listen("listen", config.listen, exc) from exc
         undo.callback(listener.close)
-        await listener.serve(self._door, self._gate_of(config))
+        listener.serve(self._door, self._gate_of(config))
         return listener
 
     def go_by(self, config: Config, listener: Listener | None) -> None:

@@ -1,8 +1,7 @@
-"""Where clients come in over TLS: connections are accepted here, and counted from that moment on.
+"""Where clients come in over TLS: connections are counted from the moment they are accepted.
 
-A server of asyncio's that does TLS tells of a connection only when the handshake is over, so those
-that never end it would be counted nowhere. Each connection gets the context of its moment, so new
-certificates go for whoever comes from then on, and nobody who is in notices.
+Each of them gets the context of its moment, so new certificates go for whoever comes from then on,
+and nobody who is in notices.
 
 Invariant: no handshake takes longer than HANDSHAKE_S, and those under way count as connections.
 """
@@ -22,8 +21,6 @@ from peers.mesh.status import Complaints
 
 HANDSHAKE_S: Final = 5.0  # from the accepted connection to the end of the handshake
 GOODBYE_S: Final = 2.0  # for the other side to answer that TLS ends
-AT_ONCE_MAX: Final = 128  # connections that are accepted in one turn of the loop
-ACCEPT_PAUSE_S: Final = 0.5  # where no file is free for a connection, the next try waits so long
 SHAKING_MAX: Final = 64  # handshakes that may yet turn out to be a probe's, while the node is full
 
 # What OpenSSL calls it, and what it comes to.
@@ -53,10 +50,6 @@ class TlsGate:
         """How many handshakes are under way."""
         return len(self._shaking)
 
-    def open(self, sock: socket.socket, protocol: Factory) -> Opened:
-        """Let clients in by this socket, until what is given is closed."""
-        return Opened(sock, lambda accepted: self._begin(accepted, protocol), self._complain)
-
     async def stop(self) -> None:
         """End the handshakes that are under way."""
         tasks = list(self._shaking)
@@ -65,7 +58,8 @@ class TlsGate:
         if tasks:
             await asyncio.wait(tasks)
 
-    def _begin(self, accepted: socket.socket, protocol: Factory) -> None:
+    def begin(self, accepted: socket.socket, protocol: Factory) -> None:
+        """Let this one in, once it speaks TLS."""
         if self.context is None or (len(self._shaking) >= SHAKING_MAX and self._full()):
             accepted.close()  # whatever could be said would have to be said in TLS
             return
@@ -105,46 +99,6 @@ class TlsGate:
             logger.warning("%s%s", sentence, f" (from {whom})" if whom else "")
         else:
             logger.debug("%s (from %s)", sentence, whom)
-
-
-class Opened:
-    """A socket by which clients come in."""
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        begin: Callable[[socket.socket], None],
-        complain: Callable[[str, str], None],
-    ) -> None:
-        self._sock, self._begin, self._complain = sock, begin, complain
-        self._loop = asyncio.get_running_loop()
-        self._pause: asyncio.TimerHandle | None = None
-        self._watch()
-
-    def close(self) -> None:
-        """Let nobody in any more; who is in stays."""
-        if self._pause is not None:
-            self._pause.cancel()
-        self._loop.remove_reader(self._sock)
-        self._sock.close()
-
-    def _watch(self) -> None:
-        self._pause = None
-        self._loop.add_reader(self._sock, self._accept)
-
-    def _accept(self) -> None:
-        for _ in range(AT_ONCE_MAX):
-            try:
-                accepted, _ = self._sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as exc:
-                self._complain("accept", f"no connection can be accepted: {exc}")
-                self._loop.remove_reader(self._sock)
-                self._pause = self._loop.call_later(ACCEPT_PAUSE_S, self._watch)
-                return
-            accepted.setblocking(False)
-            self._begin(accepted)
 
 
 def _whom(accepted: socket.socket) -> str:

@@ -47,14 +47,14 @@ class Door(asyncio.Protocol):
         waiting: set[Door],
         addresses: Addresses,
         welcomes: Callable[[asyncio.BaseTransport], bool],
-        draining: Callable[[], bool],
+        serves: Callable[[], bool],
     ) -> None:
         self._websocket, self._http = websocket, http
         self._first_request_s = first_request_s
         self._full = full
         self._waiting = waiting
         self._addresses, self._welcomes = addresses, welcomes
-        self._draining = draining
+        self._serves = serves
         self._head = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -63,7 +63,7 @@ class Door(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._patience = loop.call_later(self._first_request_s, self._transport.abort)
         self._waiting.add(self)
-        if self._draining():  # it was accepted in the turn in which the node began to stop
+        if not self._serves():  # it was accepted in the turn in which the node began to stop
             self.close()
         elif not self._welcomes(self._transport) or (
             len(self._waiting) > WAITING_MAX and self._full()

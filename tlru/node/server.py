@@ -190,7 +190,7 @@ class Node:
             waiting=self.doors,
             addresses=self.addresses,
             welcomes=self._welcomes,
-            draining=lambda: self.draining,
+            serves=lambda: self.serves,
         )
 
     def _welcomes(self, transport: asyncio.BaseTransport) -> bool:

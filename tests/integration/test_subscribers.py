@@ -100,6 +100,7 @@ def a_long_reading(report: Report) -> tuple[Follower, int]:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_two_hundred_are_told_for_two_minutes(tmp_path: Path) -> None:
     chance = random.Random(1)
     report = asyncio.run(play(tmp_path, seconds=120, count=200, chance=chance))

@@ -71,7 +71,7 @@ class Target:
         while self.lasts:
             yield turn
             turn, due = turn + 1, max(due + 1 / rate, time.monotonic() - 0.05)
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await asyncio.sleep(max(0.0, min(due, self.end) - time.monotonic()))
 
     async def open(self, tls: ssl.SSLContext | None = None, port: int | None = None) -> Pair:
         """One connection, which stays until the attack is over unless it is closed."""

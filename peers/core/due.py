@@ -38,8 +38,8 @@ def _is_quiet(leading: Leading, now: int) -> bool:
         return False
     last, commit = leading.state.log.last.index, leading.state.commit
     tells_soon = leading.has_news
-    for follower in leading.followers.values():
-        if follower.owed or follower.next.index < last:
+    for node, follower in leading.followers.items():
+        if follower.owed or (follower.next.index < last and node not in leading.spared):
             return False
         if follower.told < commit and not tells_soon:
             return False

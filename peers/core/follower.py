@@ -28,6 +28,7 @@ class Follower:
     behind: bool = False  # what it lacks is no longer kept: it has to take a snapshot
     ahead: bool = False  # it says that our clock is wrong
     noted: Noted | None = None  # its digest at its last checkpoint
+    round_trip_ms: float = 0.0  # smoothed
     echo: int = 0  # the highest stamp that it has answered
     sent: int | None = None  # the stamp of its last answer
     reset: int = 0  # answers to what was sent before this stamp tell nothing new

@@ -251,6 +251,8 @@ class Replica:
         """Give an operation its dot, where it was checked that this may be; the next `tick` puts it
         in order."""
         proposal = self.forwarding.take(operation, until, ack)
+        if ack is Ack.ALL and self.leading is not None:
+            self.leading.spare_nobody()
         if self.office.admission is not None:
             self.office.admission.let_in(self.state.origin, (proposal,))
         return proposal.dot

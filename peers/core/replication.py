@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from peers.core.digests import Digests
 from peers.core.entry import Batch, Dot, Entry, Places, Position, Proposal
 from peers.core.follower import Follower, Question
-from peers.core.membership import Membership, NodeId, Role
+from peers.core.membership import Membership, NodeId
 from peers.core.messages import (
     Append,
     AppendAnswer,
@@ -30,8 +30,10 @@ from peers.core.messages import (
     TransferLead,
 )
 from peers.core.output import Barrier
+from peers.core.sparing import NOBODY, SHARE, whom_to_spare
 from peers.core.state import Part, State
-from peers.core.timing import GATHER_MS
+from peers.core.succession import better_leader, first_in_line
+from peers.core.timing import GATHER_MS, stamped_at
 
 _new = tuple.__new__  # a third of the time that a named tuple takes, for each entry and message
 
@@ -47,6 +49,8 @@ class Leading:
         self._pack = pack
         self._gathered: list[Proposal] = []
         self._untold_since: int | None = None  # somebody is not told yet how far is committed
+        self.spared = NOBODY  # who gets the last batch when it is told that
+        self._all_wait = False  # an operation of ours is done when everybody holds it
         self._questions: list[Question] = []
         self.beat_at = now
         self._sealed_at = now
@@ -86,6 +90,10 @@ class Leading:
         """Whether somebody is to be told soon how far is committed."""
         return self._untold_since is not None
 
+    def spare_nobody(self) -> None:
+        """Somebody waits until every voter holds what is gathered."""
+        self._all_wait = True
+
     def gather(self, proposal: Proposal) -> None:
         """Take an operation into the next batch."""
         self._gathered.append(proposal)
@@ -94,7 +102,7 @@ class Leading:
         """Put all that was gathered in order, unless the lead is being handed over."""
         if not self._gathered or self.transfer_to is not None:
             return
-        self._sealed_at = now
+        self._sealed_at, before = now, self.state.log.last.index
         gathered, self._gathered = self._gathered, []
         part: list[tuple[Dot | None, int | None, bytes]] = []
         size = 0
@@ -108,6 +116,7 @@ class Leading:
             size += len(proposal.operation)
         self._append(part, now)
         self._note_who_waits(gathered)
+        self._spare(before, now)
 
     def _note_who_waits(self, gathered: Sequence[Proposal]) -> None:
         """Whoever forwarded some of this answers its clients when it hears what is committed."""
@@ -115,6 +124,12 @@ class Leading:
             follower = self.followers.get(origin.id)
             if follower is not None:
                 follower.waits_for = self.state.log.last.index
+
+    def _spare(self, before: int, now: int) -> None:
+        all_wait, self._all_wait = self._all_wait, False
+        self.spared = NOBODY if all_wait else whom_to_spare(self.state, self.followers, before, now)
+        if self.spared and self._untold_since is None:
+            self._untold_since = now
 
     def _gathers(self, now: int) -> bool:
         """Whether more is to be gathered first: one batch is under way, and has only just left. So
@@ -141,6 +156,7 @@ class Leading:
         at = max(state.clock.running(now), log.last_at)
         entry = Entry(log.last.index + 1, state.term, at, None, None, b"", membership)
         self._add(self._pack([entry], tuple(log.vector.places())))
+        self.spared = NOBODY
         self._follow_membership(now)
 
     def _add(self, batch: Batch) -> None:
@@ -162,6 +178,8 @@ class Leading:
         if beats:
             self.beat_at = now + self.state.timing.heartbeat_ms
             self._follow_membership(now)
+        if self.spared and (self.transfer_to is not None or self._is_time_to_tell(now)):
+            self.spared = NOBODY
         suspended, untold = self.is_suspended(now), False
         last, commit = self.state.log.last.index, self.state.commit
         for node, follower in self.followers.items():
@@ -172,6 +190,9 @@ class Leading:
                 continue
             anyway = beats or follower.owed
             if anyway or follower.next.index < last:
+                if not anyway and node in self.spared:
+                    untold = True
+                    continue
                 self._send(node, follower, now, anyway=anyway)
             if follower.told < commit and not self._tell(node, follower, now):
                 untold = True
@@ -196,11 +217,14 @@ class Leading:
         if follower.told >= follower.waits_for:
             if self._untold_since is None:
                 self._untold_since = now
-            if now - self._untold_since < GATHER_MS:
+            if not self._is_time_to_tell(now):
                 return False
         follower.told = commit = self.state.commit
         self.state.draft.tell(node, Progress(self.state.term, commit, self.everywhere))
         return True
+
+    def _is_time_to_tell(self, now: int) -> bool:
+        return self._untold_since is None or now - self._untold_since >= GATHER_MS
 
     def beat_soon(self) -> None:
         """Somebody waits for the next heartbeat's answers: send it with the next turn."""
@@ -299,6 +323,7 @@ class Leading:
         if now - follower.heard >= self.state.timing.election_timeout_ms:
             follower.steady_since = now
         follower.heard = now
+        follower.round_trip_ms += (now - stamped_at(echo) - follower.round_trip_ms) * SHARE
         follower.echo = max(follower.echo, echo)
         if self._suspended[1]:
             self._look_again()
@@ -454,8 +479,8 @@ class Leading:
         """Give the lead to whom it is being given to, once that can be; or to who is better."""
         node = self.transfer_to
         if node is None:
-            if self.state.timing.hand_back and (better := self._better(now)) is not None:
-                self.hand_over(better, now)
+            if self.state.timing.hand_back and (heir := self._heir(now)) is not None:
+                self.hand_over(heir, now)
             return
         follower = self.followers.get(node)
         if follower is None or now >= self._transfer_until:
@@ -466,34 +491,7 @@ class Leading:
 
     def next_in_line(self, now: int) -> NodeId | None:
         """The voter of the highest priority that is heard and holds the most."""
-        state = self.state
-        heard = set(self.heard(now))
-        able = [
-            (-self.followers[m.id].match, -m.priority, m.id)
-            for m in state.membership.members
-            if m.role is Role.VOTER
-            and m.id in self.followers
-            and m.id in heard
-            and self.followers[m.id].able
-        ]
-        return min(able)[2] if able else None
+        return first_in_line(self.state, self.followers, self.heard(now))
 
-    def _better(self, now: int) -> NodeId | None:
-        """A steady voter of higher priority that holds what we hold and hears whom we hear."""
-        state = self.state
-        mine = state.membership.get(state.id)
-        if mine is None:
-            return None  # it is being removed, and leads until that is committed
-        heard = set(self.heard(now))
-        for member in sorted(state.membership.members, key=lambda m: (-m.priority, m.id)):
-            if member.id == state.id or member.priority <= mine.priority:
-                return None
-            follower = self.followers.get(member.id)
-            if member.role is not Role.VOTER or follower is None or not follower.able:
-                continue
-            steady = now - follower.steady_since >= state.timing.settle_ms
-            hears = follower.reaches >= heard - {member.id}
-            near = follower.match >= state.commit and follower.match > 0
-            if member.id in heard and steady and hears and near:
-                return member.id
-        return None
+    def _heir(self, now: int) -> NodeId | None:
+        return better_leader(self.state, self.followers, self.heard(now), now)

@@ -461,5 +461,5 @@ def leaves_them_waiting() -> Iterator[None]:
 
 @planted("the lead is never handed back", "isolate", "crash")
 def never_hands_back() -> Iterator[None]:
-    with patch.object(Leading, "_better", lambda self, now: None):
+    with patch.object(Leading, "_heir", lambda self, now: None):
         yield

@@ -135,7 +135,7 @@ HARMS = {
         "machines unplugged",
         "sessions begun anew",
     ),
-    (66, "upgrade", "take_back", "raise_level", "crash"): (
+    (70, "upgrade", "take_back", "raise_level", "crash"): (
         "levels raised",
         "logs torn",
         "notes of the time torn",

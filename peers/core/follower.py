@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Final
 
 from peers.core.entry import Position
 from peers.core.membership import NodeId
 from peers.core.messages import Noted
+
+ROUND_TRIP_SHARE: Final = 1 / 8  # of a new round trip in the smoothed one
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 from peers.core.digests import Digests
 from peers.core.entry import Batch, Dot, Entry, Places, Position, Proposal
-from peers.core.follower import Follower, Question
+from peers.core.follower import ROUND_TRIP_SHARE, Follower, Question
 from peers.core.membership import Membership, NodeId
 from peers.core.messages import (
     Append,
@@ -30,7 +30,7 @@ from peers.core.messages import (
     TransferLead,
 )
 from peers.core.output import Barrier
-from peers.core.sparing import NOBODY, SHARE, whom_to_spare
+from peers.core.sparing import NOBODY_SPARED, whom_to_spare
 from peers.core.state import Part, State
 from peers.core.succession import better_leader, first_in_line
 from peers.core.timing import GATHER_MS, stamped_at
@@ -49,7 +49,7 @@ class Leading:
         self._pack = pack
         self._gathered: list[Proposal] = []
         self._untold_since: int | None = None  # somebody is not told yet how far is committed
-        self.spared = NOBODY  # who gets the last batch when it is told that
+        self.spared = NOBODY_SPARED  # who gets the last batch when it is told that
         self._all_wait = False  # an operation of ours is done when everybody holds it
         self._questions: list[Question] = []
         self.beat_at = now
@@ -127,7 +127,9 @@ class Leading:
 
     def _spare(self, before: int, now: int) -> None:
         all_wait, self._all_wait = self._all_wait, False
-        self.spared = NOBODY if all_wait else whom_to_spare(self.state, self.followers, before, now)
+        self.spared = NOBODY_SPARED
+        if not all_wait:
+            self.spared = whom_to_spare(self.state, self.followers, before, now)
         if self.spared and self._untold_since is None:
             self._untold_since = now
 
@@ -156,7 +158,7 @@ class Leading:
         at = max(state.clock.running(now), log.last_at)
         entry = Entry(log.last.index + 1, state.term, at, None, None, b"", membership)
         self._add(self._pack([entry], tuple(log.vector.places())))
-        self.spared = NOBODY
+        self.spared = NOBODY_SPARED
         self._follow_membership(now)
 
     def _add(self, batch: Batch) -> None:
@@ -179,7 +181,7 @@ class Leading:
             self.beat_at = now + self.state.timing.heartbeat_ms
             self._follow_membership(now)
         if self.spared and (self.transfer_to is not None or self._is_time_to_tell(now)):
-            self.spared = NOBODY
+            self.spared = NOBODY_SPARED
         suspended, untold = self.is_suspended(now), False
         last, commit = self.state.log.last.index, self.state.commit
         for node, follower in self.followers.items():
@@ -323,7 +325,8 @@ class Leading:
         if now - follower.heard >= self.state.timing.election_timeout_ms:
             follower.steady_since = now
         follower.heard = now
-        follower.round_trip_ms += (now - stamped_at(echo) - follower.round_trip_ms) * SHARE
+        took = now - stamped_at(echo)
+        follower.round_trip_ms += (took - follower.round_trip_ms) * ROUND_TRIP_SHARE
         follower.echo = max(follower.echo, echo)
         if self._suspended[1]:
             self._look_again()

@@ -23,8 +23,7 @@ from peers.core.timing import GATHER_MS
 
 BYTES_MAX: Final = 1_024  # with more all begin at once: it takes longer than a message does
 LATELY_BEATS: Final = 2  # who was not heard for so many heartbeats may be gone
-SHARE: Final = 1 / 8  # of a new round trip in the smoothed one
-NOBODY: Final[frozenset[NodeId]] = frozenset()
+NOBODY_SPARED: Final[frozenset[NodeId]] = frozenset()
 
 
 def whom_to_spare(
@@ -32,9 +31,10 @@ def whom_to_spare(
 ) -> frozenset[NodeId]:
     """Who has time for what was appended behind `before`."""
     membership = state.membership
-    few = state.log.bytes_after(before) <= BYTES_MAX
-    if not few or before > state.commit or not state.counts or not membership.is_voter(state.id):
-        return NOBODY
+    if before > state.commit or not state.counts or not membership.is_voter(state.id):
+        return NOBODY_SPARED
+    if state.log.bytes_after(before) > BYTES_MAX:
+        return NOBODY_SPARED
     silent_ms = LATELY_BEATS * state.timing.heartbeat_ms
     prompt: list[tuple[int, int, NodeId]] = []  # how far away, how late in line, and who
     for member in membership.members:
@@ -46,7 +46,7 @@ def whom_to_spare(
             prompt.append((away, -member.priority, member.id))
     enough = membership.majority - 1
     if len(prompt) < enough:
-        return NOBODY
+        return NOBODY_SPARED
     prompt.sort()
     told = {node for *_, node in prompt[:enough]}
     if prompt:
